@@ -3,8 +3,8 @@
  * base/cursor.h: reading and writing little-endian records.
  *
  * A reader over borrowed bytes never passes its end: the first read beyond it makes the reader bad,
- * and from then on every read gives zero. So a decoder reads all its fields and asks reader_ok once,
- * except before it trusts a count (compute-core K23).
+ * and from then on every read gives zero. So a decoder reads all its fields and asks reader_ok
+ * once, except before it trusts a count (compute-core K23).
  */
 #ifndef BASE_CURSOR_H
 #define BASE_CURSOR_H
@@ -68,8 +68,8 @@ static inline void store_u64(void *p, uint64_t v)
         b[i] = (uint8_t)v;
 }
 
-/* A growing byte string. Zero-initialise; writer_free releases. A failed allocation makes it failed:
- * later writes do nothing, and the one who takes the bytes asks. */
+/* A growing byte string. Zero-initialise; writer_free releases. A failed allocation makes it
+ * failed: later writes do nothing, and the one who takes the bytes asks. */
 typedef struct writer {
     uint8_t *data;
     size_t len, cap;

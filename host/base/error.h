@@ -12,8 +12,8 @@
 #include <stddef.h>
 
 /*
- * Write code and a formatted line into *error (cut at BERTH_ERROR_TEXT, control bytes escaped so that
- * hostile names cannot forge log lines) and return code, so that a function may end with
+ * Write code and a formatted line into *error (cut at BERTH_ERROR_TEXT, control bytes escaped so
+ * that hostile names cannot forge log lines) and return code, so that a function may end with
  * `return fail(error, BERTH_ERR_X, "plugin '%s': ...", ...)`.
  */
 berth_status fail(berth_error *error, berth_status code, const char *format, ...)

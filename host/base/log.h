@@ -9,12 +9,18 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
-typedef enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG } log_level;
+typedef enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG
+} log_level;
 
 /* Entries above this level are dropped. Default INFO. */
 void log_set_level(log_level level);
 
-/* Instead of standard error: called once per entry, from any thread, must not log. NULL restores. */
+/* Instead of standard error: called once per entry, from any thread, must not log. NULL restores.
+ */
 typedef void log_sink(void *ctx, log_level level, const char *room, const char *text);
 void log_set_sink(log_sink *sink, void *ctx);
 

@@ -2,9 +2,9 @@
 /*
  * base/map.h: hash maps from a 64-bit id, or from a byte string, to a pointer.
  *
- * Open addressing, linear probing, backward-shift deletion; grows at 3/4. Not thread-safe: the owner
- * locks. Values are never NULL and never owned. A zeroed struct is an empty map; *_fini frees it.
- * Ids are mixed with a per-process random key, so that chosen ids cannot make a bucket long.
+ * Open addressing, linear probing, backward-shift deletion; grows at 3/4. Not thread-safe: the
+ * owner locks. Values are never NULL and never owned. A zeroed struct is an empty map; *_fini frees
+ * it. Ids are mixed with a per-process random key, so that chosen ids cannot make a bucket long.
  */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H

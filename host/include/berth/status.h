@@ -13,6 +13,15 @@
 
 #include <stdint.h>
 
+/* What libberth.so exports; everything else in it is hidden. */
+#ifndef BERTH_API
+#if defined(__GNUC__)
+#define BERTH_API __attribute__((visibility("default")))
+#else
+#define BERTH_API
+#endif
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -76,10 +85,10 @@ typedef struct berth_error {
 } berth_error;
 
 /* "NOT_FOUND" for BERTH_ERR_NOT_FOUND, "OK" for 0, "UNKNOWN" for what the table lacks. Static. */
-const char *berth_status_name(berth_status status);
+BERTH_API const char *berth_status_name(berth_status status);
 
 /* The table's one-line text. Static. */
-const char *berth_status_text(berth_status status);
+BERTH_API const char *berth_status_text(berth_status status);
 
 #ifdef __cplusplus
 }
