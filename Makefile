@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front to CMake. `make test` and `make demo` work on a bare Debian 12, from clone to result.
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-ci configure build demo test bench soak install clean
+
+PRESET ?= release
+# WERROR=ON makes warnings errors, as .ci/run does.
+WERROR ?= OFF
+JOBS ?= $(shell nproc)
+TESTJOBS ?= 2
+ifeq ($(PRESET),release)
+BUILD := build
+else
+BUILD := build-$(PRESET)
+endif
+
+help: ## what can be made
+	@echo 'Berth: a host process for daemons'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  PRESET=release|debug|asan|tsan|coverage|fuzz chooses the build; release lands in build/,'
+	@echo '  the others in build-<preset>/.'
+
+deps: ## install what the build and the tests need (Debian; apt-get, as root or with sudo)
+	@.ci/deps build
+
+deps-ci: ## the same for the linters, sanitizers and comparisons that .ci/run uses
+	@.ci/deps build ci
+
+configure: deps
+	@cmake --preset $(PRESET) -DBERTH_WERROR=$(WERROR) --log-level=WARNING
+
+build: configure ## build build/berth, build/libberth.{a,so} and build/plugins/*.so
+	@cmake --build $(BUILD) -j $(JOBS)
+
+demo: build ## see the main job done: load, feed, stop, start again, compare
+	@examples/demo.sh $(BUILD)
+
+test: build ## build, then run every test
+	@ctest --test-dir $(BUILD) -j $(TESTJOBS) --output-on-failure --no-label-summary
+
+bench: build ## each figure beside its floor, as a ratio (BENCH_FLAGS=--json)
+	@tests/bench/run $(BUILD) $(BENCH_FLAGS)
+
+soak: ## hours: the concurrent tests over and over, and long fuzzing (SOAK_MINUTES=60)
+	@.ci/soak
+
+install: build ## install to PREFIX (default /usr/local), under DESTDIR
+	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+
+clean: ## remove every build directory
+	@rm -rf build build-debug build-asan build-tsan build-coverage build-fuzz
