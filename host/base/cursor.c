@@ -64,30 +64,46 @@ void writer_free(writer *w)
     *w = (writer){0};
 }
 
-/* Room for n more bytes, or the writer becomes failed. */
+/* Give w exactly this capacity, or make it failed. */
+static bool writer_resize(writer *w, size_t cap)
+{
+    uint8_t *data = realloc(w->data, cap);
+
+    if (!data) {
+        w->failed = true;
+        return false;
+    }
+    w->data = data;
+    w->cap = cap;
+    return true;
+}
+
+void writer_reserve(writer *w, size_t n)
+{
+    if (w->failed || n <= w->cap - w->len)
+        return;
+    if (n > SIZE_MAX / 2 - w->len)
+        w->failed = true;
+    else
+        writer_resize(w, w->len + n);
+}
+
+/* Room for n more bytes, doubling so that many small writes stay cheap. */
 static bool writer_grow(writer *w, size_t n)
 {
     size_t cap = w->cap ? w->cap : 64;
-    uint8_t *data;
 
     if (w->failed)
         return false;
     if (n <= w->cap - w->len)
         return true;
-    if (n > SIZE_MAX / 2 - w->len)
-        goto failed;
+    if (n > SIZE_MAX / 2 - w->len) {
+        w->failed = true;
+        return false;
+    }
     while (cap < w->len + n)
         cap *= 2;
-    data = realloc(w->data, cap);
-    if (!data)
-        goto failed;
-    w->data = data;
-    w->cap = cap;
-    return true;
-
-failed:
-    w->failed = true;
-    return false;
+    return writer_resize(w, cap);
 }
 
 void writer_bytes(writer *w, const void *ptr, size_t n)

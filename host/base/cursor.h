@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -54,18 +55,16 @@ void reader_copy(reader *r, void *out, size_t n);
 
 static inline uint64_t load_u64(const void *p)
 {
-    const uint8_t *b = (const uint8_t *)p;
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | b[i];
-    return v;
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
 }
 
 static inline void store_u64(void *p, uint64_t v)
 {
-    uint8_t *b = (uint8_t *)p;
-    for (int i = 0; i < 8; i++, v >>= 8)
-        b[i] = (uint8_t)v;
+    v = htole64(v);
+    memcpy(p, &v, sizeof v);
 }
 
 /* A growing byte string. Zero-initialise; writer_free releases. A failed allocation makes it
@@ -77,6 +76,9 @@ typedef struct writer {
 } writer;
 
 void writer_free(writer *w);
+/* Make room for n more bytes at once, no more than that: for one who knows the length in advance.
+ */
+void writer_reserve(writer *w, size_t n);
 void writer_bytes(writer *w, const void *ptr, size_t n);
 void writer_u8(writer *w, uint8_t v);
 void writer_u16(writer *w, uint16_t v);
