@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store/dirlock.h: one host to a state directory.
+ *
+ * The kernel holds the lock and drops it when the host ends in whatever way, so there is no stale
+ * one. The file <dir>/lock stays; what it says is only for the error that the second host gets.
+ */
+#ifndef STORE_DIRLOCK_H
+#define STORE_DIRLOCK_H
+
+#include "berth/status.h"
+
+/* Never waits. LOCKED, naming the holder, when it is taken, by this process too. */
+berth_status dirlock_take(const char *dir, int *fd, berth_error *error);
+
+/* fd may be -1. */
+void dirlock_drop(int fd);
+
+#endif

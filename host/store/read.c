@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/read.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "store/change.h"
+#include "store/db.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum read_statement {
+    READ_EACH,
+    READ_SNAPSHOT,
+    READ_FACT,
+    READ_MARK,
+    READ_STATEMENTS
+} read_statement;
+
+static const char *const sql[READ_STATEMENTS] = {
+    [READ_EACH] = "SELECT d.entity, d.origin, ifnull(d.name, ''), d.kind, d.plugin, d.digest, "
+                  "d.identity, d.config, d.desired, d.durability, d.auto_snapshot, d.incarnation, "
+                  "d.epoch, d.sequence_limit, d.clean, d.created, s.id, s.sequence, s.bytes, "
+                  "s.taken, d.id "
+                  "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id ORDER BY d.id",
+    [READ_SNAPSHOT] = "SELECT s.bytes, s.digest, s.file, s.body "
+                      "FROM daemon d JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1",
+    [READ_FACT] = "SELECT value FROM fact WHERE key = ?1",
+    [READ_MARK] = "SELECT incarnation, sequence FROM mark WHERE entity = ?1",
+};
+
+struct read_connection {
+    read_connection *next;
+    sqlite3 *db;
+    sqlite3_stmt *statements[READ_STATEMENTS];
+};
+
+static void close_connection(read_connection *r)
+{
+    if (!r)
+        return;
+    for (int i = 0; i < READ_STATEMENTS; i++)
+        sqlite3_finalize(r->statements[i]);
+    sqlite3_close(r->db);
+    free(r);
+}
+
+void read_pool_init(read_pool *p, const char *path, const char *snapshot_dir)
+{
+    *p = (read_pool){.path = path, .snapshot_dir = snapshot_dir};
+    pthread_mutex_init(&p->mutex, NULL);
+}
+
+void read_pool_fini(read_pool *p)
+{
+    while (p->idle) {
+        read_connection *r = p->idle;
+
+        p->idle = r->next;
+        close_connection(r);
+    }
+    pthread_mutex_destroy(&p->mutex);
+}
+
+static berth_status borrow(read_pool *p, read_connection **out, berth_error *error)
+{
+    berth_status status;
+    read_connection *r;
+
+    pthread_mutex_lock(&p->mutex);
+    r = p->idle;
+    if (r) {
+        p->idle = r->next;
+        p->idle_count--;
+    }
+    pthread_mutex_unlock(&p->mutex);
+    *out = r;
+    if (r)
+        return BERTH_OK;
+
+    r = calloc(1, sizeof *r);
+    if (!r)
+        return fail(error, BERTH_ERR_NO_MEMORY, "%s: out of memory", p->path);
+    status = db_open(p->path, DB_READ, &r->db, error);
+    for (int i = 0; i < READ_STATEMENTS && !status; i++)
+        status = db_prepare(r->db, sql[i], &r->statements[i], error);
+    if (status)
+        close_connection(r);
+    else
+        *out = r;
+    return status;
+}
+
+static void give_back(read_pool *p, read_connection *r)
+{
+    pthread_mutex_lock(&p->mutex);
+    if (p->idle_count < READ_IDLE_MAX) {
+        r->next = p->idle;
+        p->idle = r;
+        p->idle_count++;
+        r = NULL;
+    }
+    pthread_mutex_unlock(&p->mutex);
+    close_connection(r);
+}
+
+/* A number that must be one of a few. */
+static bool small(sqlite3_stmt *st, int column, int64_t low, int64_t high, int64_t *out)
+{
+    *out = sqlite3_column_int64(st, column);
+    return *out >= low && *out <= high;
+}
+
+/* The row as the statement READ_EACH gives it; false when a value cannot have been written by us.
+ */
+static bool load_row(sqlite3_stmt *st, store_daemon *row)
+{
+    int64_t desired, durability, clean;
+
+    *row = (store_daemon){0};
+    if (!db_bytes(st, 0, row->entity, sizeof row->entity) ||
+        !db_text(st, 2, STORE_NAME_MAX, &row->name) ||
+        !db_text(st, 3, STORE_NAME_MAX, &row->kind) ||
+        !db_text(st, 4, STORE_NAME_MAX, &row->plugin) ||
+        !db_bytes(st, 5, row->digest, sizeof row->digest) ||
+        !db_blob(st, 6, STORE_IDENTITY_MAX, &row->identity) ||
+        !db_blob(st, 7, STORE_CONFIG_MAX, &row->config) ||
+        !small(st, 8, STORE_RUN, STORE_STOPPED, &desired) ||
+        !small(st, 9, 0, UINT32_MAX, &durability) || !small(st, 14, 0, 1, &clean))
+        return false;
+    row->origin = db_u64(st, 1);
+    row->desired = (store_desired)desired;
+    row->durability = (uint32_t)durability;
+    row->auto_snapshot = db_u64(st, 10);
+    row->incarnation = db_u64(st, 11);
+    row->epoch = db_u64(st, 12);
+    row->sequence_limit = db_u64(st, 13);
+    row->clean = clean;
+    row->created_wall_ns = sqlite3_column_int64(st, 15);
+    row->has_snapshot = sqlite3_column_type(st, 16) != SQLITE_NULL;
+    row->snapshot_sequence = db_u64(st, 17);
+    row->snapshot_bytes = db_u64(st, 18);
+    row->snapshot_wall_ns = sqlite3_column_int64(st, 19);
+    return true;
+}
+
+berth_status read_each_daemon(read_pool *p, bool (*fn)(void *ctx, const store_daemon *row),
+                              void *ctx, berth_error *error)
+{
+    berth_status status, damaged = BERTH_OK;
+    read_connection *r;
+    store_daemon row;
+    sqlite3_stmt *st;
+    int rc;
+
+    status = borrow(p, &r, error);
+    if (status)
+        return status;
+    st = r->statements[READ_EACH];
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        if (load_row(st, &row)) {
+            if (!fn(ctx, &row))
+                break;
+        } else {
+            char why[64];
+
+            snprintf(why, sizeof why, "row %lld of its daemons", sqlite3_column_int64(st, 20));
+            damaged = db_damaged(r->db, why, damaged ? NULL : error);
+            log_error("store", "%s: %s is damaged: that daemon is left out", p->path, why);
+        }
+    }
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        status = db_fail(r->db, rc, error);
+    sqlite3_reset(st);
+    give_back(p, r);
+    return status ? status : damaged;
+}
+
+/* Where a snapshot is and what it must look like; body set when it is in the row. */
+typedef struct located {
+    bool found;
+    uint64_t bytes;
+    uint8_t digest[SNAPSHOT_DIGEST];
+    char file[SNAPFILE_NAME];
+    buf *body;
+} located;
+
+static berth_status locate(read_connection *r, const uint8_t entity[32], located *at,
+                           berth_error *error)
+{
+    sqlite3_stmt *st = r->statements[READ_SNAPSHOT];
+    berth_status status = BERTH_OK;
+    const char *file;
+    slice body;
+    int rc;
+
+    *at = (located){0};
+    db_bind_slice(st, 1, slice_of(entity, 32));
+    rc = sqlite3_step(st);
+    if (rc == SQLITE_DONE)
+        goto out;
+    if (rc != SQLITE_ROW) {
+        status = db_fail(r->db, rc, error);
+        goto out;
+    }
+    at->found = true;
+    at->bytes = db_u64(st, 0);
+    if (at->bytes > STORE_SNAPSHOT_MAX || !db_bytes(st, 1, at->digest, sizeof at->digest)) {
+        status = db_damaged(r->db, "a row of its snapshots", error);
+    } else if (db_text(st, 2, SNAPFILE_NAME - 1, &file) && snapfile_is_name(file)) {
+        memcpy(at->file, file, SNAPFILE_NAME);
+    } else if (db_blob(st, 3, STORE_INLINE_SNAPSHOT, &body) && body.len == at->bytes) {
+        at->body = buf_copy(body.ptr, body.len);
+        if (!at->body)
+            status = fail(error, BERTH_ERR_NO_MEMORY, "a snapshot of %zu bytes: out of memory",
+                          body.len);
+    } else {
+        status = db_damaged(r->db, "a row of its snapshots", error);
+    }
+
+out:
+    sqlite3_reset(st);
+    return status;
+}
+
+static berth_status damaged_snapshot(read_pool *p, const uint8_t entity[32], const located *at,
+                                     const char *why, berth_error *error)
+{
+    char text[ENTITY_TEXT];
+
+    hex_encode(text, slice_of(entity, 32));
+    if (!at->file[0])
+        return fail(error, BERTH_ERR_CORRUPT,
+                    "%s: the snapshot of daemon %s %s: restore that daemon from a copy", p->path,
+                    text, why);
+    return fail(error, BERTH_ERR_CORRUPT,
+                "%s/%s: the snapshot of daemon %s %s: put the file back from a backup, or restore "
+                "that daemon from a copy",
+                p->snapshot_dir, at->file, text, why);
+}
+
+/* The file that a row named may be superseded and removed before it is opened; then the row names
+ * another by now. The same name twice means that the file is really gone. */
+static berth_status fetch(read_pool *p, read_connection *r, const uint8_t entity[32], located *at,
+                          berth_error *error)
+{
+    char before[SNAPFILE_NAME] = "";
+    berth_status status;
+
+    for (;;) {
+        status = locate(r, entity, at, error);
+        if (status || !at->file[0])
+            return status;
+        if (strcmp(before, at->file) == 0)
+            return damaged_snapshot(p, entity, at, "is missing", error);
+        status = snapfile_read(p->snapshot_dir, at->file, at->bytes, &at->body, error);
+        if (status != BERTH_ERR_NOT_FOUND)
+            break;
+        memcpy(before, at->file, sizeof before);
+    }
+    if (status == BERTH_ERR_CORRUPT)
+        return damaged_snapshot(p, entity, at, "is not as long as it was written", error);
+    return status;
+}
+
+berth_status read_snapshot(read_pool *p, const uint8_t entity[32], buf **out, berth_error *error)
+{
+    uint8_t digest[SNAPSHOT_DIGEST];
+    read_connection *r;
+    berth_status status;
+    located at = {0};
+
+    *out = NULL;
+    status = borrow(p, &r, error);
+    if (status)
+        return status;
+    status = fetch(p, r, entity, &at, error);
+    give_back(p, r);
+    if (!status && at.found) {
+        snapshot_digest(digest, slice_of(at.body->data, at.body->len));
+        if (memcmp(digest, at.digest, sizeof digest) != 0)
+            status = damaged_snapshot(p, entity, &at, "is not what was written", error);
+    }
+    if (status)
+        buf_unref(at.body);
+    else
+        *out = at.body;
+    return status;
+}
+
+berth_status read_fact(read_pool *p, const char *key, buf **out, berth_error *error)
+{
+    read_connection *r;
+    berth_status status;
+    sqlite3_stmt *st;
+    slice value;
+    int rc;
+
+    *out = NULL;
+    status = borrow(p, &r, error);
+    if (status)
+        return status;
+    st = r->statements[READ_FACT];
+    sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+    rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW && !db_blob(st, 0, STORE_FACT_MAX, &value)) {
+        status = db_damaged(r->db, "a row of its facts", error);
+    } else if (rc == SQLITE_ROW) {
+        *out = buf_copy(value.ptr, value.len);
+        if (!*out)
+            status = fail(error, BERTH_ERR_NO_MEMORY, "fact '%s': out of memory", key);
+    } else if (rc != SQLITE_DONE) {
+        status = db_fail(r->db, rc, error);
+    }
+    sqlite3_reset(st);
+    give_back(p, r);
+    return status;
+}
+
+berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarnation,
+                       uint64_t *sequence, berth_error *error)
+{
+    read_connection *r;
+    berth_status status;
+    sqlite3_stmt *st;
+    int rc;
+
+    *incarnation = *sequence = 0;
+    status = borrow(p, &r, error);
+    if (status)
+        return status;
+    st = r->statements[READ_MARK];
+    db_bind_slice(st, 1, slice_of(entity, 32));
+    rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW) {
+        *incarnation = db_u64(st, 0);
+        *sequence = db_u64(st, 1);
+    } else if (rc != SQLITE_DONE) {
+        status = db_fail(r->db, rc, error);
+    }
+    sqlite3_reset(st);
+    give_back(p, r);
+    return status;
+}
