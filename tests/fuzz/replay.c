@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay [DIR]: drive a fuzz target without libFuzzer. Each file of DIR goes in as it is, cut short at
- * every power of two, and with a fixed sequence of single-byte changes; so does the empty input. The
- * same inputs every time: a failure here is a failure everywhere.
+ * replay [DIR]: drive a fuzz target without libFuzzer. Each file of DIR goes in as it is, cut short
+ * at every power of two, and with a fixed sequence of single-byte changes; so does the empty input.
+ * The same inputs every time: a failure here is a failure everywhere.
  */
 #include <dirent.h>
 #include <stdint.h>

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/config.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "node/config_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+config *config_new(void)
+{
+    config *c = calloc(1, sizeof *c);
+
+    if (c)
+        c->limits.size = sizeof c->limits;
+    return c;
+}
+
+static void free_list(config_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+}
+
+void config_free(config *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->scoped_count; i++) {
+        free(c->scoped[i].name);
+        free(c->scoped[i].key);
+        free_list(&c->scoped[i].names);
+        free_list(&c->scoped[i].kinds);
+    }
+    for (size_t i = 0; i < c->plugin_count; i++)
+        free(c->plugins[i].name);
+    for (size_t i = 0; i < c->daemon_count; i++) {
+        free(c->daemons[i].name);
+        free(c->daemons[i].kind);
+        free(c->daemons[i].config);
+        free(c->daemons[i].config_file);
+        free(c->daemons[i].identity_file);
+    }
+    free(c->scoped);
+    free(c->plugins);
+    free(c->daemons);
+    free(c->file);
+    free(c->name);
+    free(c->state_dir);
+    free(c->socket);
+    free(c->key_file);
+    free(c->plugin_dir);
+    free_list(&c->keys);
+    free_list(&c->libs);
+    free_list(&c->revoked);
+    free_list(&c->load);
+    free(c);
+}
+
+/* The directory part of a path, malloc'd: "" when there is none. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == path ? strdup("/") : strndup(path, slash ? (size_t)(slash - path) : 0);
+}
+
+berth_status config_parse(slice text, const char *path, config **out, berth_error *error)
+{
+    berth_error unread = {0};
+    char *dir = directory_of(path), *scanned = NULL;
+    config *c = config_new();
+    struct cfg_t *tree = NULL;
+    berth_status status;
+
+    if (!error)
+        error = &unread;
+    *out = NULL;
+    if (c)
+        c->file = strdup(path);
+    if (!dir || !c || !c->file) {
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory for %s", path);
+        goto out;
+    }
+    status = config_scan(text, path, &scanned, error);
+    if (status == BERTH_OK)
+        status = config_confuse(scanned, path, &tree, error);
+    if (status == BERTH_OK)
+        status = config_tree(tree, path, dir, c, error);
+    if (status == BERTH_OK) {
+        *out = c;
+        c = NULL;
+    }
+out:
+    config_confuse_free(tree);
+    config_free(c);
+    free(dir);
+    free(scanned);
+    return status;
+}
+
+berth_status config_read(const char *path, config **out, berth_error *error)
+{
+    buf *text = NULL;
+    char *absolute = NULL;
+    berth_status status = file_read(path, CONFIG_MAX_BYTES, FILE_SAFE, &text, error);
+
+    *out = NULL;
+    if (status != BERTH_OK)
+        return status;
+    absolute = realpath(path, NULL);
+    status = config_parse(slice_of(text->data, text->len), absolute ? absolute : path, out, error);
+    free(absolute);
+    buf_unref(text);
+    return status;
+}
+
+/* Relative to the working directory, as everything that is typed. */
+static berth_status set_path(char **at, const char *value, berth_error *error)
+{
+    static const value_rule rule = {.type = VALUE_PATH};
+    char *cwd = value ? getcwd(NULL, 0) : NULL;
+    char *made = value ? value_string(&rule, value, cwd) : NULL;
+
+    free(cwd);
+    if (!value)
+        return BERTH_OK;
+    if (!made)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    free(*at);
+    *at = made;
+    return BERTH_OK;
+}
+
+berth_status config_override(config *c, const berth_node_options *options, berth_error *error)
+{
+    berth_status status = set_path(&c->state_dir, options->state_dir, error);
+
+    if (status == BERTH_OK)
+        status = set_path(&c->socket, options->socket, error);
+    if (status != BERTH_OK)
+        return status;
+    if (options->threads)
+        c->limits.threads = options->threads;
+    c->ephemeral = options->ephemeral;
+    if (!options->plugin_count)
+        return BERTH_OK;
+    c->load.items = calloc(options->plugin_count, sizeof *c->load.items);
+    if (!c->load.items)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    for (; c->load.count < options->plugin_count; c->load.count++) {
+        status = set_path(&c->load.items[c->load.count], options->plugins[c->load.count], error);
+        if (status != BERTH_OK)
+            return status;
+    }
+    return BERTH_OK;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node/config.h: the configuration file as a plain struct.
+ *
+ * Parsing touches nothing but the text it is given: no file, clock, environment or key. What the
+ * options mean is carried out elsewhere (node/state.h, node/policy.h, node/keeper.h). Any thread.
+ *
+ * Every mistake is BERTH_ERR_INVALID with one line `FILE:LINE: what is wrong, and what would have
+ * been right`. docs/operators.md describes the options for people.
+ */
+#ifndef NODE_CONFIG_H
+#define NODE_CONFIG_H
+
+#include "base/buf.h"
+#include "berth/node.h"
+
+#include <stdbool.h>
+
+#define CONFIG_MAX_BYTES    (256 * 1024)
+#define CONFIG_MAX_SECTIONS 4096
+#define CONFIG_MAX_TOKEN    4096 /* of a word without quotes */
+
+typedef struct config_list {
+    char **items;
+    size_t count;
+} config_list;
+
+/* What becomes of a plugin without a signature. */
+typedef enum config_unsigned {
+    CONFIG_UNSIGNED_UNSAID, /* refused as soon as any key is configured, else a warning */
+    CONFIG_UNSIGNED_REFUSE,
+    CONFIG_UNSIGNED_WARN
+} config_unsigned;
+
+typedef enum config_isolation {
+    CONFIG_ISOLATION_UNSAID,
+    CONFIG_ISOLATION_INLINE,
+    CONFIG_ISOLATION_PROCESS
+} config_isolation;
+
+/* A minisign public key, and what it may sign. */
+typedef struct config_key {
+    char *name;
+    char *key;         /* as minisign prints it, or the path of its .pub file */
+    config_list names; /* patterns of plugin names; none: all */
+    config_list kinds; /* patterns of kinds; none: all */
+    config_isolation isolation;
+    bool fetch;
+    unsigned line;
+} config_key;
+
+typedef struct config_plugin {
+    char *name;
+    config_isolation isolation;
+} config_plugin;
+
+/* A daemon that the host keeps running. */
+typedef struct config_daemon {
+    char *name, *kind;
+    char *config;        /* its bytes, or NULL */
+    char *config_file;   /* a file with them, or NULL; not both */
+    char *identity_file; /* or NULL: made at the first start */
+    uint64_t auto_snapshot;
+    uint32_t durability; /* as berth_daemon_config.durability */
+    unsigned line;
+} config_daemon;
+
+/* NULL, 0 and UNSAID: not said. Paths are absolute or start where the file lies. */
+typedef struct config {
+    char *file; /* for errors; NULL: there is none */
+    char *name, *state_dir, *socket, *key_file;
+    char *plugin_dir;
+    config_list keys, libs, revoked;
+    config_unsigned unsigned_plugins;
+    config_key *scoped;
+    size_t scoped_count;
+    config_plugin *plugins;
+    size_t plugin_count;
+    config_daemon *daemons;
+    size_t daemon_count;
+    berth_runtime_config limits;
+    /* From the command line alone. */
+    config_list load;
+    bool ephemeral;
+} config;
+
+/* Nothing said. NULL when memory is short. */
+config *config_new(void);
+void config_free(config *c);
+
+/* path: where the text came from, for errors and for what relative paths start from. */
+berth_status config_parse(slice text, const char *path, config **out, berth_error *error);
+
+/* Reads the file, which must be a regular one, ours or root's, and not writable by others. */
+berth_status config_read(const char *path, config **out, berth_error *error);
+
+/* What the command line says stands above what the file says. */
+berth_status config_override(config *c, const berth_node_options *options, berth_error *error);
+
+#endif

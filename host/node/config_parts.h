@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node/config_parts.h: the pieces of the configuration parser, for each other only.
+ *
+ * The text goes through config_scan, then through libconfuse, which asks value_check about each
+ * value while it knows the line, and value_read turns what it has accepted into the fields of
+ * config.h.
+ */
+#ifndef NODE_CONFIG_PARTS_H
+#define NODE_CONFIG_PARTS_H
+
+#include "node/config.h"
+
+typedef enum value_type {
+    VALUE_NAME,    /* a-z A-Z 0-9 - _ . , as daemons and plugins are called */
+    VALUE_TEXT,    /* anything */
+    VALUE_PATH,    /* stored so that it does not depend on the working directory */
+    VALUE_COUNT,   /* a number */
+    VALUE_SIZE,    /* a number of bytes: 4096, 64KiB, 8MiB, 4GiB */
+    VALUE_TIME,    /* a duration: 500us, 10ms, 30s, 5m, 1h; in nanoseconds */
+    VALUE_CHOICE,  /* one of `choices`; its index + 1 */
+    VALUE_BOOL,    /* yes, no */
+    VALUE_KEY,     /* a minisign public key, or the path of a file with one */
+    VALUE_DIGEST,  /* 64 hex digits */
+    VALUE_PATTERN, /* a name, or the beginning of one and a * */
+    VALUE_LIBRARY  /* a soname */
+} value_type;
+
+/* One option of one section. */
+typedef struct value_rule {
+    const char *name;
+    value_type type;
+    bool list;
+    bool required;
+    bool narrow;   /* a number stored in 32 bits */
+    size_t offset; /* into the section's struct, or into config for sections without a title */
+    uint64_t min, max;
+    const char *const *choices;
+} value_rule;
+
+typedef struct section_rule {
+    const char *name;
+    const value_rule *rules;
+    size_t item; /* size of one titled section's struct; 0: there is one section, without a title */
+    size_t items, count; /* where config keeps the array and its length */
+} section_rule;
+
+#define CONFIG_SECTIONS 6
+extern const section_rule config_sections[CONFIG_SECTIONS];
+
+/* A flag of ours in libconfuse's options: a value was given. */
+#define CONFIG_SEEN (1 << 24)
+
+struct cfg_t;
+
+/*
+ * The text with its comments blanked out, zero-terminated, lines as they were; *out is malloc'd.
+ * Refuses what libconfuse would misread in silence: see config_scan.c.
+ */
+berth_status config_scan(slice text, const char *path, char **out, berth_error *error);
+
+/* Parses what config_scan let through; *out is the caller's to config_confuse_free.
+ * error is not NULL. */
+berth_status config_confuse(const char *text, const char *path, struct cfg_t **out,
+                            berth_error *error);
+
+void config_confuse_free(struct cfg_t *tree);
+
+/* Fills c; on failure c is what it is, for config_free. dir: where relative paths start. */
+berth_status config_tree(struct cfg_t *tree, const char *path, const char *dir, config *c,
+                         berth_error *error);
+
+/* Is text a value of this type? If not, why (at least 256 bytes) says what would be. */
+bool value_check(const value_rule *rule, const char *text, char *why, size_t why_cap);
+
+/* The number behind a value that value_check accepted. */
+uint64_t value_number(const value_rule *rule, const char *text);
+
+/* A malloc'd string for a value that value_check accepted; paths start at dir. */
+char *value_string(const value_rule *rule, const char *text, const char *dir);
+
+/* The name nearest to `wrong`, or NULL when none is near. names ends with NULL. */
+const char *nearest_name(const char *wrong, const char *const *names);
+
+#endif

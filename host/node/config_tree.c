@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From libconfuse's tree, whose values have all been checked, to the struct. */
+#include "base/error.h"
+#include "node/config_parts.h"
+
+#include <confuse.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_TEXT_MAX (64 * 1024) /* of a daemon's config */
+
+typedef struct walk {
+    const char *path;
+    const char *dir;
+    berth_error *error;
+} walk;
+
+static berth_status no_memory(const walk *w)
+{
+    return fail(w->error, BERTH_ERR_NO_MEMORY, "out of memory for %s", w->path);
+}
+
+static berth_status read_list(const walk *w, const value_rule *rule, cfg_t *section,
+                              config_list *out)
+{
+    cfg_opt_t *opt = cfg_getopt(section, rule->name);
+    unsigned count = cfg_opt_size(opt);
+
+    if (!count && (opt->flags & CONFIG_SEEN))
+        return fail(w->error, BERTH_ERR_INVALID,
+                    "%s: '%s' is given twice: write all values in one list", w->path, rule->name);
+    if (!count)
+        return BERTH_OK;
+    out->items = calloc(count, sizeof *out->items);
+    if (!out->items)
+        return no_memory(w);
+    for (; out->count < count; out->count++) {
+        out->items[out->count] =
+            value_string(rule, cfg_opt_getnstr(opt, (unsigned)out->count), w->dir);
+        if (!out->items[out->count])
+            return no_memory(w);
+    }
+    return BERTH_OK;
+}
+
+static berth_status read_one(const walk *w, const value_rule *rule, const char *text, void *at)
+{
+    uint64_t n;
+
+    switch (rule->type) {
+    case VALUE_COUNT:
+    case VALUE_SIZE:
+    case VALUE_TIME:
+        n = value_number(rule, text);
+        if (rule->narrow)
+            *(uint32_t *)at = (uint32_t)n;
+        else
+            *(uint64_t *)at = n;
+        return BERTH_OK;
+    case VALUE_CHOICE: /* all are enums or 32-bit numbers that begin with "not said" */
+        *(uint32_t *)at = (uint32_t)value_number(rule, text);
+        return BERTH_OK;
+    case VALUE_BOOL:
+        *(bool *)at = value_number(rule, text) == 1;
+        return BERTH_OK;
+    default:
+        *(char **)at = value_string(rule, text, w->dir);
+        return *(char **)at ? BERTH_OK : no_memory(w);
+    }
+}
+
+static berth_status read_section(const walk *w, const section_rule *rule, cfg_t *section,
+                                 void *item)
+{
+    for (const value_rule *r = rule->rules; r->name; r++) {
+        void *at = (char *)item + r->offset;
+        const char *text = r->list ? NULL : cfg_getstr(section, r->name);
+        berth_status status = BERTH_OK;
+
+        if (r->list)
+            status = read_list(w, r, section, at);
+        else if (text)
+            status = read_one(w, r, text, at);
+        else if (r->required)
+            return fail(w->error, BERTH_ERR_INVALID, "%s:%d: %s \"%s\" has no %s: add `%s = ...`",
+                        w->path, section->line, rule->name, cfg_title(section), r->name, r->name);
+        if (status != BERTH_OK)
+            return status;
+    }
+    return BERTH_OK;
+}
+
+/* Titled sections begin with their name, and hold the line where they end. */
+static berth_status read_titled(const walk *w, const section_rule *rule, cfg_t *tree, config *c)
+{
+    static const value_rule title_rule = {.type = VALUE_NAME};
+    unsigned count = cfg_size(tree, rule->name);
+    char **items = (char **)((char *)c + rule->items);
+    size_t *used = (size_t *)((char *)c + rule->count);
+    char why[256];
+
+    if (!count)
+        return BERTH_OK;
+    *items = calloc(count, rule->item);
+    if (!*items)
+        return no_memory(w);
+    for (unsigned i = 0; i < count; i++) {
+        cfg_t *section = cfg_getnsec(tree, rule->name, i);
+        char *item = *items + i * rule->item;
+        berth_status status;
+
+        (*used)++;
+        if (!value_check(&title_rule, cfg_title(section), why, sizeof why))
+            return fail(w->error, BERTH_ERR_INVALID, "%s:%d: %s \"%.80s\": the name %s", w->path,
+                        section->line, rule->name, cfg_title(section), why);
+        *(char **)item = strdup(cfg_title(section));
+        if (!*(char **)item)
+            return no_memory(w);
+        status = read_section(w, rule, section, item);
+        if (status != BERTH_OK)
+            return status;
+        if (rule->item == sizeof(config_key))
+            ((config_key *)(void *)item)->line = (unsigned)section->line;
+        else if (rule->item == sizeof(config_daemon))
+            ((config_daemon *)(void *)item)->line = (unsigned)section->line;
+    }
+    return BERTH_OK;
+}
+
+/* What no single option can tell. */
+static berth_status check_whole(const walk *w, const config *c)
+{
+    for (size_t i = 0; i < c->daemon_count; i++) {
+        const config_daemon *d = &c->daemons[i];
+        if (d->config && d->config_file)
+            return fail(w->error, BERTH_ERR_INVALID,
+                        "%s:%u: daemon \"%s\" has both config and config_file: keep one", w->path,
+                        d->line, d->name);
+        if (d->config && strlen(d->config) > CONFIG_TEXT_MAX)
+            return fail(w->error, BERTH_ERR_INVALID,
+                        "%s:%u: daemon \"%s\": its config is longer than 64 KiB", w->path, d->line,
+                        d->name);
+    }
+    return BERTH_OK;
+}
+
+berth_status config_tree(struct cfg_t *tree, const char *path, const char *dir, config *c,
+                         berth_error *error)
+{
+    walk w = {path, dir, error};
+    berth_status status = BERTH_OK;
+
+    for (size_t i = 0; i < CONFIG_SECTIONS && status == BERTH_OK; i++)
+        status = config_sections[i].item
+                     ? read_titled(&w, &config_sections[i], tree, c)
+                     : read_section(&w, &config_sections[i],
+                                    cfg_getsec(tree, config_sections[i].name), c);
+    return status == BERTH_OK ? check_whole(&w, c) : status;
+}
