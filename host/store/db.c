@@ -39,6 +39,8 @@ berth_status db_fail(sqlite3 *db, int rc, berth_error *error)
     if (rc == SQLITE_IOERR_CORRUPTFS)
         return db_damaged(db, why, error);
     switch (rc & 0xFF) {
+    case SQLITE_ERROR: /* our own statements are right, so what they name is not in the file */
+        return db_damaged(db, sqlite3_errmsg(db), error);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return db_damaged(db, why, error);
@@ -129,9 +131,6 @@ berth_status db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, berth_
 {
     int rc = sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
 
-    /* Our own statements are right, so what they name is not in the file. */
-    if (rc == SQLITE_ERROR)
-        return db_damaged(db, sqlite3_errmsg(db), error);
     return rc ? db_fail(db, rc, error) : BERTH_OK;
 }
 

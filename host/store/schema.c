@@ -162,7 +162,9 @@ static berth_status search_damage(sqlite3 *db, berth_error *error)
     if (rc == SQLITE_ROW) {
         const char *answer = (const char *)sqlite3_column_text(check, 0);
 
-        snprintf(why, sizeof why, "%s", answer ? answer : "out of memory");
+        const char *line = answer ? strchr(answer, '\n') : NULL; /* after a headline */
+
+        snprintf(why, sizeof why, "%s", line ? line + 1 : answer ? answer : "out of memory");
         if (strcmp(why, "ok") != 0)
             status = db_damaged(db, why, error);
     } else if (rc == SQLITE_INTERRUPT) {
