@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node/state.h: the state directory, what seals the secrets in it, and who this node is.
+ *
+ * Blocking; one thread. Secrets are wiped at close.
+ */
+#ifndef NODE_STATE_H
+#define NODE_STATE_H
+
+#include "berth/identity.h"
+#include "identity/seal.h"
+#include "node/config.h"
+#include "store/store.h"
+
+/* Where systemd puts the host key: LoadCredential=berth-host-key:... */
+#define STATE_CREDENTIAL "berth-host-key"
+
+typedef struct node_state {
+    char *dir;      /* absolute */
+    char *plugins;  /* the directory of stored plugins in it */
+    bool ephemeral; /* dir is a temporary one and goes at close */
+    store *store;   /* NULL when ephemeral */
+    uint8_t host_key[HOST_KEY_SIZE];
+    berth_keypair identity; /* of the node; public half only once open has returned */
+} node_state;
+
+/*
+ * Make or open the directory and the store in it, find the host key, and the node's identity under
+ * it. LOCKED when another host has the directory, PERMISSION when others may write to it, SIGNATURE
+ * when the host key is not the one that the directory was sealed with, NOT_FOUND when that key is
+ * gone. A failure takes back what this call has made. Zero-initialise out.
+ */
+berth_status state_open(const config *c, node_state *out, berth_error *error);
+
+/* A zeroed state is allowed. */
+void state_close(node_state *s);
+
+/*
+ * A host key as people keep it: 32 bytes, or 64 hex digits with or without a newline. INVALID, with
+ * the command that makes one, for anything else.
+ */
+berth_status state_key_parse(slice text, const char *path, uint8_t out[HOST_KEY_SIZE],
+                             berth_error *error);
+
+#endif
