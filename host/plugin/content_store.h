@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plugin/content_store.h: plugin files by digest, <dir>/<digest>.so with <digest>.so.minisig
+ * beside.
+ *
+ * The digest is the first 32 bytes of the BLAKE2b-512 that minisign signs. Files are written once
+ * and read-only from then on, so that nothing done to the operator's file can reach code that runs.
+ * Whatever is opened is hashed again each time; whether its signature still counts is the caller's
+ * question. Blocking; any thread. One host at a time has the directory (store/store.h locks it).
+ */
+#ifndef PLUGIN_CONTENT_STORE_H
+#define PLUGIN_CONTENT_STORE_H
+
+#include "plugin/minisign.h"
+#include "plugin/plugins.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+#define CONTENT_DEFAULT_MAX (256ull << 20)
+
+typedef struct content_store content_store;
+
+/*
+ * Open or make the directory and remove what a killed load left. dir NULL: one of its own below the
+ * system's temporary directory, removed at close, not synced. PERMISSION when others may write to
+ * it. max_bytes 0: CONTENT_DEFAULT_MAX.
+ */
+berth_status content_store_open(const char *dir, uint64_t max_bytes, content_store **out,
+                                berth_error *error);
+void content_store_close(content_store *store);
+
+const char *content_store_dir(const content_store *store);
+
+/* One file, in the store or on the way into it. Zero-initialise; content_drop ends it. */
+typedef struct content_file {
+    int fd; /* read-only */
+    uint64_t size;
+    uint8_t hash[MINISIGN_HASH_BYTES]; /* the first DIGEST_BYTES are its digest */
+    buf *signature;                    /* bytes of its .minisig, or NULL: it has none */
+    char path[PATH_MAX];               /* where it is now */
+    dev_t device;
+    ino_t inode;
+    bool temporary; /* not in the store yet */
+} content_file;
+
+/*
+ * Copy a file, with the signature beside it, to a temporary name, hashing the bytes that are
+ * written. Symbolic links are REFUSED, what is no regular file is INVALID, a larger one than
+ * allowed LIMIT, one that changes meanwhile BUSY. NO_SPACE leaves nothing behind.
+ */
+berth_status content_take(content_store *store, const char *path, content_file *out,
+                          berth_error *error);
+
+/*
+ * Give a copy its place, durably. If the store has it already, that file is compared and used, and
+ * a newer signature replaces the older. *created: it was not there. CORRUPT, with the cure, when
+ * the file there is not what its name says.
+ */
+berth_status content_keep(content_store *store, content_file *file, bool *created,
+                          berth_error *error);
+
+/* A stored file, hashed again. NOT_FOUND, or CORRUPT with the cure. */
+berth_status content_open(content_store *store, const uint8_t digest[DIGEST_BYTES],
+                          content_file *out, berth_error *error);
+
+/* Close it, and remove it if it never got its place. */
+void content_drop(content_file *file);
+
+/* Remove a stored file with its signature. Mapped copies live on. */
+void content_remove(content_store *store, const uint8_t digest[DIGEST_BYTES]);
+
+/* The bytes, private and writable: for elf_read. NULL for an empty file or without memory. */
+void *content_map(const content_file *file);
+void content_unmap(const content_file *file, void *bytes);
+
+/* Whether the path still leads to the file that was hashed. */
+bool content_in_place(const content_file *file);
+
+/* Each digest in the store. fn returns false to end. */
+berth_status content_each(content_store *store,
+                          bool (*fn)(void *ctx, const uint8_t digest[DIGEST_BYTES]), void *ctx,
+                          berth_error *error);
+
+#endif
