@@ -114,7 +114,7 @@ static berth_status make_empty(const char *path, berth_error *error)
 
 berth_status schema_create(const char *dir, const char *path, berth_error *error)
 {
-    char fresh[PATH_MAX], journal[PATH_MAX], identify[64];
+    char fresh[PATH_MAX], journal[PATH_MAX], identify[96];
     sqlite3 *db = NULL;
     berth_status status;
 
@@ -128,7 +128,8 @@ berth_status schema_create(const char *dir, const char *path, berth_error *error
     status = make_empty(fresh, error);
     if (!status)
         status = db_open(fresh, DB_WRITE, &db, error);
-    snprintf(identify, sizeof identify, "PRAGMA application_id = %d", APPLICATION_ID);
+    snprintf(identify, sizeof identify, "PRAGMA page_size = %d; PRAGMA application_id = %d",
+             SCHEMA_PAGE, APPLICATION_ID);
     if (!status)
         status = db_exec(db, identify, error);
     if (!status)

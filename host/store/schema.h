@@ -11,6 +11,9 @@
 #include <sqlite3.h>
 #include <stddef.h>
 
+/* Fixed, so that a file cut in the middle of a page can be told by its length. */
+#define SCHEMA_PAGE 4096
+
 /*
  * A step is the SQL that leads from version i (its index) to i + 1. Steps that were ever released
  * are not edited: a change of the tables is a new step at the end.

@@ -9,6 +9,7 @@
 #include "store/schema.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -301,23 +302,28 @@ void store_get_stats(store *s, store_stats *out)
 
 /* ---- opening and closing ---- */
 
+static bool has_log(const store *s)
+{
+    char log[PATH_MAX];
+    struct stat st;
+    int n = snprintf(log, sizeof log, "%s-wal", s->path);
+
+    return n > 0 && (size_t)n < sizeof log && lstat(log, &st) == 0 && st.st_size > 0;
+}
+
 /* A missing database is a new one only where nothing says that there was one before. */
 static berth_status create_database(store *s, const char *dir, berth_error *error)
 {
-    char log[4096];
-    const char *trace = NULL;
-    struct stat st;
-
-    snprintf(log, sizeof log, "%s-wal", s->path);
-    if (lstat(log, &st) == 0)
-        trace = log;
-    else if (snapfile_any(s->snapshot_dir))
-        trace = s->snapshot_dir;
-    if (trace)
+    if (has_log(s))
         return fail(error, BERTH_ERR_CORRUPT,
-                    "%s: is missing, but %s is there: put the database back from a backup, or move "
-                    "the rest away to begin anew",
-                    s->path, trace);
+                    "%s: is missing, but its log %s-wal is there: put the database back from a "
+                    "backup, or move the log away to begin anew",
+                    s->path, s->path);
+    if (snapfile_any(s->snapshot_dir))
+        return fail(error, BERTH_ERR_CORRUPT,
+                    "%s: is missing, but %s has snapshots: put the database back from a backup, or "
+                    "move the snapshots away to begin anew",
+                    s->path, s->snapshot_dir);
     return schema_create(dir, s->path, error);
 }
 
@@ -335,6 +341,12 @@ static berth_status open_database(store *s, const char *dir, berth_error *error)
             return status;
     } else if (!S_ISREG(st.st_mode)) {
         return fail(error, BERTH_ERR_INVALID, "%s: is not a regular file: move it away", s->path);
+    } else if (st.st_size % SCHEMA_PAGE && !has_log(s)) {
+        /* SQLite would take the missing end of its last page for zeros. */
+        return fail(error, BERTH_ERR_CORRUPT,
+                    "%s: the database is damaged (cut short): put back a backup of the whole state "
+                    "directory, or salvage its rows with 'sqlite3 %s .recover'",
+                    s->path, s->path);
     }
     status = file_check_safe(s->path, error);
     if (!status)

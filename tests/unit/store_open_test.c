@@ -271,6 +271,7 @@ static void a_database_gone_from_beside_its_log_is_not_replaced(void **state)
     store_close(open_store());
     assert_int_equal(unlink(in_state("store.db")), 0);
     fd = open(in_state("store.db-wal"), O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "log", 3), 3);
     close(fd);
     assert_refused(BERTH_ERR_CORRUPT, "store.db-wal");
 }
@@ -421,18 +422,6 @@ static void put_image(const uint8_t *bytes, size_t len)
     close(fd);
 }
 
-static bool all_there(void)
-{
-    store *s = open_store();
-    bool all = count_rows(s) == 30;
-
-    for (uint64_t i = 0; i < 30 && all; i++)
-        all = holds_snapshot(s, i, i, i * 100);
-    store_close(s);
-    return all;
-}
-
-/* Only the unused rest of the last page may be missing without harm. */
 static void a_database_cut_short_anywhere_is_reported_as_damaged(void **state)
 {
     buf *image = good_image();
@@ -441,12 +430,10 @@ static void a_database_cut_short_anywhere_is_reported_as_damaged(void **state)
     (void)state;
     while (at < image->len) {
         put_image(image->data, at);
-        if (live_with_it()) {
-            assert_true(at > image->len - 4096);
-            put_image(image->data, at);
-            assert_true(all_there());
-        }
-        at += at < 200 ? 7 : 509; /* in the header closely, then across every page */
+        assert_false(live_with_it());
+        at += at < 210 ? 7 : 512; /* in the header closely, then across every page */
+        if (at > 210 && at < 512)
+            at = 512; /* and exactly between them */
     }
     put_image(image->data, image->len);
     assert_true(live_with_it());
