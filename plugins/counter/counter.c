@@ -90,7 +90,7 @@ static const berth_kind counter_kind = {
 
 static const berth_kind *const counter_kinds[] = {&counter_kind};
 
-BERTH_EXPORT const berth_plugin berth_plugin_0 = {
+const berth_plugin berth_plugin_0 = {
     .size = sizeof(berth_plugin),
     .kind_count = 1,
     .kinds = counter_kinds,

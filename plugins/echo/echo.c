@@ -34,7 +34,7 @@ static const berth_kind echo_kind = {
 
 static const berth_kind *const echo_kinds[] = {&echo_kind};
 
-BERTH_EXPORT const berth_plugin berth_plugin_0 = {
+const berth_plugin berth_plugin_0 = {
     .size = sizeof(berth_plugin),
     .kind_count = 1,
     .kinds = echo_kinds,

@@ -232,7 +232,7 @@ static const berth_kind tally_kind = {
 
 static const berth_kind *const tally_kinds[] = {&tally_kind};
 
-BERTH_EXPORT const berth_plugin berth_plugin_0 = {
+const berth_plugin berth_plugin_0 = {
     .size = sizeof(berth_plugin),
     .kind_count = 1,
     .kinds = tally_kinds,

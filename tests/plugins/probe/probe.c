@@ -172,7 +172,7 @@ static void deinit(void)
     probe_host = NULL;
 }
 
-BERTH_EXPORT const berth_plugin berth_plugin_0 = {
+const berth_plugin berth_plugin_0 = {
     .size = sizeof(berth_plugin),
     .kind_count = 2,
     .kinds = kinds,
