@@ -148,7 +148,7 @@ berth_status config_override(config *c, const berth_node_options *options, berth
     c->ephemeral = options->ephemeral;
     if (!options->plugin_count)
         return BERTH_OK;
-    c->load.items = calloc(options->plugin_count, sizeof *c->load.items);
+    c->load.items = calloc(options->plugin_count + 1, sizeof *c->load.items);
     if (!c->load.items)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     for (; c->load.count < options->plugin_count; c->load.count++) {

@@ -21,7 +21,7 @@
 #define CONFIG_MAX_TOKEN    4096 /* of a word without quotes */
 
 typedef struct config_list {
-    char **items;
+    char **items; /* ends with NULL; NULL when count is 0 */
     size_t count;
 } config_list;
 

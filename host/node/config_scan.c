@@ -18,6 +18,7 @@ typedef struct scan {
     size_t at, len;
     unsigned line;
     unsigned sections;
+    bool assigned, list;    /* the last mark was a =, or a { behind one */
     unsigned depth, opened; /* braces, and the line of the last one that went from 0 to 1 */
     berth_error *error;
 } scan;
@@ -109,6 +110,10 @@ static berth_status brace(scan *s, char c)
         return bad(s, s->line, "too many sections and lists in one file");
     if (c == '}' && s->depth == 0)
         return bad(s, s->line, "this } closes nothing");
+    if (c == '}' && s->list)
+        return bad(s, s->line, "an empty list says nothing: leave the option out");
+    s->list = c == '{' && s->assigned;
+    s->assigned = false;
     if (c == '{' && s->depth++ == 0)
         s->opened = s->line;
     if (c == '}')
@@ -145,12 +150,17 @@ static berth_status scan_one(scan *s)
     } else if (c == '/' && peek(s, 1) == '*') {
         return block_comment(s);
     } else if (c == '"' || c == '\'') {
+        s->assigned = s->list = false;
         return quoted(s, c);
     } else if (c == '{' || c == '}') {
         return brace(s, c);
-    } else if (c && strchr(" \t=,", c)) {
+    } else if (c == ' ' || c == '\t') {
+        s->at++;
+    } else if (c == '=' || c == ',') {
+        s->assigned = c == '=';
         s->at++;
     } else if (is_word(c)) {
+        s->assigned = s->list = false;
         return word(s);
     } else {
         return other(s, c);

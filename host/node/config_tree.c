@@ -26,12 +26,9 @@ static berth_status read_list(const walk *w, const value_rule *rule, cfg_t *sect
     cfg_opt_t *opt = cfg_getopt(section, rule->name);
     unsigned count = cfg_opt_size(opt);
 
-    if (!count && (opt->flags & CONFIG_SEEN))
-        return fail(w->error, BERTH_ERR_INVALID,
-                    "%s: '%s' is given twice: write all values in one list", w->path, rule->name);
     if (!count)
         return BERTH_OK;
-    out->items = calloc(count, sizeof *out->items);
+    out->items = calloc(count + 1, sizeof *out->items);
     if (!out->items)
         return no_memory(w);
     for (; out->count < count; out->count++) {

@@ -9,7 +9,6 @@
 #include "base/text.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -38,25 +37,7 @@ static berth_status no_memory(berth_error *error)
     return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
 }
 
-static berth_status temporary_dir(node_state *s, berth_error *error)
-{
-    const char *base = getenv("TMPDIR");
-    char *path;
-
-    path = join(base && base[0] == '/' ? base : "/tmp", "berth-ephemeral-XXXXXX");
-    if (!path)
-        return no_memory(error);
-    if (!mkdtemp(path)) {
-        berth_status status =
-            fail_errno(error, errno, "%s: cannot make a temporary directory", path);
-        free(path);
-        return status;
-    }
-    s->dir = path;
-    return BERTH_OK;
-}
-
-static berth_status lasting_dir(const config *c, node_state *s, berth_error *error)
+static berth_status open_dir(const config *c, node_state *s, berth_error *error)
 {
     char usual[PATHS_MAX];
     const char *path = c->state_dir;
@@ -78,15 +59,6 @@ static berth_status lasting_dir(const config *c, node_state *s, berth_error *err
         log_warn("node", "state directory %s: others may look into it: chmod 700 %s", path, path);
     s->dir = realpath(path, NULL);
     return s->dir ? BERTH_OK : fail_errno(error, errno, "state directory %s", path);
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    remove(path);
-    return 0;
 }
 
 /* ---- The host key
@@ -150,10 +122,6 @@ static berth_status find_key(const config *c, node_state *s, bool sealed, berth_
     char *path = NULL;
     berth_status status = BERTH_OK;
 
-    if (s->ephemeral) {
-        random_bytes(s->host_key, sizeof s->host_key);
-        return BERTH_OK;
-    }
     if (c->key_file) {
         status = key_from(c->key_file, FILE_PRIVATE, s, error);
         return status == BERTH_OK ? status : fail_prefix(error, "host key");
@@ -197,8 +165,6 @@ static berth_status new_identity(node_state *s, berth_error *error)
     berth_status status;
 
     berth_keypair_generate(&s->identity);
-    if (s->ephemeral)
-        return BERTH_OK;
     memcpy(fact, s->identity.entity, BERTH_ENTITY_SIZE);
     status = seal_identity(fact + BERTH_ENTITY_SIZE, &s->identity, s->host_key, PURPOSE, 0, error);
     if (status == BERTH_OK)
@@ -235,13 +201,15 @@ berth_status state_open(const config *c, node_state *s, berth_error *error)
     if (!error)
         error = &unread;
     sodium_ready();
-    s->ephemeral = c->ephemeral;
-    status = s->ephemeral ? temporary_dir(s, error) : lasting_dir(c, s, error);
-    if (status == BERTH_OK && !(s->plugins = join(s->dir, "plugins")))
-        status = no_memory(error);
-    if (status == BERTH_OK && !s->ephemeral)
+    if (c->ephemeral) {
+        random_bytes(s->host_key, sizeof s->host_key);
+        berth_keypair_generate(&s->identity);
+        return BERTH_OK;
+    }
+    status = open_dir(c, s, error);
+    if (status == BERTH_OK)
         status = store_open(s->dir, &s->store, error);
-    if (status == BERTH_OK && s->store) {
+    if (status == BERTH_OK) {
         status = store_get_fact(s->store, IDENTITY_FACT, &fact, error);
         if (status == BERTH_ERR_NOT_FOUND)
             status = BERTH_OK;
@@ -260,11 +228,8 @@ void state_close(node_state *s)
 {
     if (s->store)
         store_close(s->store);
-    if (s->ephemeral && s->dir)
-        nftw(s->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     sodium_memzero(s->host_key, sizeof s->host_key);
     berth_keypair_wipe(&s->identity);
-    free(s->plugins);
     free(s->dir);
     *s = (node_state){0};
 }

@@ -16,19 +16,17 @@
 #define STATE_CREDENTIAL "berth-host-key"
 
 typedef struct node_state {
-    char *dir;      /* absolute */
-    char *plugins;  /* the directory of stored plugins in it */
-    bool ephemeral; /* dir is a temporary one and goes at close */
-    store *store;   /* NULL when ephemeral */
+    char *dir;    /* absolute; NULL: ephemeral, nothing is kept */
+    store *store; /* NULL: ephemeral */
     uint8_t host_key[HOST_KEY_SIZE];
-    berth_keypair identity; /* of the node; public half only once open has returned */
+    berth_keypair identity; /* of the node */
 } node_state;
 
 /*
  * Make or open the directory and the store in it, find the host key, and the node's identity under
  * it. LOCKED when another host has the directory, PERMISSION when others may write to it, SIGNATURE
  * when the host key is not the one that the directory was sealed with, NOT_FOUND when that key is
- * gone. A failure takes back what this call has made. Zero-initialise out.
+ * gone. Zero-initialise out; a failure leaves it zeroed.
  */
 berth_status state_open(const config *c, node_state *out, berth_error *error);
 
