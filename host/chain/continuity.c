@@ -67,14 +67,15 @@ berth_status discontinuity_make(discontinuity *out, const berth_keypair *key,
                                 const berth_link *last, uint64_t incarnation,
                                 uint64_t base_sequence, berth_error *error)
 {
+    berth_link known = *last; /* which may lie in *out */
     struct transcript t;
     const char *wrong;
 
     memset(out, 0, sizeof *out);
     memcpy(out->entity, key->entity, sizeof out->entity);
     out->incarnation = incarnation;
-    out->last = *last;
-    discontinuity_base(&out->base, key->origin, last->sequence, incarnation, base_sequence);
+    out->last = known;
+    discontinuity_base(&out->base, key->origin, known.sequence, incarnation, base_sequence);
     wrong = wrong_with(out);
     if (wrong) {
         memset(out, 0, sizeof *out);
