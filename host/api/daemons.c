@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/emit.h"
+#include "api/listing.h"
+#include "api/server.h"
+#include "base/error.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static berth_runtime *public_runtime(request *r)
+{
+    return (berth_runtime *)r->api->rt;
+}
+
+/* ---- Looking --------------------------------------------------------------------------------- */
+
+static const char *state_name(berth_daemon_state state)
+{
+    switch (state) {
+    case BERTH_DAEMON_RUNNING:
+        return "running";
+    case BERTH_DAEMON_HELD:
+        return "held";
+    case BERTH_DAEMON_QUARANTINED:
+        return "quarantined";
+    default:
+        return "stopping";
+    }
+}
+
+static const char *durability_name(uint32_t durability)
+{
+    switch (durability) {
+    case DURABILITY_SNAPSHOT:
+        return "snapshot";
+    case DURABILITY_JOURNAL:
+        return "journal";
+    default:
+        return "volatile";
+    }
+}
+
+static const char *health_name(int32_t health)
+{
+    switch (health) {
+    case BERTH_HEALTHY:
+        return "healthy";
+    case BERTH_DEGRADED:
+        return "degraded";
+    default:
+        return "unhealthy";
+    }
+}
+
+static void emit_digest(writer *w, const uint8_t digest[DIGEST_BYTES])
+{
+    static const uint8_t none[DIGEST_BYTES];
+
+    emit_key(w, "digest");
+    if (memcmp(digest, none, DIGEST_BYTES) == 0)
+        emit_text(w, "null");
+    else
+        emit_hex(w, slice_of(digest, DIGEST_BYTES));
+}
+
+void emit_daemon(writer *w, const berth_daemon_info *info)
+{
+    emit_text(w, "{");
+    emit_member_string(w, "name", info->name);
+    emit_member_string(w, "kind", info->kind);
+    emit_member_id(w, "origin", info->origin);
+    emit_member_hex(w, "entity", slice_of(info->entity, sizeof info->entity));
+    emit_member_string(w, "state", state_name(info->state));
+    if (*info->quarantine)
+        emit_member_string(w, "reason", info->quarantine);
+    emit_member_string(w, "durability", durability_name(info->durability));
+    emit_member_u64(w, "auto_snapshot", info->auto_snapshot);
+    emit_member_u64(w, "incarnation", info->incarnation);
+    emit_member_u64(w, "epoch", info->epoch);
+    emit_digest(w, info->plugin_digest);
+    emit_member_time(w, "started", info->started_wall_ns);
+    emit_member_u64(w, "sequence", info->sequence);
+    emit_member_u64(w, "events_processed", info->events_processed);
+    emit_member_u64(w, "events_emitted", info->events_emitted);
+    emit_member_u64(w, "events_lost", info->events_lost);
+    emit_member_u64(w, "errors", info->errors);
+    emit_member_u64(w, "snapshots_taken", info->snapshots_taken);
+    emit_member_u64(w, "breaks", info->breaks);
+    emit_member_u64(w, "overruns", info->overruns);
+    emit_member_u64(w, "busy_ns", (uint64_t)info->busy_ns);
+    emit_member_u64(w, "mailbox_events", info->mailbox_events);
+    emit_member_u64(w, "mailbox_bytes", info->mailbox_bytes);
+    emit_member_string(w, "health", health_name(info->health));
+    emit_member_u64(w, "saturation_ppm", info->saturation_ppm);
+    emit_member_u64(w, "state_bytes", info->state_bytes);
+    emit_member_u64(w, "subscriptions", info->subscriptions);
+    emit_text(w, "}");
+}
+
+static void emit_down(writer *w, const store_daemon *row, const char *reason)
+{
+    emit_text(w, "{");
+    emit_member_string(w, "name", row->name);
+    emit_member_string(w, "kind", row->kind);
+    emit_member_id(w, "origin", row->origin);
+    emit_member_hex(w, "entity", slice_of(row->entity, sizeof row->entity));
+    emit_member_string(w, "state", "down");
+    emit_member_string(w, "reason", reason);
+    emit_member_string(w, "durability", durability_name(row->durability));
+    emit_member_u64(w, "auto_snapshot", row->auto_snapshot);
+    emit_member_u64(w, "incarnation", row->incarnation);
+    emit_member_u64(w, "epoch", row->epoch);
+    emit_digest(w, row->digest);
+    emit_member_string(w, "plugin", row->plugin);
+    emit_key(w, "snapshot");
+    if (row->has_snapshot) {
+        emit_text(w, "{");
+        emit_member_u64(w, "sequence", row->snapshot_sequence);
+        emit_member_u64(w, "bytes", row->snapshot_bytes);
+        emit_member_time(w, "time", row->snapshot_wall_ns);
+        emit_text(w, "}");
+    } else {
+        emit_text(w, "null");
+    }
+    emit_text(w, "}");
+}
+
+static bool list_daemon(void *ctx, const berth_daemon_info *info)
+{
+    listing *l = (listing *)ctx;
+    writer *w = listing_next(l);
+
+    if (!w)
+        return false;
+    emit_daemon(w, info);
+    listing_flush(l);
+    return true;
+}
+
+static void list_down(void *ctx, const store_daemon *row, const char *reason)
+{
+    listing *l = (listing *)ctx;
+    writer *w = listing_next(l);
+
+    if (!w)
+        return;
+    emit_down(w, row, reason);
+    listing_flush(l);
+}
+
+static void list_job(request *r)
+{
+    listing l;
+
+    listing_init(&l, r);
+    emit_text(&l.spool.tail, "{\"daemons\":[");
+    berth_daemons_each(public_runtime(r), list_daemon, &l);
+    runtime_down_each(r->api->rt, list_down, &l);
+    emit_text(&l.spool.tail, "]}\n");
+    listing_answer(&l, r, "application/json");
+}
+
+void daemons_list(request *r)
+{
+    request_job(r, list_job);
+}
+
+/* A search among the daemons that are down, by the same rules as among those that run. */
+typedef struct down_search {
+    const char *text;
+    unsigned exact, prefixed;
+    char name[128];
+    uint64_t origin;
+    writer found; /* its JSON */
+} down_search;
+
+static void search_down(void *ctx, const store_daemon *row, const char *reason)
+{
+    down_search *s = (down_search *)ctx;
+    char hex[ID_TEXT];
+    size_t len = strlen(s->text);
+    bool exact;
+
+    id_encode(hex, row->origin);
+    exact = strcmp(row->name, s->text) == 0 || strcasecmp(hex, s->text) == 0;
+    if (!exact && strncmp(row->name, s->text, len) != 0 && strncasecmp(hex, s->text, len) != 0)
+        return;
+    s->prefixed += !exact;
+    if (!exact && (s->exact || s->prefixed > 1))
+        return;
+    s->exact += exact;
+    snprintf(s->name, sizeof s->name, "%s", row->name);
+    s->origin = row->origin;
+    s->found.len = 0;
+    emit_down(&s->found, row, reason);
+}
+
+/* *error says why there is no such running daemon; OK, or the error to answer with. */
+static berth_status find_down(request *r, const char *text, down_search *s, berth_error *error)
+{
+    *s = (down_search){.text = text};
+    if (error->code != BERTH_ERR_NOT_FOUND || !*text)
+        return error->code;
+    runtime_down_each(r->api->rt, search_down, s);
+    if (s->exact || s->prefixed == 1)
+        return BERTH_OK;
+    if (s->prefixed)
+        return fail(error, BERTH_ERR_AMBIGUOUS,
+                    "daemon '%.64s': %u daemons that are down begin so; write more of the name",
+                    text, s->prefixed);
+    return error->code;
+}
+
+void answer_daemon(request *r, unsigned status, uint64_t origin)
+{
+    berth_daemon_info info = {.size = sizeof info};
+    berth_error error = {0};
+    char place[64], hex[ID_TEXT];
+    writer w = {0};
+
+    if (berth_daemon_get(public_runtime(r), origin, &info, &error)) {
+        request_fail(r, &error);
+        return;
+    }
+    if (status == 201) {
+        snprintf(place, sizeof place, "/v1/daemons/%s", id_encode(hex, origin));
+        request_header(r, "Location", place);
+    }
+    emit_daemon(&w, &info);
+    request_answer(r, status, &w);
+}
+
+void daemons_get(request *r)
+{
+    const char *text = r->target.segments[2];
+    berth_error error = {0};
+    down_search down;
+    uint64_t origin;
+
+    if (!berth_daemon_find(public_runtime(r), text, &origin, &error)) {
+        answer_daemon(r, 200, origin);
+        return;
+    }
+    if (find_down(r, text, &down, &error) == BERTH_OK)
+        request_answer(r, 200, &down.found);
+    else
+        request_fail(r, &error);
+    writer_free(&down.found);
+}
+
+/* ---- Spawn and stop -------------------------------------------------------------------------- */
+
+/* What POST /v1/daemons asks for. */
+typedef struct spawn_order {
+    char kind[128], name[128];
+    buf *config;
+    uint64_t auto_snapshot;
+    uint32_t durability;
+    bool has_identity;
+    berth_keypair identity;
+} spawn_order;
+
+/* A string member without zero bytes that fits; "" when it is not there. */
+static berth_status read_string(struct json_object *o, const char *key, enum json_need need,
+                                char *out, size_t cap, berth_error *error)
+{
+    slice value = {0};
+    berth_status status = json_get_string(o, "", key, need, &value, error);
+
+    *out = '\0';
+    if (status)
+        return status;
+    if (value.len >= cap)
+        return fail(error, BERTH_ERR_INVALID, "%s: has at most %zu bytes", key, cap - 1);
+    if (value.len && memchr(value.ptr, 0, value.len))
+        return fail(error, BERTH_ERR_INVALID, "%s: must not contain a zero byte", key);
+    memcpy(out, value.ptr ? (const char *)value.ptr : "", value.len);
+    out[value.len] = '\0';
+    return BERTH_OK;
+}
+
+static berth_status read_durability(struct json_object *o, uint32_t *out, berth_error *error)
+{
+    char text[32];
+    berth_status status = read_string(o, "durability", JSON_OPTIONAL, text, sizeof text, error);
+
+    if (status || !*text)
+        return status;
+    if (strcmp(text, "volatile") == 0)
+        *out = 1;
+    else if (strcmp(text, "snapshot") == 0)
+        *out = 2;
+    else
+        return fail(error, BERTH_ERR_INVALID, "durability: must be volatile or snapshot, not '%s'",
+                    text);
+    return BERTH_OK;
+}
+
+static berth_status read_config(struct json_object *o, buf **out, berth_error *error)
+{
+    static const char *const forms[] = {"text", "base64", NULL};
+    struct json_object *config = NULL;
+    berth_status status = json_get_object(o, "", "config", JSON_OPTIONAL, &config, error);
+
+    if (status || !config)
+        return status;
+    if (json_unknown_key(config, forms))
+        return fail(error, BERTH_ERR_INVALID,
+                    "config: '%.64s' is no member of it; there is text, base64",
+                    json_unknown_key(config, forms));
+    status = json_get_bytes(config, "config", JSON_REQUIRED, out, error);
+    if (!status && (*out)->len > API_CONFIG_MAX)
+        return fail(error, BERTH_ERR_LIMIT, "config: %zu bytes, and the most is %d", (*out)->len,
+                    API_CONFIG_MAX);
+    return status;
+}
+
+static berth_status read_identity(struct json_object *o, spawn_order *order, berth_error *error)
+{
+    static const char *const members[] = {"seed", NULL};
+    struct json_object *identity = NULL;
+    uint8_t seed[BERTH_SEED_SIZE];
+    berth_status status = json_get_object(o, "", "identity", JSON_OPTIONAL, &identity, error);
+
+    if (status || !identity)
+        return status;
+    if (json_unknown_key(identity, members))
+        return fail(error, BERTH_ERR_INVALID, "identity: '%.64s' is no member of it; there is seed",
+                    json_unknown_key(identity, members));
+    status = json_get_hex(identity, "identity", "seed", JSON_REQUIRED, seed, sizeof seed, error);
+    if (!status) {
+        berth_keypair_from_seed(&order->identity, seed);
+        order->has_identity = true;
+    }
+    explicit_bzero(seed, sizeof seed);
+    return status;
+}
+
+static berth_status read_order(struct json_object *o, spawn_order *order, berth_error *error)
+{
+    berth_status status =
+        read_string(o, "kind", JSON_REQUIRED, order->kind, sizeof order->kind, error);
+
+    if (!status)
+        status = read_string(o, "name", JSON_OPTIONAL, order->name, sizeof order->name, error);
+    if (!status)
+        status = read_durability(o, &order->durability, error);
+    if (!status)
+        status = json_get_u64(o, "", "auto_snapshot", JSON_OPTIONAL, &order->auto_snapshot, error);
+    if (!status)
+        status = read_config(o, &order->config, error);
+    if (!status)
+        status = read_identity(o, order, error);
+    return status;
+}
+
+static void spawn_job(request *r)
+{
+    static const char *const members[] = {"kind",          "name",     "config", "durability",
+                                          "auto_snapshot", "identity", NULL};
+    struct json_object *o = request_json(r, members);
+    spawn_order order = {0};
+    berth_daemon_config config = {.size = sizeof config};
+    berth_error error = {0};
+    uint64_t origin = 0;
+    berth_status status;
+
+    if (!o)
+        return;
+    status = read_order(o, &order, &error);
+    if (!status) {
+        config.name = *order.name ? order.name : NULL;
+        config.durability = order.durability;
+        config.auto_snapshot = order.auto_snapshot;
+        config.config = order.config ? order.config->data : NULL;
+        config.config_len = order.config ? order.config->len : 0;
+        status = berth_spawn_kind_TBD(public_runtime(r), order.kind,
+                             order.has_identity ? &order.identity : NULL, &config, &origin, &error);
+    }
+    berth_keypair_wipe(&order.identity);
+    explicit_bzero(r->body.data, r->body.len);
+    buf_unref(order.config);
+    json_object_put(o);
+    if (status)
+        request_fail(r, &error);
+    else
+        answer_daemon(r, 201, origin);
+}
+
+void daemons_post(request *r)
+{
+    request_job(r, spawn_job);
+}
+
+static void stop_job(request *r)
+{
+    const char *text = r->target.segments[2];
+    berth_daemon_info info = {.size = sizeof info};
+    berth_error error = {0};
+    down_search down = {0};
+    uint64_t grace_ms = 0, origin = 0;
+    berth_status status;
+    writer w = {0};
+
+    if (!request_number(r, "grace_ms", 3600000, &grace_ms))
+        return;
+    status = berth_daemon_find(public_runtime(r), text, &origin, &error);
+    if (!status) {
+        if (berth_daemon_get(public_runtime(r), origin, &info, NULL))
+            *info.name = '\0';
+        status = berth_stop(public_runtime(r), origin, grace_ms, &error);
+    } else {
+        status = find_down(r, text, &down, &error);
+        if (!status)
+            status = runtime_forget_down(r->api->rt, down.name, &error);
+        snprintf(info.name, sizeof info.name, "%s", down.name);
+        origin = down.origin;
+        writer_free(&down.found);
+    }
+    if (status) {
+        request_fail(r, &error);
+        return;
+    }
+    emit_text(&w, "{\"stopped\":true");
+    emit_member_string(&w, "name", info.name);
+    emit_member_id(&w, "origin", origin);
+    emit_text(&w, "}");
+    request_answer(r, 200, &w);
+}
+
+void daemons_delete(request *r)
+{
+    request_job(r, stop_job);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/emit.h"
+#include "api/server.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *config_name(manifest_config config)
+{
+    return config == CONFIG_TEXT ? "text" : config == CONFIG_JSON ? "json" : "none";
+}
+
+static const char *isolation_name(manifest_isolation isolation)
+{
+    return isolation == ISOLATION_INLINE    ? "inline"
+           : isolation == ISOLATION_PROCESS ? "process"
+                                            : "any";
+}
+
+static const char *durability_name(manifest_durability durability)
+{
+    switch (durability) {
+    case DURABILITY_VOLATILE:
+        return "volatile";
+    case DURABILITY_SNAPSHOT:
+        return "snapshot";
+    case DURABILITY_JOURNAL:
+        return "journal";
+    default:
+        return "any";
+    }
+}
+
+static void emit_list(writer *w, const char *name, const manifest_list *list)
+{
+    emit_key(w, name);
+    emit_text(w, "[");
+    for (size_t i = 0; i < list->count; i++) {
+        emit_next(w);
+        emit_cstring(w, list->items[i]);
+    }
+    emit_text(w, "]");
+}
+
+static void emit_kind(writer *w, const manifest_kind *kind)
+{
+    emit_next(w);
+    emit_text(w, "{");
+    emit_member_string(w, "name", kind->name);
+    emit_member_string(w, "summary", kind->summary);
+    emit_member_bool(w, "stateful", kind->stateful);
+    if (kind->stateful) {
+        emit_member_u64(w, "state_writes", kind->state_writes);
+        emit_member_u64(w, "state_writes_oldest", kind->state_writes_oldest);
+        emit_member_u64(w, "state_reads_oldest", kind->state_reads_oldest);
+    }
+    emit_member_bool(w, "deterministic", kind->deterministic);
+    emit_member_bool(w, "fork_snapshot", kind->fork_snapshot);
+    emit_member_string(w, "config", config_name(kind->config));
+    emit_member_string(w, "isolation", isolation_name(kind->isolation));
+    emit_member_string(w, "durability", durability_name(kind->durability));
+    emit_member_u64(w, "memory_hint", kind->memory_hint);
+    emit_text(w, "}");
+}
+
+static void emit_plugin(writer *w, const plugin_info *info)
+{
+    const manifest *m = info->manifest;
+    static const uint8_t none[DIGEST_BYTES];
+    char abi[32];
+
+    snprintf(abi, sizeof abi, "%u.%u", m->abi_major, m->abi_minor);
+    emit_text(w, "{");
+    emit_member_string(w, "name", m->name);
+    emit_member_string(w, "version", m->version);
+    emit_member_string(w, "license", m->license);
+    emit_member_string(w, "abi", abi);
+    emit_member_string(w, "runtime", m->runtime);
+    emit_key(w, "digest");
+    if (memcmp(info->digest, none, sizeof none) == 0)
+        emit_text(w, "null");
+    else
+        emit_hex(w, slice_of(info->digest, sizeof info->digest));
+    emit_member_string(w, "signed_by", info->key_name);
+    emit_member_string(w, "trusted_comment", info->trusted_comment);
+    emit_member_string(w, "path", info->path);
+    emit_member_time(w, "loaded", info->loaded_wall_ns);
+    emit_member_u64(w, "references", info->kind_refs);
+    emit_member_bool(w, "retired", info->retired);
+    emit_list(w, "needs_extensions", &m->needs_extensions);
+    emit_list(w, "needs_privileges", &m->needs_privileges);
+    emit_key(w, "kinds");
+    emit_text(w, "[");
+    for (size_t i = 0; i < m->kind_count; i++)
+        emit_kind(w, &m->kinds[i]);
+    emit_text(w, "]}");
+}
+
+static void list_plugin(void *ctx, const plugin_info *info)
+{
+    writer *w = (writer *)ctx;
+
+    emit_next(w);
+    emit_plugin(w, info);
+}
+
+void plugins_list(request *r)
+{
+    writer w = {0};
+
+    emit_text(&w, "{\"plugins\":[");
+    plugins_each(runtime_plugins(r->api->rt), list_plugin, &w);
+    emit_text(&w, "]}");
+    request_answer(r, 200, &w);
+}
+
+typedef struct plugin_search {
+    const char *name;
+    bool found;
+    writer w;
+} plugin_search;
+
+/* Published ones come first: a retired one of the name is shown only when there is no other. */
+static void search_plugin(void *ctx, const plugin_info *info)
+{
+    plugin_search *s = (plugin_search *)ctx;
+
+    if (s->found || strcmp(info->manifest->name, s->name) != 0)
+        return;
+    s->found = true;
+    emit_plugin(&s->w, info);
+}
+
+static void answer_plugin(request *r, unsigned status, const char *name)
+{
+    plugin_search s = {.name = name};
+    berth_error error = {0};
+
+    plugins_each(runtime_plugins(r->api->rt), search_plugin, &s);
+    if (s.found) {
+        request_answer(r, status, &s.w);
+        return;
+    }
+    fail(&error, BERTH_ERR_NOT_FOUND, "plugin '%.127s': is not loaded", name);
+    request_fail(r, &error);
+}
+
+void plugins_get(request *r)
+{
+    answer_plugin(r, 200, r->target.segments[2]);
+}
+
+static void load_job(request *r)
+{
+    static const char *const members[] = {"path", "allow_downgrade", NULL};
+    const api_config *hooks = &r->api->config;
+    struct json_object *o = request_json(r, members);
+    api_loaded loaded = {0};
+    berth_error error = {0};
+    bool allow_downgrade = false;
+    berth_status status;
+    slice path;
+
+    if (!o)
+        return;
+    status = json_get_string(o, "", "path", JSON_REQUIRED, &path, &error);
+    if (!status)
+        status = json_get_bool(o, "", "allow_downgrade", JSON_OPTIONAL, &allow_downgrade, &error);
+    if (!status && (!path.len || *path.ptr != '/' || memchr(path.ptr, 0, path.len)))
+        status = fail(&error, BERTH_ERR_INVALID,
+                      "path: must be absolute; the host has a directory of its own");
+    if (!status && !hooks->load)
+        status = fail(&error, BERTH_ERR_UNSUPPORTED, "this host loads no plugins");
+    if (!status)
+        status = hooks->load(hooks->ctx, (const char *)path.ptr, allow_downgrade, &loaded, &error);
+    json_object_put(o);
+    if (status)
+        request_fail(r, &error);
+    else
+        answer_plugin(r, loaded.already ? 200 : 201, loaded.name);
+}
+
+void plugins_post(request *r)
+{
+    request_job(r, load_job);
+}
+
+static void unload_job(request *r)
+{
+    berth_error error = {0};
+    char why[512] = "";
+    bool defer = false, gone = false;
+    writer w = {0};
+
+    if (!request_bool(r, "defer", &defer))
+        return;
+    if (plugins_retire(runtime_plugins(r->api->rt), slice_str(r->target.segments[2]), defer, &gone,
+                       why, sizeof why, &error)) {
+        request_fail(r, &error);
+        return;
+    }
+    emit_text(&w, "{");
+    emit_member_bool(&w, "gone", gone);
+    if (!gone)
+        emit_member_string(&w, "why", why);
+    emit_text(&w, "}");
+    request_answer(r, 200, &w);
+}
+
+void plugins_delete(request *r)
+{
+    request_job(r, unload_job);
+}

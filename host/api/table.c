@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/table.h"
+#include "api/server.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const defer_param[] = {"defer", NULL};
+static const char *const grace_param[] = {"grace_ms", NULL};
+static const char *const restore_params[] = {"name", "kind", NULL};
+static const char *const events_params[] = {"framing", "reply", NULL};
+static const char *const from_param[] = {"from", NULL};
+static const char *const name_param[] = {"name", NULL};
+
+const api_route api_routes[] = {
+    {"GET", "/v1/health", BODY_NONE, NULL, NULL, health_get},
+    {"GET", "/v1/status", BODY_NONE, NULL, NULL, status_get},
+    {"GET", "/v1/metrics", BODY_NONE, NULL, NULL, metrics_get},
+    {"POST", "/v1/reload", BODY_NONE, NULL, NULL, reload_post},
+    {"GET", "/v1/plugins", BODY_NONE, NULL, NULL, plugins_list},
+    {"POST", "/v1/plugins", BODY_JSON, NULL, NULL, plugins_post},
+    {"GET", "/v1/plugins/{plugin}", BODY_NONE, NULL, NULL, plugins_get},
+    {"DELETE", "/v1/plugins/{plugin}", BODY_NONE, defer_param, NULL, plugins_delete},
+    {"GET", "/v1/daemons", BODY_NONE, NULL, NULL, daemons_list},
+    {"POST", "/v1/daemons", BODY_JSON, NULL, NULL, daemons_post},
+    {"GET", "/v1/daemons/{daemon}", BODY_NONE, NULL, NULL, daemons_get},
+    {"DELETE", "/v1/daemons/{daemon}", BODY_NONE, grace_param, NULL, daemons_delete},
+    {"POST", "/v1/daemons/{daemon}/snapshot", BODY_NONE, NULL, NULL, snapshot_post},
+    {"POST", "/v1/restore", BODY_SNAPSHOT, restore_params, restore_begin, restore_post},
+    {"POST", "/v1/daemons/{daemon}/control", BODY_JSON, NULL, NULL, control_post},
+    {"POST", "/v1/daemons/{daemon}/events", BODY_STREAM, events_params, events_begin, events_end},
+    {"DELETE", "/v1/daemons/{daemon}/sources/{source}", BODY_NONE, NULL, NULL, sources_delete},
+    {"GET", "/v1/daemons/{daemon}/outputs", BODY_NONE, from_param, NULL, outputs_get},
+    {"GET", "/v1/channels", BODY_NONE, NULL, NULL, channels_list},
+    {"GET", "/v1/channels/messages", BODY_NONE, name_param, NULL, messages_get},
+    {"POST", "/v1/channels/messages", BODY_EVENT, name_param, NULL, messages_post},
+};
+const unsigned api_route_count = sizeof api_routes / sizeof *api_routes;
+_Static_assert(sizeof api_routes / sizeof *api_routes <= API_ROUTES_MAX,
+               "a counter for each route");
+
+static bool matches(const char *pattern, const target *t)
+{
+    for (unsigned i = 0; i < t->segment_count; i++) {
+        size_t len;
+
+        if (i >= TARGET_SEGMENTS || *pattern++ != '/')
+            return false;
+        len = strcspn(pattern, "/");
+        if (*pattern != '{' &&
+            (strlen(t->segments[i]) != len || memcmp(pattern, t->segments[i], len) != 0))
+            return false;
+        pattern += len;
+    }
+    return !*pattern && t->segment_count;
+}
+
+const api_route *route_find(const target *t, const char *method, bool *same_path)
+{
+    *same_path = false;
+    if (strcmp(method, "HEAD") == 0)
+        method = "GET";
+    for (unsigned i = 0; i < api_route_count; i++) {
+        if (!matches(api_routes[i].pattern, t))
+            continue;
+        *same_path = true;
+        if (strcmp(api_routes[i].method, method) == 0)
+            return &api_routes[i];
+    }
+    return NULL;
+}
+
+void route_methods(const target *t, char *out, size_t cap)
+{
+    size_t len = 0;
+
+    *out = '\0';
+    for (unsigned i = 0; i < api_route_count && len < cap; i++)
+        if (matches(api_routes[i].pattern, t))
+            len += (size_t)snprintf(out + len, cap - len, "%s%s", len ? ", " : "",
+                                    api_routes[i].method);
+}
+
+#define WORD_MAX 63
+
+/* Edit distance of two words; what is longer than WORD_MAX is not looked at. */
+static unsigned word_distance(const char *a, size_t a_len, const char *b)
+{
+    unsigned row[WORD_MAX + 1];
+    size_t b_len = strnlen(b, WORD_MAX);
+
+    if (a_len > WORD_MAX)
+        a_len = WORD_MAX;
+    for (size_t j = 0; j <= b_len; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= a_len; i++) {
+        unsigned corner = row[0];
+
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= b_len; j++) {
+            unsigned best = corner + (a[i - 1] != b[j - 1]);
+
+            corner = row[j];
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            row[j] = best;
+        }
+    }
+    return row[b_len];
+}
+
+/* How many letters one would have to change to come from the path to the pattern. */
+static unsigned path_distance(const char *pattern, const target *t)
+{
+    unsigned sum = 0, i = 0;
+
+    while (*pattern) {
+        const char *have = i < t->segment_count && i < TARGET_SEGMENTS ? t->segments[i] : "";
+        size_t len = strcspn(++pattern, "/");
+
+        if (*pattern != '{')
+            sum += word_distance(pattern, len, have);
+        else if (!*have)
+            sum += 4;
+        pattern += len;
+        i++;
+    }
+    for (; i < t->segment_count && i < TARGET_SEGMENTS; i++)
+        sum += 4 + (unsigned)strnlen(t->segments[i], WORD_MAX);
+    return sum;
+}
+
+const char *route_nearest(const target *t)
+{
+    const char *best = api_routes[0].pattern;
+    unsigned least = path_distance(best, t);
+
+    for (unsigned i = 1; i < api_route_count; i++) {
+        unsigned d = path_distance(api_routes[i].pattern, t);
+
+        if (d < least) {
+            least = d;
+            best = api_routes[i].pattern;
+        }
+    }
+    return best;
+}
+
+void names_join(const char *const *names, char *out, size_t cap)
+{
+    size_t len = 0;
+
+    snprintf(out, cap, "none");
+    for (; names && *names && len < cap; names++)
+        len += (size_t)snprintf(out + len, cap - len, "%s%s", len ? ", " : "", *names);
+}
