@@ -7,6 +7,7 @@
 #include "unit/store_vfs.h"
 
 #include <dirent.h>
+#include <semaphore.h>
 #include <sys/wait.h>
 
 #define CHANGES 24
@@ -69,6 +70,14 @@ static void prepare(store *s)
         assert_int_equal(add_row(s, &row).status, BERTH_OK);
         assert_int_equal(put_bytes(s, i, 1, 1, size_of(i)).status, BERTH_OK);
     }
+}
+
+static off_t file_size(const char *name)
+{
+    struct stat st;
+
+    assert_int_equal(stat(in_state(name), &st), 0);
+    return st.st_size;
 }
 
 static unsigned snapshot_files(void)
@@ -153,6 +162,70 @@ static void a_disk_full_at_any_write_fails_what_does_not_fit_and_nothing_else(vo
     }
     assert_true(rounds_with_failures > 20);
     assert_true(rounds_with_both > 5);
+}
+
+typedef struct gate {
+    sem_t reached, open;
+} gate;
+
+static void stop_at_gate(void *ctx, berth_status status, const berth_error *error)
+{
+    gate *g = ctx;
+
+    (void)status, (void)error;
+    sem_post(&g->reached);
+    while (sem_wait(&g->open) != 0)
+        ;
+}
+
+static void a_group_too_large_is_committed_as_far_as_it_fits(void **state)
+{
+    static const uint64_t small[] = {0, 1, 3, 4, 6, 7};
+    unsigned fitted = 0;
+    store_daemon row = a_row(100);
+    outcome outcomes[9] = {0};
+    store *s = open_store();
+    gate g;
+
+    (void)state;
+    prepare(s);
+    sem_init(&g.reached, 0, 0);
+    sem_init(&g.open, 0, 0);
+    store_add_daemon(s, &row, stop_at_gate, &g);
+    while (sem_wait(&g.reached) != 0)
+        ;
+    /* Three rows, then a snapshot of 16 pages for each of the six daemons that have theirs in the
+     * row. */
+    for (uint64_t i = 0; i < 9; i++) {
+        row = a_row(i < 3 ? 200 + i : small[i - 3]);
+        if (i < 3) {
+            store_add_daemon(s, &row, note_outcome, &outcomes[i]);
+        } else {
+            buf *b = a_container(small[i - 3], 60, STORE_INLINE_SNAPSHOT);
+
+            store_put_snapshot(s, row.entity, 1, 60, b, true, note_outcome, &outcomes[i]);
+            buf_unref(b);
+        }
+    }
+    vfs.room = file_size("store.db-wal") + 45 * 4200; /* for some of them, not for all */
+    sem_post(&g.open);
+    store_barrier(s, NULL);
+    vfs.room = -1;
+    for (uint64_t i = 0; i < 9; i++) {
+        if (i < 3) {
+            assert_int_equal(outcomes[i].status, BERTH_OK);
+        } else if (outcomes[i].status == BERTH_OK) {
+            assert_true(holds_snapshot(s, small[i - 3], 60, STORE_INLINE_SNAPSHOT));
+            fitted++;
+        } else {
+            assert_int_equal(outcomes[i].status, BERTH_ERR_NO_SPACE);
+            assert_true(holds_snapshot(s, small[i - 3], 1, size_of(small[i - 3])));
+        }
+    }
+    assert_true(fitted > 0 && fitted < 6);
+    store_close(s);
+    sem_destroy(&g.reached);
+    sem_destroy(&g.open);
 }
 
 static void a_sync_that_fails_is_an_io_error_and_undoes_its_group(void **state)
@@ -361,6 +434,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_state, remove_state)
         TEST(a_disk_full_at_any_write_fails_what_does_not_fit_and_nothing_else),
+        TEST(a_group_too_large_is_committed_as_far_as_it_fits),
         TEST(a_sync_that_fails_is_an_io_error_and_undoes_its_group),
         TEST(a_commit_that_is_found_after_all_has_its_snapshot_file),
         TEST(a_disk_full_while_the_store_is_made_leaves_nothing_half_made),

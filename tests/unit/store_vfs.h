@@ -23,12 +23,13 @@
 /* What happens to operations once `left` of their kind have passed. */
 static struct {
     pthread_mutex_t mutex;
-    long writes_left; /* then writes find no room; negative: never */
-    long syncs_left;  /* then syncs fail; negative: never */
-    long cut_left;    /* then, at a write or sync, the power fails; negative: never */
-    const char *disk; /* directory of what survives a power cut; NULL: not kept */
-    uint32_t seed;    /* which unsynced writes the cut lets through */
-} vfs = {PTHREAD_MUTEX_INITIALIZER, -1, -1, -1, NULL, 1};
+    long writes_left;   /* then writes find no room; negative: never */
+    sqlite3_int64 room; /* files grow no longer than this; negative: no limit */
+    long syncs_left;    /* then syncs fail; negative: never */
+    long cut_left;      /* then, at a write or sync, the power fails; negative: never */
+    const char *disk;   /* directory of what survives a power cut; NULL: not kept */
+    uint32_t seed;      /* which unsynced writes the cut lets through */
+} vfs = {PTHREAD_MUTEX_INITIALIZER, -1, -1, -1, -1, NULL, 1};
 
 /* A write that was not synced yet. */
 typedef struct vfs_pending {
@@ -117,7 +118,7 @@ static int vfs_write(sqlite3_file *base, const void *bytes, int len, sqlite3_int
 
     pthread_mutex_lock(&vfs.mutex);
     vfs_maybe_cut();
-    if (!vfs_spend(&vfs.writes_left)) {
+    if (!vfs_spend(&vfs.writes_left) && (vfs.room < 0 || at + len <= vfs.room)) {
         rc = f->real->pMethods->xWrite(f->real, bytes, len, at);
         if (!rc)
             vfs_remember(f, bytes, len, at);
