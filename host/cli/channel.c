@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/ask.h"
+#include "cli/commands.h"
+#include "cli/fields.h"
+#include "cli/output.h"
+#include "cli/tail.h"
+
+#include <stdlib.h>
+
+int cmd_channel_ls(const cli_invocation *inv)
+{
+    static const tab_column columns[] = {
+        {"NAME", false}, {"SUBSCRIBERS", true}, {"READERS", true}, {"PUBLISHED", true}};
+    static const char *const counts[] = {"subscribers", "tails", "published"};
+    struct json_object *answer, *list;
+    int code = ask_list(inv, "/v1/channels", "channels", &answer, &list);
+    char text[FORMAT_MAX];
+    tab t;
+
+    if (code == EXIT_DONE && cli_flag(inv, "json")) {
+        output_json(answer);
+    } else if (code == EXIT_DONE) {
+        tab_begin(&t, columns, 4);
+        for (size_t i = 0; i < field_count(list); i++) {
+            struct json_object *channel = json_object_array_get_idx(list, i);
+
+            tab_add(&t, STYLE_PLAIN, "%s", field_text(channel, "name"));
+            for (size_t k = 0; k < 3; k++)
+                tab_add(&t, STYLE_PLAIN, "%s", format_count(text, field_u64(channel, counts[k])));
+        }
+        tab_end(&t, stdout, output_has_colours(stdout));
+    }
+    json_object_put(answer);
+    return code;
+}
+
+int cmd_channel_pub(const cli_invocation *inv)
+{
+    char *path = client_path("/v1/channels/messages?name=%s", cli_argument_at(inv, 0));
+    struct json_object *answer = NULL;
+    int fd = ask_open(NULL);
+    int code =
+        ask(inv,
+            &(client_request){
+                .method = "POST", .path = path, .stream = true, .fd = fd, .progress = "publish"},
+            &answer);
+    uint64_t reached = field_u64(answer, "reached");
+
+    if (code == EXIT_DONE && cli_flag(inv, "json"))
+        output_json(answer);
+    else if (code == EXIT_DONE)
+        printf("reached %llu daemon%s\n", (unsigned long long)reached, reached == 1 ? "" : "s");
+    json_object_put(answer);
+    free(path);
+    return code;
+}
+
+int cmd_channel_tail(const cli_invocation *inv)
+{
+    char *path = client_path("/v1/channels/messages?name=%s", cli_argument_at(inv, 0));
+    int code = tail_path(inv, path);
+
+    free(path);
+    return code;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/commands.h: the handlers that the table names, one file per noun. Each answers an exit code
+ * and has said on standard error what went wrong.
+ */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/parse.h"
+
+int cmd_run(const cli_invocation *inv);
+int cmd_status(const cli_invocation *inv);
+int cmd_metrics(const cli_invocation *inv);
+
+int cmd_plugin_inspect(const cli_invocation *inv);
+int cmd_plugin_verify(const cli_invocation *inv);
+int cmd_plugin_check(const cli_invocation *inv);
+int cmd_plugin_sign(const cli_invocation *inv);
+int cmd_plugin_keygen(const cli_invocation *inv);
+int cmd_plugin_new(const cli_invocation *inv);
+int cmd_plugin_load(const cli_invocation *inv);
+int cmd_plugin_unload(const cli_invocation *inv);
+int cmd_plugin_ls(const cli_invocation *inv);
+int cmd_plugin_show(const cli_invocation *inv);
+
+int cmd_daemon_spawn(const cli_invocation *inv);
+int cmd_daemon_ls(const cli_invocation *inv);
+int cmd_daemon_show(const cli_invocation *inv);
+int cmd_daemon_stop(const cli_invocation *inv);
+int cmd_daemon_snapshot(const cli_invocation *inv);
+int cmd_daemon_restore(const cli_invocation *inv);
+int cmd_daemon_control(const cli_invocation *inv);
+
+int cmd_send(const cli_invocation *inv);
+int cmd_tail(const cli_invocation *inv);
+
+int cmd_channel_ls(const cli_invocation *inv);
+int cmd_channel_pub(const cli_invocation *inv);
+int cmd_channel_tail(const cli_invocation *inv);
+
+int cmd_identity_new(const cli_invocation *inv);
+int cmd_identity_show(const cli_invocation *inv);
+
+int cmd_completion(const cli_invocation *inv);
+int cmd_help(const cli_invocation *inv);
+
+#endif

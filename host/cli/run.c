@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `berth run`: a node, signals, and the service manager.
+ *
+ * Signals are taken by a thread of their own, so that a second SIGTERM works while the first one's
+ * stop, or a long start, still goes on.
+ */
+#include "cli/commands.h"
+#include "cli/notify.h"
+#include "cli/output.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "berth/node.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What daemons get for finishing what waits for them, within what service managers allow. */
+enum { GRACE_MS = 30000 };
+
+typedef struct wishes {
+    sigset_t signals;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned stops, reloads;
+} wishes;
+
+static void *take_signals(void *ctx)
+{
+    wishes *w = (wishes *)ctx;
+
+    for (;;) {
+        int number = 0;
+
+        if (sigwait(&w->signals, &number) != 0)
+            continue;
+        pthread_mutex_lock(&w->lock);
+        if (number == SIGHUP)
+            w->reloads++;
+        else if (++w->stops == 1)
+            log_info("run", "%s: stopping; once more stops at once", strsignal(number));
+        if (w->stops > 1) {
+            log_warn("run", "stopped at once: what came after the last snapshots is lost");
+            _exit(EXIT_FAILED);
+        }
+        pthread_cond_signal(&w->changed);
+        pthread_mutex_unlock(&w->lock);
+    }
+    return NULL;
+}
+
+static void reload(berth_node *node)
+{
+    berth_error error = {0};
+    char message[80];
+
+    snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)(clock_mono_ns() / 1000));
+    notify_send(message);
+    if (berth_node_reload(node, &error) != BERTH_OK)
+        log_error("run", "reload: %s; what was configured before stays", error.text);
+    else
+        log_info("run", "reloaded");
+    notify_send("READY=1");
+}
+
+/* Until somebody wants it to stop. */
+static void serve(berth_node *node, wishes *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while (!w->stops) {
+        if (w->reloads) {
+            w->reloads = 0;
+            pthread_mutex_unlock(&w->lock);
+            reload(node);
+            pthread_mutex_lock(&w->lock);
+            continue;
+        }
+        pthread_cond_wait(&w->changed, &w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void say_ready(const cli_invocation *inv, berth_node *node)
+{
+    unsigned long long daemons = berth_daemon_count(berth_node_runtime(node));
+    const char *socket = berth_node_socket(node);
+    struct json_object *object;
+
+    log_info("run", "ready at %s with %llu daemon%s, process %d", socket, daemons,
+             daemons == 1 ? "" : "s", (int)getpid());
+    notify_send("READY=1");
+    if (!cli_flag(inv, "json"))
+        return;
+    object = json_object_new_object();
+    json_put_bool(object, "ready", true);
+    json_put_string(object, "socket", slice_str(socket));
+    json_put_u64(object, "daemons", daemons);
+    output_json(object);
+    json_object_put(object);
+    fflush(stdout);
+}
+
+static int stop(berth_node *node)
+{
+    berth_error error = {0};
+    berth_status status;
+
+    notify_send("STOPPING=1");
+    status = berth_node_stop(node, GRACE_MS, &error);
+    if (status != BERTH_OK)
+        return output_fail(&error);
+    log_info("run", "stopped");
+    return EXIT_DONE;
+}
+
+static int run(const cli_invocation *inv, const berth_node_options *options)
+{
+    wishes w = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    berth_node *node = NULL;
+    berth_error error = {0};
+    pthread_t thread;
+    int code;
+
+    /* Blocked in every thread that is born from here on. */
+    sigemptyset(&w.signals);
+    sigaddset(&w.signals, SIGTERM);
+    sigaddset(&w.signals, SIGINT);
+    sigaddset(&w.signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &w.signals, NULL);
+    if (pthread_create(&thread, NULL, take_signals, &w) != 0) {
+        output_note("no thread can be started");
+        return EXIT_FAILED;
+    }
+    if (berth_node_start(options, &node, &error) != BERTH_OK) {
+        code = output_fail(&error);
+    } else {
+        say_ready(inv, node);
+        serve(node, &w);
+        code = stop(node);
+        /* After a stop that timed out a daemon still has its thread: the process ends under it. */
+        if (code == EXIT_DONE)
+            berth_node_free(node);
+    }
+    pthread_cancel(thread);
+    pthread_join(thread, NULL);
+    return code;
+}
+
+int cmd_run(const cli_invocation *inv)
+{
+    berth_node_options options = {.size = sizeof options};
+    uint64_t threads = cli_number(inv, "threads", 0);
+    const char **plugins = (const char **)calloc(inv->given_count + 1, sizeof *plugins);
+    size_t at = 0;
+    int code;
+
+    if (!plugins)
+        abort();
+    if (threads > 1024) {
+        free(plugins);
+        return output_usage(inv, "--threads: at most 1024");
+    }
+    for (const char *file; (file = cli_next_value(inv, "plugin", &at));)
+        plugins[options.plugin_count++] = file;
+    options.plugins = plugins;
+    options.threads = (uint32_t)threads;
+    options.config_file = cli_value(inv, "config");
+    options.state_dir = cli_value(inv, "state");
+    options.socket = cli_value(inv, "socket");
+    options.ephemeral = cli_flag(inv, "ephemeral");
+    if (options.ephemeral && options.state_dir)
+        code = output_usage(inv, "--ephemeral keeps nothing, so --state has no place beside it");
+    else
+        code = run(inv, &options);
+    free(plugins);
+    return code;
+}

@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/table.h"
+
+#include "cli/commands.h"
+
+#include <string.h>
+
+#define DAEMON(what)                                                                               \
+    {                                                                                              \
+        .name = "D", .help = what, .hint = HINT_DAEMON                                             \
+    }
+#define THE_DAEMON DAEMON("name, origin in hex, or a unique prefix of either")
+#define PLUGIN_FILE                                                                                \
+    {                                                                                              \
+        .name = "FILE", .help = "the plugin's shared object", .hint = HINT_FILE                    \
+    }
+#define IDENTITY                                                                                   \
+    {                                                                                              \
+        .name = "identity", .value = "FILE", .hint = HINT_FILE,                                    \
+        .help = "the daemon's secret identity, as `berth identity new` made it"                    \
+    }
+
+const cli_option cli_global_options[] = {
+    {.name = "json", .help = "print JSON for programs instead of tables for people"},
+    {.name = "socket",
+     .value = "PATH",
+     .hint = HINT_FILE,
+     .help = "the host's socket (default: $BERTH_SOCKET, else the user's own)"},
+    {.name = "help", .letter = 'h', .help = "say what this command does, with examples"},
+    {0},
+};
+
+const cli_noun cli_nouns[] = {
+    {"plugin", "shared objects that provide kinds of daemons"},
+    {"daemon", "running instances of a kind"},
+    {"channel", "named streams between daemons of this host"},
+    {"identity", "the key pairs that daemons are known by"},
+    {0},
+};
+
+const cli_command cli_commands[] = {
+    {
+        .noun = "run",
+        .summary = "be a host: load plugins, run daemons, answer at a socket",
+        .text =
+            "Runs in the foreground and logs to standard error, one line when ready. SIGTERM or\n"
+            "SIGINT drains, takes the last snapshots and stops; a second one stops at once.\n"
+            "SIGHUP reads keys and policies again and looks at the plugin directory.",
+        .run = cmd_run,
+        .global_socket_is_ours = true,
+        .offline = true,
+        .options =
+            {
+                {.name = "config",
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .help =
+                     "configuration (default: ~/.config/berth/berth.conf, /etc/berth/berth.conf)"},
+                {.name = "state",
+                 .value = "DIR",
+                 .hint = HINT_DIR,
+                 .help = "where plugins, snapshots and the table of daemons are kept"},
+                {.name = "threads",
+                 .value = "N",
+                 .hint = HINT_NUMBER,
+                 .help = "threads that run daemons (default: one per core)"},
+                {.name = "plugin",
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .repeat = true,
+                 .help = "load this plugin before the start; may be given several times"},
+                {.name = "ephemeral", .help = "keep nothing: no state directory at all"},
+            },
+        .examples =
+            {
+                {"berth run", "with the configuration and state of this user"},
+                {"berth run --ephemeral --plugin ./libtally.so", "to try a plugin out"},
+                {"berth run --state /srv/berth --socket /srv/berth/sock --threads 8",
+                 "everything said"},
+            },
+    },
+    {
+        .noun = "status",
+        .summary = "what the host is and how it does",
+        .run = cmd_status,
+        .examples = {{"berth status", NULL}, {"berth status --json | jq .counters", NULL}},
+    },
+    {
+        .noun = "metrics",
+        .summary = "the host's metrics, as Prometheus reads them",
+        .run = cmd_metrics,
+        .examples = {{"berth metrics | promtool check metrics", NULL}},
+    },
+
+    {
+        .noun = "plugin",
+        .verb = "inspect",
+        .summary = "what a file says about itself, and whether a host would take it",
+        .text = "No code of the file runs. Exit 4 when a host would refuse it.",
+        .run = cmd_plugin_inspect,
+        .offline = true,
+        .arguments = {PLUGIN_FILE},
+        .examples = {{"berth plugin inspect build/libthermostat.so", NULL}},
+    },
+    {
+        .noun = "plugin",
+        .verb = "verify",
+        .summary = "whether a file's signature holds, by the configured keys or given ones",
+        .text = "The signature is FILE.minisig. Exit 4 when it does not hold.",
+        .run = cmd_plugin_verify,
+        .offline = true,
+        .arguments = {PLUGIN_FILE},
+        .options =
+            {
+                {.name = "key",
+                 .value = "PUBKEY|FILE",
+                 .hint = HINT_FILE,
+                 .repeat = true,
+                 .help = "a minisign public key, or a file with one; may be given several times"},
+                {.name = "config",
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .help = "take the keys of this configuration"},
+            },
+        .examples =
+            {
+                {"berth plugin verify libtally.so", "by the keys of the configuration"},
+                {"berth plugin verify libtally.so --key berth.pub", "by this key alone"},
+            },
+    },
+    {
+        .noun = "plugin",
+        .verb = "check",
+        .summary = "try a plugin hard, each check in a process of its own",
+        .text = "Runs the plugin's code. Exit 0 only if every check holds, 4 otherwise.",
+        .run = cmd_plugin_check,
+        .offline = true,
+        .arguments = {PLUGIN_FILE},
+        .options =
+            {
+                {.name = "seed",
+                 .value = "N",
+                 .hint = HINT_NUMBER,
+                 .help = "repeat the random checks of an earlier run"},
+            },
+        .examples = {{"berth plugin check build/libthermostat.so", NULL}},
+    },
+    {
+        .noun = "plugin",
+        .verb = "sign",
+        .summary = "sign a file as minisign does: FILE.minisig",
+        .text = "Asks for the key's password at the terminal, or reads a line of standard input.\n"
+                "A key without a password is taken as it is.",
+        .run = cmd_plugin_sign,
+        .offline = true,
+        .arguments = {PLUGIN_FILE},
+        .options =
+            {
+                {.name = "key",
+                 .value = "KEYFILE",
+                 .hint = HINT_FILE,
+                 .help = "the minisign secret key (required)"},
+            },
+        .examples = {{"berth plugin sign libtally.so --key ~/keys/berth.key", NULL}},
+    },
+    {
+        .noun = "plugin",
+        .verb = "keygen",
+        .summary = "make a key pair to sign plugins with: berth.key and berth.pub",
+        .text = "Asks for a password at the terminal, or reads a line of standard input. An empty\n"
+                "one leaves the secret key unencrypted. `minisign` reads both files.",
+        .run = cmd_plugin_keygen,
+        .offline = true,
+        .options =
+            {
+                {.name = "output",
+                 .letter = 'o',
+                 .value = "DIR",
+                 .hint = HINT_DIR,
+                 .help = "where to put the files (default: here)"},
+            },
+        .examples = {{"berth plugin keygen -o ~/keys", NULL}},
+    },
+    {
+        .noun = "plugin",
+        .verb = "new",
+        .summary = "start a plugin project in a new directory",
+        .run = cmd_plugin_new,
+        .offline = true,
+        .arguments = {{.name = "DIR",
+                       .help = "where; its last part becomes the plugin's name",
+                       .hint = HINT_DIR}},
+        .options =
+            {
+                {.name = "lang",
+                 .value = "LANG",
+                 .hint = HINT_WORDS,
+                 .words = "c cpp rust",
+                 .help = "language of the sources: c (default), cpp or rust"},
+            },
+        .examples =
+            {
+                {"berth plugin new thermostat", NULL},
+                {"berth plugin new thermostat --lang rust", "needs nothing but rustc"},
+            },
+    },
+    {
+        .noun = "plugin",
+        .verb = "load",
+        .summary = "load a file into the running host",
+        .text = "The host keeps a copy of its own: FILE may change or go away afterwards.",
+        .run = cmd_plugin_load,
+        .arguments = {PLUGIN_FILE},
+        .options =
+            {
+                {.name = "allow-downgrade",
+                 .help = "accept a lower version than this key has signed before"},
+            },
+        .examples = {{"berth plugin load build/plugins/tally.so", NULL}},
+    },
+    {
+        .noun = "plugin",
+        .verb = "unload",
+        .summary = "take a plugin out of the host; refused while daemons need it",
+        .run = cmd_plugin_unload,
+        .arguments = {{.name = "NAME", .help = "the plugin's name", .hint = HINT_PLUGIN}},
+        .examples = {{"berth plugin unload tally", NULL}},
+    },
+    {
+        .noun = "plugin",
+        .verb = "ls",
+        .summary = "the plugins of the host",
+        .run = cmd_plugin_ls,
+        .examples = {{"berth plugin ls", NULL}},
+    },
+    {
+        .noun = "plugin",
+        .verb = "show",
+        .summary = "one plugin: its kinds, its signature, who uses it",
+        .run = cmd_plugin_show,
+        .arguments = {{.name = "NAME", .help = "the plugin's name", .hint = HINT_PLUGIN}},
+        .examples = {{"berth plugin show tally", NULL}},
+    },
+
+    {
+        .noun = "daemon",
+        .verb = "spawn",
+        .summary = "start a daemon of a kind that a loaded plugin provides",
+        .run = cmd_daemon_spawn,
+        .arguments = {{.name = "KIND", .help = "what to start", .hint = HINT_KIND}},
+        .options =
+            {
+                {.name = "name",
+                 .value = "NAME",
+                 .help = "what to call it (default: made from kind and origin)"},
+                {.name = "config",
+                 .value = "STRING|@FILE",
+                 .help = "what the kind is told at birth; @FILE: the bytes of a file"},
+                IDENTITY,
+            },
+        .examples =
+            {
+                {"berth daemon spawn tally --name words", NULL},
+                {"berth daemon spawn org.example.thermostat --config '{\"target\": 21}'", NULL},
+                {"berth daemon spawn counter --identity counter.id --config @counter.conf", NULL},
+            },
+    },
+    {
+        .noun = "daemon",
+        .verb = "ls",
+        .summary = "the daemons of the host, also those that cannot run just now",
+        .run = cmd_daemon_ls,
+        .examples = {{"berth daemon ls", NULL}},
+    },
+    {
+        .noun = "daemon",
+        .verb = "show",
+        .summary = "everything the host knows of one daemon",
+        .run = cmd_daemon_show,
+        .arguments = {THE_DAEMON},
+        .examples = {{"berth daemon show words", NULL}, {"berth daemon show 4f1c", NULL}},
+    },
+    {
+        .noun = "daemon",
+        .verb = "stop",
+        .summary = "stop a daemon and forget it",
+        .text = "To be able to bring it back, take a snapshot first and keep its identity.",
+        .run = cmd_daemon_stop,
+        .arguments = {THE_DAEMON},
+        .options =
+            {
+                {.name = "grace",
+                 .value = "MS",
+                 .hint = HINT_NUMBER,
+                 .help = "let it work off its mailbox, at most this long"},
+            },
+        .examples = {{"berth daemon stop words --grace 5000", NULL}},
+    },
+    {
+        .noun = "daemon",
+        .verb = "snapshot",
+        .summary = "write what a daemon is at this moment into a file",
+        .run = cmd_daemon_snapshot,
+        .arguments = {THE_DAEMON},
+        .options =
+            {
+                {.name = "output",
+                 .letter = 'o',
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .help = "where to (default: <name>.snapshot; -: standard output)"},
+            },
+        .examples =
+            {
+                {"berth daemon snapshot words", NULL},
+                {"berth daemon snapshot words -o - | ssh other berth daemon restore - --identity "
+                 "words.id",
+                 "to another machine"},
+            },
+    },
+    {
+        .noun = "daemon",
+        .verb = "restore",
+        .summary = "start a daemon from a snapshot",
+        .text = "The identity has to be the very one that the snapshot was taken of.",
+        .run = cmd_daemon_restore,
+        .arguments = {{.name = "FILE",
+                       .help = "the snapshot; -: standard input",
+                       .hint = HINT_FILE}},
+        .options =
+            {
+                {.name = "name", .value = "NAME", .help = "call it this instead"},
+                {.name = "kind",
+                 .value = "KIND",
+                 .hint = HINT_KIND,
+                 .help = "its kind, where the snapshot does not say it"},
+                IDENTITY,
+            },
+        .examples = {{"berth daemon restore words.snapshot --identity words.id", NULL}},
+    },
+    {
+        .noun = "daemon",
+        .verb = "control",
+        .summary = "tell a daemon of something that concerns it",
+        .text = "A kind that does not listen to controls answers so, and nothing happens.",
+        .run = cmd_daemon_control,
+        .arguments =
+            {
+                THE_DAEMON,
+                {.name = "CONTROL",
+                 .help = "what to tell; drain means drain-start",
+                 .hint = HINT_WORDS,
+                 .words = "drain drain-start drain-finish shutdown backpressure-on "
+                          "backpressure-off"},
+                {.name = "OPERAND",
+                 .help = "a number that belongs to it",
+                 .hint = HINT_NUMBER,
+                 .optional = true},
+            },
+        .examples = {{"berth daemon control words drain", NULL}},
+    },
+
+    {
+        .noun = "send",
+        .summary = "send a daemon an event, or one per line",
+        .text = "Sends the exact bytes of FILE, or of standard input, and waits until they are\n"
+                "applied.",
+        .run = cmd_send,
+        .arguments = {THE_DAEMON,
+                      {.name = "FILE",
+                       .help = "what to send; - or nothing: standard input",
+                       .hint = HINT_FILE,
+                       .optional = true}},
+        .options =
+            {
+                {.name = "lines", .help = "each line is an event, without its newline"},
+                {.name = "reply", .help = "print the outputs that the events caused"},
+            },
+        .examples =
+            {
+                {"echo -n '?top 10' | berth send words --reply", NULL},
+                {"berth send words --lines /usr/share/common-licenses/GPL-3", NULL},
+                {"journalctl -f | berth send words --lines", NULL},
+            },
+    },
+    {
+        .noun = "tail",
+        .summary = "print a daemon's outputs as they come, one a line",
+        .text = "A reader that is too slow is told how many outputs it missed. Ctrl-C ends it.",
+        .run = cmd_tail,
+        .arguments = {THE_DAEMON},
+        .options =
+            {
+                {.name = "from",
+                 .value = "WHERE",
+                 .hint = HINT_WORDS,
+                 .words = "now start-of-ring",
+                 .help = "now (default), or start-of-ring: what the host still holds first"},
+            },
+        .examples =
+            {
+                {"berth tail words", NULL},
+                {"berth tail words --from start-of-ring --json | jq -r .data.text", NULL},
+            },
+    },
+
+    {
+        .noun = "channel",
+        .verb = "ls",
+        .summary = "the channels that somebody listens to",
+        .run = cmd_channel_ls,
+        .examples = {{"berth channel ls", NULL}},
+    },
+    {
+        .noun = "channel",
+        .verb = "pub",
+        .summary = "publish standard input as one message on a channel",
+        .run = cmd_channel_pub,
+        .arguments = {{.name = "NAME", .help = "the channel", .hint = HINT_CHANNEL}},
+        .examples = {{"echo -n 21.5 | berth channel pub house/temperature", NULL}},
+    },
+    {
+        .noun = "channel",
+        .verb = "tail",
+        .summary = "print a channel's messages as they come, one a line",
+        .run = cmd_channel_tail,
+        .arguments = {{.name = "NAME", .help = "the channel", .hint = HINT_CHANNEL}},
+        .examples = {{"berth channel tail house/temperature", NULL}},
+    },
+
+    {
+        .noun = "identity",
+        .verb = "new",
+        .summary = "make a fresh identity for a daemon",
+        .text = "Whoever has the file can be that daemon: it is written for its owner only.",
+        .run = cmd_identity_new,
+        .offline = true,
+        .options =
+            {
+                {.name = "output",
+                 .letter = 'o',
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .help = "where to, never over an existing file (default: standard output)"},
+            },
+        .examples = {{"berth identity new -o words.id", NULL}},
+    },
+    {
+        .noun = "identity",
+        .verb = "show",
+        .summary = "whose identity a file holds: entity id and origin, never the secret",
+        .run = cmd_identity_show,
+        .offline = true,
+        .arguments = {{.name = "FILE",
+                       .help = "an identity; -: standard input",
+                       .hint = HINT_FILE}},
+        .examples = {{"berth identity show words.id", NULL}},
+    },
+
+    {
+        .noun = "completion",
+        .summary = "print what a shell needs to complete berth's commands",
+        .run = cmd_completion,
+        .offline = true,
+        .arguments = {{.name = "SHELL", .help = "which one", .words = "bash zsh fish"}},
+        .examples =
+            {
+                {"berth completion bash > ~/.local/share/bash-completion/completions/berth", NULL},
+                {"berth completion zsh > ~/.zfunc/_berth", "with ~/.zfunc in fpath"},
+                {"berth completion fish > ~/.config/fish/completions/berth.fish", NULL},
+            },
+    },
+    {
+        .noun = "help",
+        .summary = "say how a command is used, with examples",
+        .run = cmd_help,
+        .offline = true,
+        .arguments =
+            {
+                {.name = "COMMAND", .help = "which one (default: all)", .optional = true},
+                {.name = "VERB", .help = "which part of it", .optional = true},
+            },
+        .examples = {{"berth help daemon spawn", NULL}},
+    },
+    {0},
+};
+
+size_t cli_argument_count(const cli_command *command)
+{
+    size_t n = 0;
+
+    while (n < CLI_ARGUMENTS && command->arguments[n].name)
+        n++;
+    return n;
+}
+
+size_t cli_option_count(const cli_command *command)
+{
+    size_t n = 0;
+
+    while (n < CLI_OPTIONS && command->options[n].name)
+        n++;
+    return n;
+}
+
+const cli_command *cli_find(const char *noun, const char *verb)
+{
+    for (const cli_command *c = cli_commands; c->noun; c++) {
+        if (strcmp(c->noun, noun) == 0 && (verb && c->verb ? strcmp(c->verb, verb) == 0 : !c->verb))
+            return c;
+    }
+    return NULL;
+}
+
+bool cli_has_verbs(const char *noun)
+{
+    for (const cli_noun *n = cli_nouns; n->name; n++) {
+        if (strcmp(n->name, noun) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_named(const cli_option *option, const char *name, size_t len)
+{
+    return strncmp(option->name, name, len) == 0 && option->name[len] == 0;
+}
+
+const cli_option *cli_find_option(const cli_command *command, const char *name, size_t len)
+{
+    size_t count = command ? cli_option_count(command) : 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (is_named(&command->options[i], name, len))
+            return &command->options[i];
+    }
+    for (const cli_option *o = cli_global_options; o->name; o++) {
+        if (is_named(o, name, len))
+            return o;
+    }
+    return NULL;
+}
+
+const cli_option *cli_find_letter(const cli_command *command, char letter)
+{
+    size_t count = command ? cli_option_count(command) : 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (command->options[i].letter == letter)
+            return &command->options[i];
+    }
+    for (const cli_option *o = cli_global_options; o->name; o++) {
+        if (o->letter == letter)
+            return o;
+    }
+    return NULL;
+}
+
+bool cli_next_word(const char **at, const char **word, size_t *len)
+{
+    if (!*at || !**at)
+        return false;
+    *word = *at;
+    *len = strcspn(*at, " ");
+    *at += *len + ((*at)[*len] == ' ');
+    return true;
+}

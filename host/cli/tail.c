@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/tail.h"
+
+#include "cli/ask.h"
+#include "cli/commands.h"
+#include "cli/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int tail_path(const cli_invocation *inv, const char *path)
+{
+    client_request request = {.path = path, .sink = stream_sink, .until_interrupted = true};
+    bool interrupted = false;
+    stream s;
+    int code;
+
+    stream_begin(&s, inv);
+    request.ctx = &s;
+    request.interrupted = &interrupted;
+    code = ask_stream(inv, &request);
+    if (code == 0 && !interrupted)
+        code = stream_verdict(&s);
+    stream_fini(&s);
+    return code;
+}
+
+int cmd_tail(const cli_invocation *inv)
+{
+    const char *from = cli_value(inv, "from");
+    bool ring = from && strcmp(from, "start-of-ring") == 0;
+    char *path = client_path(ring ? "/v1/daemons/%s/outputs?from=ring" : "/v1/daemons/%s/outputs",
+                             cli_argument_at(inv, 0));
+    int code = tail_path(inv, path);
+
+    free(path);
+    return code;
+}
