@@ -6,6 +6,8 @@
 
 /* What an option struct may have at most: nobody's next version is that long. */
 #define STRUCT_MAX 4096
+/* Of kinds and daemons. */
+#define NAME_MAX_ 127
 
 static kit_call *kit_call_of(berth_call *call)
 {
@@ -25,29 +27,19 @@ static bool bytes_valid(berth_bytes b)
     return b.ptr || b.len == 0;
 }
 
-static bool name_valid(berth_bytes name, uint64_t max, const char *others)
+static bool channel_valid(berth_bytes name)
 {
     const char *p = name.ptr;
 
-    if (!p || name.len == 0 || name.len > max)
+    if (!p || name.len == 0 || name.len > 255)
         return false;
     for (uint64_t i = 0; i < name.len; i++) {
         bool letter = p[i] >= 'a' && p[i] <= 'z';
         bool digit = p[i] >= '0' && p[i] <= '9';
-        if (!letter && !digit && (p[i] == 0 || !strchr(others, p[i])))
+        if (!letter && !digit && (p[i] == 0 || !strchr("-_./", p[i])))
             return false;
     }
     return true;
-}
-
-static bool channel_valid(berth_bytes name)
-{
-    return name_valid(name, 255, "-_./");
-}
-
-static bool kind_name_valid(berth_bytes name)
-{
-    return name_valid(name, 127, "-_.");
 }
 
 /* An option struct of `size` bytes, of which we know `known`: copies what we know, or says why not.
@@ -159,21 +151,18 @@ static berth_code call_emit(berth_call *call, const void *ptr, uint64_t len)
 static berth_code check_output(const kit_call *c, const berth_output *o)
 {
     static const uint16_t flags_of[] = {
-        [BERTH_TO_CALLER] = BERTH_MORE,
         [BERTH_TO_REPLY] = BERTH_MORE | BERTH_REFUSE,
         [BERTH_TO_SELF] = BERTH_CANCEL,
     };
     const berth_ref *ref = &o->reply_to;
 
-    if (o->flags & ~(BERTH_MORE | BERTH_CANCEL | BERTH_REFUSE))
-        return BERTH_E_NEWER;
-    if (o->to > BERTH_TO_SELF || !bytes_valid(o->data) || (o->flags & ~flags_of[o->to]) ||
-        o->flags == (BERTH_MORE | BERTH_REFUSE))
+    if (o->to > BERTH_TO_SELF || (o->flags & ~flags_of[o->to]) || o->delay_ns < 0 ||
+        !bytes_valid(o->data))
         return BERTH_E_ARGUMENT;
     bool good = true;
     switch (o->to) {
     case BERTH_TO_DAEMON:
-        good = o->origin && (!o->request || (o->delay_ns >= 0 && request_free(c, o->request)));
+        good = !o->request || request_free(c, o->request);
         break;
     case BERTH_TO_CHANNEL:
         good = channel_valid(o->channel);
@@ -182,7 +171,7 @@ static berth_code check_output(const kit_call *c, const berth_output *o)
         good = ref->w[0] || ref->w[1] || ref->w[2] || ref->w[3];
         break;
     case BERTH_TO_SELF:
-        good = c->daemon->kind->on_timer && o->delay_ns >= 0;
+        good = c->daemon->kind->on_timer != NULL;
         break;
     default:
         break;
@@ -302,9 +291,7 @@ static berth_code record_subscription(berth_call *call, const berth_subscription
         code = copy_options(&s, sizeof s, what);
     if (code != BERTH_OK)
         return code;
-    if (s.flags)
-        return BERTH_E_NEWER;
-    if (!channel_valid(s.channel))
+    if (s.flags || !channel_valid(s.channel))
         return BERTH_E_ARGUMENT;
     berth_test_effect effect = {.what = kind, .channel = s.channel, .origin = s.publisher};
     return record(c, &effect);
@@ -330,9 +317,8 @@ static berth_code call_spawn(berth_call *call, const berth_spawn *spawn)
         code = copy_options(&s, sizeof s, spawn);
     if (code != BERTH_OK)
         return code;
-    if (s.flags)
-        return BERTH_E_NEWER;
-    if (!kind_name_valid(s.kind) || !bytes_valid(s.name) || !bytes_valid(s.config) ||
+    if (s.flags || !s.kind.ptr || s.kind.len == 0 || s.kind.len > NAME_MAX_ ||
+        !bytes_valid(s.name) || s.name.len > NAME_MAX_ || !bytes_valid(s.config) ||
         s.config.len > CONFIG_MAX || (s.request && !request_free(c, s.request)))
         return BERTH_E_ARGUMENT;
     berth_test_effect effect = {.what = BERTH_TEST_SPAWN,
