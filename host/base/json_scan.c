@@ -280,8 +280,8 @@ static berth_status close_keys(struct scan *s, size_t first)
 static berth_status object(struct scan *s)
 {
     size_t first = s->key_count;
+    struct key key = {0};
     berth_status status;
-    struct key key;
 
     space(s);
     if (take(s, '}'))
@@ -294,7 +294,7 @@ static berth_status object(struct scan *s)
         status = string(s, &key.name);
         if (status)
             return status;
-        if (memchr(key.name.ptr, 0, key.name.len))
+        if (key.name.len && memchr(key.name.ptr, 0, key.name.len))
             return fail_at(s, key.at, BERTH_ERR_INVALID, "a key with a zero byte");
         status = push_key(s, key);
         if (status)

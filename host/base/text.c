@@ -103,8 +103,9 @@ char *base64_encode(slice bytes)
     out = malloc(cap);
     if (!out)
         return NULL;
-    return sodium_bin2base64(out, cap, bytes.ptr ? bytes.ptr : (const uint8_t *)"", bytes.len,
-                             sodium_base64_VARIANT_ORIGINAL);
+    sodium_bin2base64(out, cap, bytes.ptr ? bytes.ptr : (const uint8_t *)"", bytes.len,
+                      sodium_base64_VARIANT_ORIGINAL);
+    return out;
 }
 
 bool base64_decode(slice text, uint8_t **out, size_t *len)

@@ -58,7 +58,8 @@ static berth_status read_life(slice body, container *c, berth_error *error)
     c->inputs = reader_u64(&r);
     c->started = flags & LIFE_STARTED;
     c->snapshot.has_next_parent = (flags & LIFE_PARENT_KNOWN) != 0;
-    if (!reader_done(&r) || flags & ~(LIFE_STARTED | LIFE_PARENT_KNOWN))
+    if (!reader_done(&r) || flags & ~(LIFE_STARTED | LIFE_PARENT_KNOWN) ||
+        (!c->snapshot.has_next_parent && c->snapshot.next_parent))
         return corrupt(error, "its LIFE section is not valid");
     return BERTH_OK;
 }

@@ -4,11 +4,12 @@
 
 uint64_t fork_sentinel(uint64_t original, uint64_t sequence)
 {
-    uint8_t raw[20];
+    static const uint8_t label[4] = {'f', 'o', 'r', 'k'};
+    uint8_t raw[16 + sizeof label];
 
     store_u64(raw, original);
     store_u64(raw + 8, sequence);
-    memcpy(raw + 16, "fork", 4);
+    memcpy(raw + 16, label, sizeof label);
     return xxh3(raw, sizeof raw);
 }
 

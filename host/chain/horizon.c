@@ -238,7 +238,8 @@ void horizon_write(writer *w, const horizon *h)
 static berth_status damaged(horizon *out, berth_error *error, const char *what)
 {
     horizon_fini(out);
-    return fail(error, BERTH_ERR_CORRUPT, "horizon: %s", what);
+    fail(error, BERTH_ERR_CORRUPT, "horizon: %s", what);
+    return BERTH_ERR_CORRUPT;
 }
 
 /* The entries, ascending, so none is there twice. */
@@ -256,7 +257,8 @@ static berth_status read_entries(horizon *out, reader *r, uint32_t count, berth_
         entry = add(b, origin);
         if (!entry) {
             horizon_fini(out);
-            return fail(error, BERTH_ERR_NO_MEMORY, "horizon: out of memory");
+            fail(error, BERTH_ERR_NO_MEMORY, "horizon: out of memory");
+            return BERTH_ERR_NO_MEMORY;
         }
         entry->sequence = sequence;
         before = origin;

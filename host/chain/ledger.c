@@ -184,7 +184,7 @@ static bool reserve(ledger *l, size_t cap)
         return true;
     if (cap > UINT32_MAX)
         return false;
-    entries = realloc(l->entries, cap * sizeof *entries);
+    entries = realloc(l->entries, cap * sizeof(struct ledger_entry *));
     if (!entries)
         return false;
     l->entries = entries;
@@ -212,7 +212,7 @@ berth_status ledger_record(ledger *l, uint64_t publisher, slice channel, const s
     }
     if (l->count == l->cap && !reserve(l, l->cap ? 2 * (size_t)l->cap : 4))
         goto no_memory;
-    memmove(l->entries + at + 1, l->entries + at, (l->count - at) * sizeof *l->entries);
+    memmove(l->entries + at + 1, l->entries + at, (l->count - at) * sizeof(struct ledger_entry *));
     l->entries[at] = e;
     l->count++;
     return BERTH_OK;
@@ -230,7 +230,7 @@ bool ledger_forget(ledger *l, uint64_t publisher, slice channel)
         return false;
     free(l->entries[at]);
     l->count--;
-    memmove(l->entries + at, l->entries + at + 1, (l->count - at) * sizeof *l->entries);
+    memmove(l->entries + at, l->entries + at + 1, (l->count - at) * sizeof(struct ledger_entry *));
     return true;
 }
 
@@ -280,11 +280,12 @@ static bool fill(ledger *l, const binding *all, size_t n, const binding **sorted
 {
     for (size_t i = 0; i < n; i++)
         sorted[i] = &all[i];
-    qsort(sorted, n, sizeof *sorted, by_key);
+    qsort(sorted, n, sizeof(const binding *), by_key);
     for (size_t i = 0; i < n; i++) {
-        const binding *b = sorted[i], *next = i + 1 < n ? sorted[i + 1] : NULL;
+        const binding *b = sorted[i];
 
-        if (next && compare_keys(b->publisher, b->channel, next->publisher, next->channel) == 0)
+        if (i + 1 < n && compare_keys(b->publisher, b->channel, sorted[i + 1]->publisher,
+                                      sorted[i + 1]->channel) == 0)
             continue; /* a later one replaces it */
         l->entries[l->count] = entry_new(b);
         if (!l->entries[l->count])
@@ -303,9 +304,9 @@ berth_status ledger_decode(ledger *out, slice bytes, berth_error *error)
 
     *out = (ledger){0};
     status = bindings_decode(bytes, &all, &n, error);
-    if (status || !n)
+    if (status || !all)
         return status;
-    sorted = malloc(n * sizeof *sorted);
+    sorted = malloc(n * sizeof(const binding *));
     if (!sorted || !reserve(out, n) || !fill(out, all, n, sorted)) {
         ledger_fini(out);
         status = fail(error, BERTH_ERR_NO_MEMORY, "ledger: out of memory");

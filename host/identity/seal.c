@@ -20,9 +20,9 @@ _Static_assert(1 + NONCE + BERTH_SEED_SIZE + TAG == SEAL_SIZE, "version, nonce, 
 
 /* The additional data: unambiguous, because only the last part varies in length. 0: bad purpose. */
 static size_t bound_bytes(uint8_t out[BOUND_MAX], const uint8_t entity[BERTH_ENTITY_SIZE],
-                   const char *purpose, uint64_t epoch)
+                          const char *purpose, uint64_t epoch)
 {
-    size_t len = strlen(purpose), at = 0;
+    size_t len = strnlen(purpose, SEAL_PURPOSE_MAX + 1), at = 0;
 
     if (len == 0 || len > SEAL_PURPOSE_MAX)
         return 0;

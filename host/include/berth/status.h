@@ -70,7 +70,7 @@ typedef int32_t berth_status;
 #define BERTH_OK 0
 
 enum {
-#define BERTH_STATUS_ENUM(name, value, text) BERTH_ERR_##name = value,
+#define BERTH_STATUS_ENUM(name, value, text) BERTH_ERR_##name = (value),
     BERTH_STATUS_TABLE(BERTH_STATUS_ENUM)
 #undef BERTH_STATUS_ENUM
 };
