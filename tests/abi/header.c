@@ -5,6 +5,7 @@
  */
 #include "berth/plugin.h"
 
+/* clang-format off */
 BERTH_MANIFEST({
     "name": "header",
     "version": "1.0.0",
@@ -12,6 +13,7 @@ BERTH_MANIFEST({
     "abi": [0, 0],
     "kinds": [{"name": "header"}]
 });
+/* clang-format on */
 
 berth_code berth_test_use(berth_call *call, berth_daemon *daemon, const berth_event *event);
 berth_code berth_test_use(berth_call *call, berth_daemon *daemon, const berth_event *event)

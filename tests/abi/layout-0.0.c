@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The layout of ABI 0.0: every size and offset, as plugins built from that header have them. This file
- * is never edited. A minor version that appends members gets a file of its own; for this one to hold
- * then, members must not move. Compiled as C and as C++.
+ * The layout of ABI 0.0: every size and offset, as plugins built from that header have them. This
+ * file is never edited. A minor version that appends members gets a file of its own; for this one
+ * to hold then, members must not move. Compiled as C and as C++.
  */
 #include "berth/abi.h"
 

@@ -300,7 +300,8 @@ static inline berth_code berth_spawn_daemon(berth_call *call, berth_bytes kind, 
  * `return berth_fail(call, BERTH_E_CONFIG, "target: not a number");` */
 static inline berth_code berth_fail(berth_call *call, berth_code code, const char *text)
 {
-    return call->api->fail(call, code, text, text ? (uint64_t)__builtin_strlen(text) : 0);
+    /* The brackets are for test frameworks that have a macro of this name. */
+    return (call->api->fail)(call, code, text, text ? (uint64_t)__builtin_strlen(text) : 0);
 }
 
 /* One line, zero-terminated, into the host's log under the daemon's name. level: BERTH_LOG_*. Any
@@ -481,6 +482,7 @@ static inline void berth_writer_begin(berth_writer *w, berth_call *call)
     w->call = call;
     w->code = BERTH_OK;
     w->used = 0;
+    w->buffer[0] = 0; /* some compilers warn of an uninitialised buffer otherwise */
 }
 
 static inline void berth_writer_flush_(berth_writer *w)
