@@ -1,64 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/emit.h"
+#include "api/orders.h"
 #include "api/server.h"
 #include "api/source.h"
 #include "base/error.h"
 
-#include <string.h>
-
-static const char *const controls[] = {
-    [BERTH_CONTROL_SHUTDOWN] = "shutdown",
-    [BERTH_CONTROL_DRAIN_START] = "drain-start",
-    [BERTH_CONTROL_DRAIN_FINISH] = "drain-finish",
-    [BERTH_CONTROL_BACKPRESSURE_ON] = "backpressure-on",
-    [BERTH_CONTROL_BACKPRESSURE_OFF] = "backpressure-off",
-};
-
-static berth_status read_control(struct json_object *o, int32_t *control, uint64_t *operand,
-                                 berth_error *error)
-{
-    slice name;
-    char names[256];
-    berth_status status = json_get_string(o, "", "control", JSON_REQUIRED, &name, error);
-
-    if (!status)
-        status = json_get_u64(o, "", "operand", JSON_OPTIONAL, operand, error);
-    if (status)
-        return status;
-    for (size_t i = 1; i < sizeof controls / sizeof *controls; i++) {
-        if (slice_eq(name, slice_str(controls[i]))) {
-            *control = (int32_t)i;
-            return BERTH_OK;
-        }
-    }
-    names_join((const char *const[]){controls[1], controls[2], controls[3], controls[4],
-                                     controls[5], NULL},
-               names, sizeof names);
-    return fail(error, BERTH_ERR_INVALID, "control: '%.*s' is none; there is %s",
-                (int)(name.len < 64 ? name.len : 64), (const char *)name.ptr, names);
-}
-
 static void control_job(request *r)
 {
-    static const char *const members[] = {"control", "operand", NULL};
-    struct json_object *o = request_json(r, members);
+    control_order order;
     berth_error error = {0};
-    uint64_t origin, operand = 0;
-    int32_t control = 0;
-    berth_status status;
+    uint64_t origin;
     writer w = {0};
 
-    if (!o)
-        return;
-    status = read_control(o, &control, &operand, &error);
-    json_object_put(o);
-    if (status) {
+    if (control_order_read(&order, slice_of(r->body.data, r->body.len), &error)) {
         request_fail(r, &error);
         return;
     }
     if (!request_daemon(r, 2, &origin))
         return;
-    if (berth_control((berth_runtime *)r->api->rt, origin, control, operand, &error)) {
+    if (berth_control((berth_runtime *)r->api->rt, origin, order.control, order.operand, &error)) {
         request_fail(r, &error);
         return;
     }

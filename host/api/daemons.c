@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/emit.h"
 #include "api/listing.h"
+#include "api/orders.h"
 #include "api/server.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -252,124 +253,14 @@ void daemons_get(request *r)
 
 /* ---- Spawn and stop -------------------------------------------------------------------------- */
 
-/* What POST /v1/daemons asks for. */
-typedef struct spawn_order {
-    char kind[128], name[128];
-    buf *config;
-    uint64_t auto_snapshot;
-    uint32_t durability;
-    bool has_identity;
-    berth_keypair identity;
-} spawn_order;
-
-/* A string member without zero bytes that fits; "" when it is not there. */
-static berth_status read_string(struct json_object *o, const char *key, enum json_need need,
-                                char *out, size_t cap, berth_error *error)
-{
-    slice value = {0};
-    berth_status status = json_get_string(o, "", key, need, &value, error);
-
-    *out = '\0';
-    if (status)
-        return status;
-    if (value.len >= cap)
-        return fail(error, BERTH_ERR_INVALID, "%s: has at most %zu bytes", key, cap - 1);
-    if (value.len && memchr(value.ptr, 0, value.len))
-        return fail(error, BERTH_ERR_INVALID, "%s: must not contain a zero byte", key);
-    memcpy(out, value.ptr ? (const char *)value.ptr : "", value.len);
-    out[value.len] = '\0';
-    return BERTH_OK;
-}
-
-static berth_status read_durability(struct json_object *o, uint32_t *out, berth_error *error)
-{
-    char text[32];
-    berth_status status = read_string(o, "durability", JSON_OPTIONAL, text, sizeof text, error);
-
-    if (status || !*text)
-        return status;
-    if (strcmp(text, "volatile") == 0)
-        *out = 1;
-    else if (strcmp(text, "snapshot") == 0)
-        *out = 2;
-    else
-        return fail(error, BERTH_ERR_INVALID, "durability: must be volatile or snapshot, not '%s'",
-                    text);
-    return BERTH_OK;
-}
-
-static berth_status read_config(struct json_object *o, buf **out, berth_error *error)
-{
-    static const char *const forms[] = {"text", "base64", NULL};
-    struct json_object *config = NULL;
-    berth_status status = json_get_object(o, "", "config", JSON_OPTIONAL, &config, error);
-
-    if (status || !config)
-        return status;
-    if (json_unknown_key(config, forms))
-        return fail(error, BERTH_ERR_INVALID,
-                    "config: '%.64s' is no member of it; there is text, base64",
-                    json_unknown_key(config, forms));
-    status = json_get_bytes(config, "config", JSON_REQUIRED, out, error);
-    if (!status && (*out)->len > API_CONFIG_MAX)
-        return fail(error, BERTH_ERR_LIMIT, "config: %zu bytes, and the most is %d", (*out)->len,
-                    API_CONFIG_MAX);
-    return status;
-}
-
-static berth_status read_identity(struct json_object *o, spawn_order *order, berth_error *error)
-{
-    static const char *const members[] = {"seed", NULL};
-    struct json_object *identity = NULL;
-    uint8_t seed[BERTH_SEED_SIZE];
-    berth_status status = json_get_object(o, "", "identity", JSON_OPTIONAL, &identity, error);
-
-    if (status || !identity)
-        return status;
-    if (json_unknown_key(identity, members))
-        return fail(error, BERTH_ERR_INVALID, "identity: '%.64s' is no member of it; there is seed",
-                    json_unknown_key(identity, members));
-    status = json_get_hex(identity, "identity", "seed", JSON_REQUIRED, seed, sizeof seed, error);
-    if (!status) {
-        berth_keypair_from_seed(&order->identity, seed);
-        order->has_identity = true;
-    }
-    explicit_bzero(seed, sizeof seed);
-    return status;
-}
-
-static berth_status read_order(struct json_object *o, spawn_order *order, berth_error *error)
-{
-    berth_status status =
-        read_string(o, "kind", JSON_REQUIRED, order->kind, sizeof order->kind, error);
-
-    if (!status)
-        status = read_string(o, "name", JSON_OPTIONAL, order->name, sizeof order->name, error);
-    if (!status)
-        status = read_durability(o, &order->durability, error);
-    if (!status)
-        status = json_get_u64(o, "", "auto_snapshot", JSON_OPTIONAL, &order->auto_snapshot, error);
-    if (!status)
-        status = read_config(o, &order->config, error);
-    if (!status)
-        status = read_identity(o, order, error);
-    return status;
-}
-
 static void spawn_job(request *r)
 {
-    static const char *const members[] = {"kind",          "name",     "config", "durability",
-                                          "auto_snapshot", "identity", NULL};
-    struct json_object *o = request_json(r, members);
-    spawn_order order = {0};
     berth_daemon_config config = {.size = sizeof config};
+    spawn_order order;
     berth_error error = {0};
     uint64_t origin = 0;
-    berth_status status;
+    berth_status status = spawn_order_read(&order, slice_of(r->body.data, r->body.len), &error);
 
-    if (!o)
-        return;
-    status = read_order(o, &order, &error);
     if (!status) {
         config.name = *order.name ? order.name : NULL;
         config.durability = order.durability;
@@ -377,12 +268,12 @@ static void spawn_job(request *r)
         config.config = order.config ? order.config->data : NULL;
         config.config_len = order.config ? order.config->len : 0;
         status = berth_spawn_kind_TBD(public_runtime(r), order.kind,
-                             order.has_identity ? &order.identity : NULL, &config, &origin, &error);
+                                      order.has_identity ? &order.identity : NULL, &config, &origin,
+                                      &error);
     }
-    berth_keypair_wipe(&order.identity);
-    explicit_bzero(r->body.data, r->body.len);
-    buf_unref(order.config);
-    json_object_put(o);
+    spawn_order_fini(&order);
+    if (r->body.len)
+        explicit_bzero(r->body.data, r->body.len); /* a seed may have been in it */
     if (status)
         request_fail(r, &error);
     else

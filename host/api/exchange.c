@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/exchange.h"
 #include "api/emit.h"
+#include "api/orders.h"
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -234,7 +235,7 @@ static void begin_body(exchange *e)
         e->body_max = 0;
         break;
     case BODY_JSON:
-        e->body_max = API_JSON_MAX;
+        e->body_max = ORDER_JSON_MAX;
         break;
     case BODY_EVENT:
         e->body_max = limits->max_event;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/emit.h"
+#include "api/orders.h"
 #include "api/server.h"
 #include "base/error.h"
 
@@ -154,28 +155,16 @@ void plugins_get(request *r)
 
 static void load_job(request *r)
 {
-    static const char *const members[] = {"path", "allow_downgrade", NULL};
     const api_config *hooks = &r->api->config;
-    struct json_object *o = request_json(r, members);
+    load_order order;
     api_loaded loaded = {0};
     berth_error error = {0};
-    bool allow_downgrade = false;
-    berth_status status;
-    slice path;
+    berth_status status = load_order_read(&order, slice_of(r->body.data, r->body.len), &error);
 
-    if (!o)
-        return;
-    status = json_get_string(o, "", "path", JSON_REQUIRED, &path, &error);
-    if (!status)
-        status = json_get_bool(o, "", "allow_downgrade", JSON_OPTIONAL, &allow_downgrade, &error);
-    if (!status && (!path.len || *path.ptr != '/' || memchr(path.ptr, 0, path.len)))
-        status = fail(&error, BERTH_ERR_INVALID,
-                      "path: must be absolute; the host has a directory of its own");
     if (!status && !hooks->load)
         status = fail(&error, BERTH_ERR_UNSUPPORTED, "this host loads no plugins");
     if (!status)
-        status = hooks->load(hooks->ctx, (const char *)path.ptr, allow_downgrade, &loaded, &error);
-    json_object_put(o);
+        status = hooks->load(hooks->ctx, order.path, order.allow_downgrade, &loaded, &error);
     if (status)
         request_fail(r, &error);
     else

@@ -169,29 +169,6 @@ const char *request_get_header(request *r, const char *name)
     return MHD_lookup_connection_value(exchange_of(r)->connection, MHD_HEADER_KIND, name);
 }
 
-struct json_object *request_json(request *r, const char *const *members)
-{
-    struct json_object *object = NULL;
-    const char *unknown;
-    char names[256];
-    berth_error error = {0};
-    berth_status status =
-        json_parse(slice_of(r->body.data, r->body.len), API_JSON_MAX, &object, &error);
-
-    if (!status && !json_object_is_type(object, json_type_object))
-        status = fail(&error, BERTH_ERR_INVALID, "body: must be an object");
-    if (!status && (unknown = json_unknown_key(object, members))) {
-        names_join(members, names, sizeof names);
-        status = fail(&error, BERTH_ERR_INVALID, "body: '%.64s' is no member of it; there is %s",
-                      unknown, names);
-    }
-    if (!status)
-        return object;
-    json_object_put(object);
-    request_fail(r, &error);
-    return NULL;
-}
-
 static void wrong_param(request *r, const char *name, const char *wanted)
 {
     berth_error error = {0};

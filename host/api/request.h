@@ -12,7 +12,6 @@
 
 #include "api/table.h"
 #include "base/cursor.h"
-#include "base/json.h"
 
 struct MHD_Connection;
 struct MHD_Response;
@@ -69,9 +68,6 @@ void request_job(request *r, request_fn *fn);
  * ---------------------------------------------------------------------------------------- */
 
 const char *request_get_header(request *r, const char *name);
-/* The body as a JSON object with no members but these; else it has answered and gives NULL. Put it.
- */
-struct json_object *request_json(request *r, const char *const *members);
 /* Query parameters. False: it has answered. A missing one leaves *out alone. */
 bool request_bool(request *r, const char *name, bool *out);
 bool request_number(request *r, const char *name, uint64_t max, uint64_t *out);

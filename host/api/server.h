@@ -13,8 +13,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define API_JSON_MAX          (512 * 1024) /* holds any legal configuration, escaped or in base64 */
-#define API_CONFIG_MAX        (64 * 1024)
 #define API_HEADERS_MAX       (32 * 1024)
 #define API_SNAPSHOT_OVERHEAD (64 * 1024 * 1024) /* cursors, horizon, held requests */
 #define API_ROUTES_MAX        32
@@ -29,8 +27,8 @@ typedef enum api_phase {
 /* HTTP status codes that are counted; the last slot takes the others. */
 #define API_STATUSES(X)                                                                            \
     X(200)                                                                                         \
-    X(201) X(400) X(403) X(404) X(405) X(409) X(413) X(422) X(431) X(500) X(501) X(503) X(504)     \
-        X(507)
+    X(201)                                                                                         \
+    X(400) X(403) X(404) X(405) X(409) X(413) X(422) X(431) X(500) X(501) X(503) X(504) X(507)
 enum {
 #define API_STATUS_SLOT(code) API_STATUS_##code,
     API_STATUSES(API_STATUS_SLOT)

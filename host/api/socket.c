@@ -96,16 +96,17 @@ berth_status listener_open(listener *l, const char *path, berth_error *error)
     /* the mode of the unbound socket becomes that of the file */
     if (l->fd < 0 || fchmod(l->fd, 0600) < 0 ||
         bind(l->fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-        status = fail_errno(error, errno, "socket %s", path);
+        status = fail_errno(error, errno, "socket %s", l->path);
         goto fail;
     }
     if (listen(l->fd, 128) < 0 || stat(path, &st) < 0) {
-        status = fail_errno(error, errno, "socket %s", path);
+        status = fail_errno(error, errno, "socket %s", l->path);
         unlink(path);
         goto fail;
     }
     l->dev = st.st_dev;
     l->ino = st.st_ino;
+    l->made = st.st_mtim;
     return BERTH_OK;
 fail:
     if (l->fd >= 0)
@@ -118,7 +119,8 @@ void listener_unlink(const listener *l)
 {
     struct stat st;
 
-    if (lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+    if (lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino &&
+        st.st_mtim.tv_sec == l->made.tv_sec && st.st_mtim.tv_nsec == l->made.tv_nsec)
         unlink(l->path);
 }
 

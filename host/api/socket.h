@@ -9,12 +9,14 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <time.h>
 
 typedef struct listener {
     int fd;
     char path[108];
     dev_t dev;
     ino_t ino;
+    struct timespec made; /* inode numbers are used again */
 } listener;
 
 /* As api_start. The socket has mode 0600 from its first moment. */

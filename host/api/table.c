@@ -81,24 +81,22 @@ void route_methods(const target *t, char *out, size_t cap)
                                     api_routes[i].method);
 }
 
-#define WORD_MAX 63
+#define PATH_MAX_COMPARED 127
 
-/* Edit distance of two words; what is longer than WORD_MAX is not looked at. */
-static unsigned word_distance(const char *a, size_t a_len, const char *b)
+/* Edit distance of two texts of at most PATH_MAX_COMPARED bytes. */
+static unsigned distance(const char *a, const char *b)
 {
-    unsigned row[WORD_MAX + 1];
-    size_t b_len = strnlen(b, WORD_MAX);
+    unsigned row[PATH_MAX_COMPARED + 1];
+    size_t b_len = strlen(b);
 
-    if (a_len > WORD_MAX)
-        a_len = WORD_MAX;
     for (size_t j = 0; j <= b_len; j++)
         row[j] = (unsigned)j;
-    for (size_t i = 1; i <= a_len; i++) {
+    for (unsigned i = 1; *a; i++, a++) {
         unsigned corner = row[0];
 
-        row[0] = (unsigned)i;
+        row[0] = i;
         for (size_t j = 1; j <= b_len; j++) {
-            unsigned best = corner + (a[i - 1] != b[j - 1]);
+            unsigned best = corner + (*a != b[j - 1]);
 
             corner = row[j];
             if (row[j - 1] + 1 < best)
@@ -111,25 +109,35 @@ static unsigned word_distance(const char *a, size_t a_len, const char *b)
     return row[b_len];
 }
 
+/* The path as text; what stands where the pattern has {x} becomes that {x}. */
+static void join_path(char out[PATH_MAX_COMPARED + 1], const target *t, const char *pattern)
+{
+    size_t len = 0;
+
+    for (unsigned i = 0; i < t->segment_count && i < TARGET_SEGMENTS; i++) {
+        const char *part = t->segments[i];
+        int part_len = (int)strnlen(part, PATH_MAX_COMPARED);
+
+        pattern += *pattern == '/';
+        if (*pattern == '{') {
+            part = pattern;
+            part_len = (int)strcspn(pattern, "/");
+        }
+        pattern += strcspn(pattern, "/");
+        if (len < PATH_MAX_COMPARED)
+            len +=
+                (size_t)snprintf(out + len, PATH_MAX_COMPARED + 1 - len, "/%.*s", part_len, part);
+    }
+    out[len < PATH_MAX_COMPARED ? len : PATH_MAX_COMPARED] = '\0';
+}
+
 /* How many letters one would have to change to come from the path to the pattern. */
 static unsigned path_distance(const char *pattern, const target *t)
 {
-    unsigned sum = 0, i = 0;
+    char path[PATH_MAX_COMPARED + 1];
 
-    while (*pattern) {
-        const char *have = i < t->segment_count && i < TARGET_SEGMENTS ? t->segments[i] : "";
-        size_t len = strcspn(++pattern, "/");
-
-        if (*pattern != '{')
-            sum += word_distance(pattern, len, have);
-        else if (!*have)
-            sum += 4;
-        pattern += len;
-        i++;
-    }
-    for (; i < t->segment_count && i < TARGET_SEGMENTS; i++)
-        sum += 4 + (unsigned)strnlen(t->segments[i], WORD_MAX);
-    return sum;
+    join_path(path, t, pattern);
+    return distance(path, pattern);
 }
 
 const char *route_nearest(const target *t)

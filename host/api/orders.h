@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api/orders.h: what the JSON bodies ask for. Pure.
+ *
+ * INVALID names the member and what would be right; LIMIT for what is too long. A member that is
+ * not known is refused: a misspelt one must not be a silent default.
+ */
+#ifndef API_ORDERS_H
+#define API_ORDERS_H
+
+#include "base/buf.h"
+#include "berth/identity.h"
+
+#define ORDER_JSON_MAX   (512 * 1024) /* holds any legal configuration, escaped or in base64 */
+#define ORDER_CONFIG_MAX (64 * 1024)
+
+/* Start a daemon. */
+typedef struct spawn_order {
+    char kind[128], name[128]; /* name "": none given */
+    buf *config;               /* one reference, or NULL */
+    uint64_t auto_snapshot;
+    uint32_t durability; /* as in berth_daemon_config */
+    bool has_identity;
+    berth_keypair identity;
+} spawn_order;
+
+/* spawn_order_fini after it, whatever it answered: frees, and wipes the identity. */
+berth_status spawn_order_read(spawn_order *order, slice body, berth_error *error);
+void spawn_order_fini(spawn_order *order);
+
+/* Give a daemon a control event. */
+typedef struct control_order {
+    int32_t control; /* BERTH_CONTROL_* */
+    uint64_t operand;
+} control_order;
+berth_status control_order_read(control_order *order, slice body, berth_error *error);
+
+/* Load a plugin. */
+typedef struct load_order {
+    char path[4096];
+    bool allow_downgrade;
+} load_order;
+berth_status load_order_read(load_order *order, slice body, berth_error *error);
+
+#endif
