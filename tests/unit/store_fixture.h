@@ -97,9 +97,9 @@ static inline buf *a_container(uint64_t i, uint64_t sequence, size_t len)
     uint64_t x = (i + 1) * 0x9E3779B97F4A7C15u ^ (sequence + 1) * 0xD1B54A32D192ED03u;
     buf *b = buf_new(len);
 
-    for (size_t at = 0; at < len; at++) {
+    for (size_t at = 0; at < len; at += sizeof x) {
         x = x * 6364136223846793005u + 1442695040888963407u;
-        b->data[at] = (uint8_t)(x >> 56);
+        memcpy(b->data + at, &x, len - at < sizeof x ? len - at : sizeof x);
     }
     return b;
 }
@@ -216,7 +216,8 @@ static inline bool find_row(store *s, uint64_t i, wanted *w)
     uint8_t entity[32];
 
     memcpy(entity, row.entity, 32);
-    *w = (wanted){.entity = entity};
+    w->entity = entity;
+    w->found = false;
     assert_int_equal(store_each_daemon(s, keep_wanted, w, NULL), BERTH_OK);
     return w->found;
 }

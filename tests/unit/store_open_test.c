@@ -247,6 +247,7 @@ static void tables_that_are_not_as_they_should_be_are_damage(void **state)
 
 static void a_database_gone_from_beside_its_snapshots_is_not_replaced(void **state)
 {
+    char moved[80];
     store *s = open_store();
     store_daemon row = a_row(1);
 
@@ -254,10 +255,11 @@ static void a_database_gone_from_beside_its_snapshots_is_not_replaced(void **sta
     assert_int_equal(add_row(s, &row).status, BERTH_OK);
     assert_int_equal(put_bytes(s, 1, 1, 1, STORE_INLINE_SNAPSHOT + 1).status, BERTH_OK);
     store_close(s);
-    assert_int_equal(rename(in_state("store.db"), "/tmp/berth-store-moved"), 0);
+    snprintf(moved, sizeof moved, "%s.moved", state_dir);
+    assert_int_equal(rename(in_state("store.db"), moved), 0);
     assert_refused(BERTH_ERR_CORRUPT, "is missing");
     assert_int_equal(access(in_state("store.db"), F_OK), -1);
-    assert_int_equal(rename("/tmp/berth-store-moved", in_state("store.db")), 0);
+    assert_int_equal(rename(moved, in_state("store.db")), 0);
     s = open_store();
     assert_true(holds_snapshot(s, 1, 1, STORE_INLINE_SNAPSHOT + 1));
     store_close(s);
@@ -318,12 +320,14 @@ static void what_others_may_write_is_refused(void **state)
 
 static void links_and_directories_in_place_of_our_files_are_refused(void **state)
 {
+    char elsewhere[80];
+
     (void)state;
+    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere.db", state_dir);
     store_close(open_store());
-    assert_int_equal(rename(in_state("store.db"), "/tmp/berth-store-linked"), 0);
-    assert_int_equal(symlink("/tmp/berth-store-linked", in_state("store.db")), 0);
+    assert_int_equal(rename(in_state("store.db"), elsewhere), 0);
+    assert_int_equal(symlink("elsewhere.db", in_state("store.db")), 0);
     assert_refused(BERTH_ERR_INVALID, "not a regular file");
-    unlink("/tmp/berth-store-linked");
     unlink(in_state("store.db"));
     assert_int_equal(mkdir(in_state("store.db"), 0700), 0);
     assert_refused(BERTH_ERR_INVALID, "not a regular file");
