@@ -2,13 +2,13 @@
 /*
  * daemon/batch.h: events on their way to one daemon, and what became of them.
  *
- * A batch is what a sender hands in, what a mailbox holds, and the ticket that the sender gets back: one
- * allocation for many events, so that a client that streams pays per batch, not per event. A batch of one
- * is how timers, replies and other daemons' sends travel.
+ * A batch is what a sender hands in, what a mailbox holds, and the ticket that the sender gets
+ * back: one allocation for many events, so that a client that streams pays per batch, not per
+ * event. A batch of one is how timers, replies and other daemons' sends travel.
  *
- * Stages: queued (submit returned OK), applied (the handler returned; effects are in the outbox), durable
- * (the commit index of the daemon's durability level has passed the batch's last event; then its outputs
- * are released). For volatile and snapshot daemons applied and durable are one.
+ * Stages: queued (submit returned OK), applied (the handler returned; effects are in the outbox),
+ * durable (the commit index of the daemon's durability level has passed the batch's last event;
+ * then its outputs are released). For volatile and snapshot daemons applied and durable are one.
  *
  * The sender fills a batch alone, gives it away with submit, and reads results from `done` on.
  */
@@ -24,8 +24,10 @@
 /* An event in a batch: what the plugin will see, and what keeps its bytes alive. */
 typedef struct message {
     berth_event event;
-    buf *hold;    /* owns event.data and event.channel, or NULL: they lie in the batch */
-    bool chained; /* origin and sequence are those of a causal link: observe them */
+    buf *hold;           /* owns event.data and event.channel, or NULL: they lie in the batch */
+    bool chained;        /* origin and sequence are those of a causal link: observe them */
+    bool stored;         /* its bytes lie in the batch's store */
+    uint32_t generation; /* of a timer or request: an event of an older one is void */
 } message;
 
 typedef struct output {
@@ -36,30 +38,31 @@ typedef struct output {
 typedef struct batch batch;
 
 /*
- * Called once, when every event of the batch has been dealt with, on the thread that dealt with the last
- * one, without any lock. It must not block, nor wait for a daemon. It owns the batch (batch_free).
+ * Called once, when every event of the batch has been dealt with, on the thread that dealt with the
+ * last one, without any lock. It must not block, nor wait for a daemon. It owns the batch
+ * (batch_free).
  */
 typedef void batch_done(void *ctx, batch *b);
 
 struct batch {
     batch *next; /* in the mailbox */
     uint32_t count, cap;
-    uint32_t at;          /* next to run */
-    uint32_t unfinished;  /* events not run yet, and outputs not released yet (the daemon's) */
-    bool want_outputs;    /* collect what goes to the caller */
-    bool system;          /* from the host itself: takes no credit, and is never refused for room */
-    uint64_t bytes;       /* of all events: what the mailbox counts */
-    batch_done *done;     /* may be NULL: batch_free */
+    uint32_t at;         /* next to run */
+    uint32_t unfinished; /* events not run yet, and outputs not released yet (the daemon's) */
+    bool want_outputs;   /* collect what goes to the caller */
+    bool system;         /* from the host itself: takes no credit, and is never refused for room */
+    uint64_t bytes;      /* of all events: what the mailbox counts */
+    batch_done *done;    /* may be NULL: batch_free */
     void *ctx;
     /* Dedupe: the first event has this number, the next the next one. source empty: none. */
     char source[65];
     uint64_t source_seq;
     /* Results. */
     uint32_t applied, failed, duplicates;
-    berth_status first_status;         /* OK, or of the first event that failed */
-    uint32_t first_failed;             /* its index */
-    char *first_text;                  /* the daemon's words on it, or NULL */
-    int32_t *codes;                    /* per event, allocated when the first one fails; else NULL */
+    berth_status first_status; /* OK, or of the first event that failed */
+    uint32_t first_failed;     /* its index */
+    char *first_text;          /* the daemon's words on it, or NULL */
+    int32_t *codes;            /* per event, allocated when the first one fails; else NULL */
     output *outputs;
     uint32_t output_count, output_cap;
     /* Storage for the events' bytes. */
@@ -71,11 +74,12 @@ struct batch {
 /* Room for cap events (1 to 1<<20) and, to begin with, bytes of data. NULL when memory is short. */
 batch *batch_new(uint32_t cap, size_t bytes);
 
-/* Append a MESSAGE event from outside with a copy of these bytes. False when cap or memory is reached.
- * May move earlier bytes: pointers into the batch are set at submit. */
+/* Append a MESSAGE event from outside with a copy of these bytes. False when cap or memory is
+ * reached. May move earlier bytes: pointers into the batch are set at submit. */
 bool batch_add(batch *b, const void *data, size_t len);
 
-/* Append an event that holds its bytes by reference; takes over one reference of hold (may be NULL). */
+/* Append an event that holds its bytes by reference; takes over one reference of hold (may be
+ * NULL). */
 bool batch_add_message(batch *b, const berth_event *event, buf *hold, bool chained);
 
 /* Event i failed with this code; text may be NULL. */

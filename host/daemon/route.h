@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * daemon/route.h: the two questions a daemon's surroundings answer: may it run, and where does an
- * event go whose receiver is not here. The mesh will implement it; until then both have local answers.
+ * event go whose receiver is not here. The mesh will implement it; until then both have local
+ * answers.
  */
 #ifndef DAEMON_ROUTE_H
 #define DAEMON_ROUTE_H
@@ -20,8 +21,9 @@ typedef struct route {
      */
     bool (*may_run)(void *ctx, const uint8_t entity[32], uint64_t epoch);
     /*
-     * Send an event to an origin that is not on this host; hold keeps its bytes (take a reference). OK:
-     * accepted. WOULD_BLOCK: later, wake is called. NOT_FOUND: unknown. Must not block. NULL: unknown.
+     * Send an event to an origin that is not on this host; hold keeps its bytes (take a reference).
+     * OK: accepted. WOULD_BLOCK: later, wake is called. NOT_FOUND: unknown. Must not block. NULL:
+     * unknown.
      */
     berth_status (*send)(void *ctx, uint64_t target, const berth_event *event, buf *hold,
                          void (*wake)(void *wake_ctx), void *wake_ctx);

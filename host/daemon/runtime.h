@@ -2,7 +2,7 @@
 /*
  * daemon/runtime.h: the runtime, for the rooms above: what berth/runtime.h offers, without waiting.
  *
- * struct runtime is berth_runtime.
+ * In the rooms berth_runtime is called runtime; they are one type.
  */
 #ifndef DAEMON_RUNTIME_H
 #define DAEMON_RUNTIME_H
@@ -14,19 +14,13 @@
 #include "plugin/plugins.h"
 #include "store/store.h"
 
-/* struct berth_runtime, under the rooms' name for it. */
-static inline runtime *runtime_of(berth_runtime *rt)
-{
-    return (runtime *)rt;
-}
-
 typedef struct runtime_parts {
     const berth_runtime_config *config;
     plugins *plugins;        /* borrowed for the runtime's life; NULL: it makes one of its own */
     store *store;            /* borrowed; NULL: nothing survives */
     const uint8_t *host_key; /* 32 bytes, copied; needed with a store: seals identities */
     uint64_t node_id;
-    const route *route;      /* borrowed; NULL: every origin that is not here is unknown */
+    const route *route; /* borrowed; NULL: every origin that is not here is unknown */
 } runtime_parts;
 
 berth_status runtime_new(const runtime_parts *parts, runtime **out, berth_error *error);
@@ -36,19 +30,20 @@ const berth_host *runtime_host_table(void);
 plugins *runtime_plugins(runtime *rt);
 
 /*
- * Hand a batch to a daemon. OK: it is in the mailbox and belongs to the daemon, `done` will come. Any
- * other answer: it still belongs to the caller.
+ * Hand a batch to a daemon. OK: it is in the mailbox and belongs to the daemon, `done` will come.
+ * Any other answer: it still belongs to the caller.
  *
- * WOULD_BLOCK: no room. If credit is not NULL, credit(ctx) is then called once, without locks, from any
- * thread, when there is room or the daemon is gone; it must not block. LIMIT: an event over max_event.
+ * WOULD_BLOCK: no room. If credit is not NULL, credit(ctx) is then called once, without locks, from
+ * any thread, when there is room or the daemon is gone; it must not block. LIMIT: an event over
+ * max_event.
  */
-berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*credit)(void *ctx), void *ctx,
-                            berth_error *error);
+berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*credit)(void *ctx),
+                            void *ctx, berth_error *error);
 
-/* Publish from outside to everyone subscribed to a channel on this host. *reached: how many daemons.
- * WOULD_BLOCK, with nothing sent, when a subscriber has no room: credit as above. */
-berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*credit)(void *ctx), void *ctx,
-                             uint64_t *reached, berth_error *error);
+/* Publish from outside to everyone subscribed to a channel on this host. *reached: how many
+ * daemons. WOULD_BLOCK, with nothing sent, when a subscriber has no room: credit as above. */
+berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*credit)(void *ctx),
+                             void *ctx, uint64_t *reached, berth_error *error);
 
 typedef struct channel_info {
     const char *name;
@@ -60,20 +55,22 @@ typedef struct channel_info {
 void runtime_channels_each(runtime *rt, void (*fn)(void *ctx, const channel_info *info), void *ctx);
 
 /*
- * Bring back every daemon of the store that is to run: the plugin copy by its digest, the last snapshot,
- * a new incarnation (durable first) where its chain cannot resume exactly. In batches. A daemon that
- * cannot come back (plugin refused, snapshot damaged) is logged, kept in the store, and listed by
- * runtime_down_each with the reason. Blocks. progress(ctx, done, total) may be NULL.
+ * Bring back every daemon of the store that is to run: the plugin copy by its digest, the last
+ * snapshot, a new incarnation (durable first) where its chain cannot resume exactly. In batches. A
+ * daemon that cannot come back (plugin refused, snapshot damaged) is logged, kept in the store, and
+ * listed by runtime_down_each with the reason. Blocks. progress(ctx, done, total) may be NULL.
  */
 berth_status runtime_resume(runtime *rt, void (*progress)(void *ctx, uint64_t done, uint64_t total),
                             void *ctx, berth_error *error);
 void runtime_down_each(runtime *rt,
-                       void (*fn)(void *ctx, const store_daemon *row, const char *reason), void *ctx);
+                       void (*fn)(void *ctx, const store_daemon *row, const char *reason),
+                       void *ctx);
 /* Forget a daemon that is down: its row and snapshots. NOT_FOUND. */
 berth_status runtime_forget_down(runtime *rt, const char *name_or_origin, berth_error *error);
 
 /* Forget the cursor of a source (batch.source) that sends no more to this daemon. */
-berth_status runtime_close_source(runtime *rt, uint64_t origin, const char *source, berth_error *error);
+berth_status runtime_close_source(runtime *rt, uint64_t origin, const char *source,
+                                  berth_error *error);
 
 /* Counters since start, for metrics. */
 typedef struct runtime_counters {

@@ -210,16 +210,16 @@ void plugins_each(plugins *set, void (*fn)(void *ctx, const plugin_info *info), 
     free(all);
 }
 
-berth_status plugins_add_static(plugins *set, const berth_plugin *table, slice manifest_json,
-                                void *user, berth_error *error)
+/* A plugin around a table that is linked in; *out is the caller's one memory reference. */
+static berth_status take_static(plugins *set, const berth_plugin *table, slice json, void *user,
+                                plugin **out, berth_error *error)
 {
-    bool already = false;
     berth_status status;
-    plugin *p = NULL;
+    plugin *p;
     manifest *m;
-    loading l;
 
-    status = manifest_parse(manifest_json, &m, error);
+    *out = NULL;
+    status = manifest_parse(json, &m, error);
     if (status)
         return status;
     p = plugin_new(set, m);
@@ -228,10 +228,54 @@ berth_status plugins_add_static(plugins *set, const berth_plugin *table, slice m
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     }
     p->loaded_wall_ns = clock_wall_ns();
-    l = (loading){.manifest = m};
     status = plugin_take_table(p, table, table->size, NULL, user, error);
-    if (!status)
-        status = set_reserve(set, &l, &already, error);
+    if (status) {
+        fail_prefix(error, "plugin '%s'", m->name);
+        plugin_unref(p);
+        return status;
+    }
+    *out = p;
+    return BERTH_OK;
+}
+
+berth_status plugins_detached_kind(plugins *set, const berth_plugin *table, slice manifest_json,
+                                   plugin_kind **out, berth_error *error)
+{
+    plugin *p;
+    berth_status status = take_static(set, table, manifest_json, NULL, &p, error);
+
+    if (status)
+        return status;
+    status = plugin_init(p, error);
+    if (status) {
+        fail_prefix(error, "plugin '%s'", p->manifest->name);
+        plugin_unref(p);
+        return status;
+    }
+    /* As if published and retired at once: it lives as long as someone refers to it. */
+    atomic_store(&p->kind_refs, 1);
+    pthread_mutex_lock(&set->lock);
+    p->state = PLUGIN_RETIRED;
+    p->next = set->list;
+    set->list = p;
+    pthread_mutex_unlock(&set->lock);
+    *out = &p->kinds[0];
+    return BERTH_OK;
+}
+
+berth_status plugins_add_static(plugins *set, const berth_plugin *table, slice manifest_json,
+                                void *user, berth_error *error)
+{
+    bool already = false;
+    berth_status status;
+    plugin *p;
+    loading l;
+
+    status = take_static(set, table, manifest_json, user, &p, error);
+    if (status)
+        return status;
+    l = (loading){.manifest = p->manifest};
+    status = set_reserve(set, &l, &already, error);
     if (status)
         goto out;
     status = plugin_init(p, error);
@@ -245,7 +289,7 @@ berth_status plugins_add_static(plugins *set, const berth_plugin *table, slice m
 
 out:
     if (status)
-        fail_prefix(error, "plugin '%s'", m->name);
+        fail_prefix(error, "plugin '%s'", p->manifest->name);
     plugin_unref(p);
     return status;
 }

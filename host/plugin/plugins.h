@@ -58,6 +58,13 @@ void plugin_kind_info(const plugin_kind *kind, plugin_info *out);
 berth_status plugins_add_static(plugins *set, const berth_plugin *table, slice manifest_json,
                                 void *user, berth_error *error);
 
+/*
+ * The one kind of a table that no name leads to: for a daemon whose embedder brings its code along.
+ * *out has one reference; when the last one goes, deinit runs and the copy is freed.
+ */
+berth_status plugins_detached_kind(plugins *set, const berth_plugin *table, slice manifest_json,
+                                   plugin_kind **out, berth_error *error);
+
 /* Called for each plugin in the set (retired ones last); info lives during the call. No lock is
  * held. */
 void plugins_each(plugins *set, void (*fn)(void *ctx, const plugin_info *info), void *ctx);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * berth/node.h: a whole host, as `berth run` starts it: a runtime with its state directory, plugins,
- * keys, watched directory and API socket. Since 0.1.
+ * berth/node.h: a whole host, as `berth run` starts it: a runtime with its state directory,
+ * plugins, keys, watched directory and API socket. Since 0.1.
  *
- * The node owns its threads. Functions may be called from any thread but a daemon's and a callback's.
+ * The node owns its threads. Functions may be called from any thread but a daemon's and a
+ * callback's.
  */
 #ifndef BERTH_NODE_H
 #define BERTH_NODE_H
@@ -16,11 +17,13 @@ extern "C" {
 
 typedef struct berth_node berth_node;
 
-/* What the command line adds to, or sets instead of, the configuration file. NULL and 0: not said. */
+/* What the command line adds to, or sets instead of, the configuration file. NULL and 0: not said.
+ */
 typedef struct berth_node_options {
     uint32_t size;
     uint32_t threads;
-    const char *config_file; /* NULL: the defaults, or $XDG_CONFIG_HOME and /etc as docs/operators.md says */
+    const char *config_file; /* NULL: the defaults, or $XDG_CONFIG_HOME and /etc as
+                                docs/operators.md says */
     const char *state_dir;
     const char *socket;
     const char *const *plugins; /* files to load before the start */
@@ -29,8 +32,8 @@ typedef struct berth_node_options {
 } berth_node_options;
 
 /*
- * Read the configuration, open the state, load the plugins, bring back the daemons, open the socket.
- * When it returns OK the host is ready. Anything that fails leaves nothing behind. Blocks.
+ * Read the configuration, open the state, load the plugins, bring back the daemons, open the
+ * socket. When it returns OK the host is ready. Anything that fails leaves nothing behind. Blocks.
  */
 BERTH_API berth_status berth_node_start(const berth_node_options *options, berth_node **out,
                                         berth_error *error);

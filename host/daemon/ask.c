@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of one daemon, between two of its events, and waited for. */
+#include "daemon/spawn.h"
+
+#include "base/error.h"
+#include "chain/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct question {
+    command command; /* first */
+    latch wait;
+    void (*fn)(struct question *q, struct daemon *d);
+    void *ctx; /* bytes that fn leaves for the asker, count of them */
+    uint64_t publisher;
+    slice channel, token;
+    bool on;
+    size_t count;
+} question;
+
+static void answer(command *c, struct daemon *d)
+{
+    (void)d;
+    latch_answer(&((question *)c)->wait, c->status, &c->error);
+}
+
+static void call_fn(command *c, struct daemon *d)
+{
+    ((question *)c)->fn((question *)c, d);
+}
+
+static berth_status ask(runtime *rt, uint64_t origin, question *q, berth_error *error)
+{
+    berth_status status = runtime_check(rt, true, error);
+    if (status != BERTH_OK)
+        return status;
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
+                    (unsigned long long)origin);
+    q->command.done = answer;
+    q->command.fn = call_fn;
+    latch_init(&q->wait, 1);
+    if (mailbox_command(d, &q->command))
+        status = latch_wait(&q->wait, error);
+    else
+        status = fail(error, BERTH_ERR_STALE, "daemon '%s' has just been stopped", d->name);
+    latch_fini(&q->wait);
+    daemon_unref(d);
+    return status;
+}
+
+berth_status berth_snapshot(berth_runtime *rt, uint64_t origin, void **bytes, uint64_t *len,
+                            berth_error *error)
+{
+    question q = {.command = {.kind = COMMAND_SNAPSHOT}};
+    *bytes = NULL;
+    *len = 0;
+    berth_status status = ask(rt, origin, &q, error);
+    if (status == BERTH_OK) {
+        *bytes = malloc(q.command.container->len);
+        *len = q.command.container->len;
+        if (*bytes)
+            memcpy(*bytes, q.command.container->data, *len);
+        else
+            status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    buf_unref(q.command.container);
+    return status;
+}
+
+static void nothing(question *q, struct daemon *d)
+{
+    (void)q;
+    (void)d;
+}
+
+berth_status berth_flush(berth_runtime *rt, uint64_t origin, berth_error *error)
+{
+    question q = {.command = {.kind = COMMAND_CALL, .when_drained = true}, .fn = nothing};
+    return ask(rt, origin, &q, error);
+}
+
+static void control_done(void *ctx, batch *b)
+{
+    latch_answer(ctx, BERTH_OK, NULL);
+    (void)b;
+}
+
+berth_status berth_control(berth_runtime *rt, uint64_t origin, int32_t control, uint64_t operand,
+                           berth_error *error)
+{
+    berth_status status = runtime_check(rt, true, error);
+    if (status != BERTH_OK)
+        return status;
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
+                    (unsigned long long)origin);
+    if (control < BERTH_CONTROL_SHUTDOWN || control > BERTH_CONTROL_BACKPRESSURE_OFF) {
+        status = fail(error, BERTH_ERR_INVALID, "there is no control %d", (int)control);
+        goto out;
+    }
+    if (!d->make->kind->table.on_control) {
+        status = fail(error, BERTH_ERR_UNSUPPORTED, "kind '%s' of daemon '%s' takes no controls",
+                      daemon_kind_name(d), d->name);
+        goto out;
+    }
+    latch wait;
+    latch_init(&wait, 1);
+    berth_event event = {.type = BERTH_EVENT_CONTROL, .status = control, .request = operand};
+    batch *b = batch_new(1, 0);
+    if (b && batch_add_message(b, &event, NULL, false)) {
+        b->done = control_done;
+        b->ctx = &wait;
+        status = mailbox_put(d, b, MAIL_URGENT, NULL);
+        if (status == BERTH_OK)
+            latch_wait(&wait, NULL);
+        if (status != BERTH_OK)
+            fail(error, status, "daemon '%s' has just been stopped", d->name);
+        else if (b->first_status != BERTH_OK)
+            status = fail(error, b->first_status, "daemon '%s': %s%s%s", d->name,
+                          berth_status_text(b->first_status), b->first_text ? ": " : "",
+                          b->first_text ? b->first_text : "");
+    } else {
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    batch_free(b);
+    latch_fini(&wait);
+out:
+    daemon_unref(d);
+    return status;
+}
+
+/* ---- Subscriptions
+ * ------------------------------------------------------------------------------------ */
+
+static void subscribe(question *q, struct daemon *d)
+{
+    q->command.status = daemon_subscribe(d, q->publisher, q->channel,
+                                         q->token.ptr ? &q->token : NULL, q->on, &q->command.error);
+}
+
+berth_status berth_subscribe_channel(berth_runtime *rt, uint64_t origin, uint64_t publisher,
+                                     const char *channel, const void *token, uint64_t token_len,
+                                     berth_error *error)
+{
+    question q = {.command = {.kind = COMMAND_CALL},
+                  .fn = subscribe,
+                  .publisher = publisher,
+                  .channel = slice_str(channel),
+                  .token = slice_of(token, token_len),
+                  .on = true};
+    berth_status status = channel_name_check(q.channel, error);
+    return status == BERTH_OK ? ask(rt, origin, &q, error) : status;
+}
+
+berth_status berth_unsubscribe_channel(berth_runtime *rt, uint64_t origin, uint64_t publisher,
+                                       const char *channel, berth_error *error)
+{
+    question q = {.command = {.kind = COMMAND_CALL},
+                  .fn = subscribe,
+                  .publisher = publisher,
+                  .channel = slice_str(channel)};
+    return ask(rt, origin, &q, error);
+}
+
+static void copy_ledger(question *q, struct daemon *d)
+{
+    if (!d->more || !d->more->ledger.count)
+        return;
+    writer w = {0};
+    q->command.status = ledger_encode(&w, &d->more->ledger, &q->command.error);
+    q->ctx = w.data; /* decoded again by the asker, on its own thread */
+    q->count = w.len;
+}
+
+berth_status berth_subscriptions(berth_runtime *rt, uint64_t origin,
+                                 void (*fn)(void *ctx, uint64_t publisher, const char *channel,
+                                            const void *token, uint64_t token_len),
+                                 void *ctx, berth_error *error)
+{
+    question q = {.command = {.kind = COMMAND_CALL}, .fn = copy_ledger};
+    berth_status status = ask(rt, origin, &q, error);
+    binding *list = NULL;
+    size_t n = 0;
+    if (status == BERTH_OK && q.count)
+        status = bindings_decode(slice_of(q.ctx, q.count), &list, &n, error);
+    for (size_t i = 0; status == BERTH_OK && i < n; i++) {
+        char name[CHANNEL_NAME_MAX + 1];
+        memcpy(name, list[i].channel.ptr, list[i].channel.len);
+        name[list[i].channel.len] = 0;
+        fn(ctx, list[i].publisher, name, list[i].has_token ? list[i].token.ptr : NULL,
+           list[i].has_token ? list[i].token.len : 0);
+    }
+    free(list);
+    free(q.ctx);
+    return status;
+}
+
+/* ---- Sources
+ * ------------------------------------------------------------------------------------------- */
+
+static void forget_source(question *q, struct daemon *d)
+{
+    cursor_entry *c = d->more ? strmap_del(&d->more->cursors, q->channel) : NULL;
+    if (!c)
+        q->command.status =
+            fail(&q->command.error, BERTH_ERR_NOT_FOUND, "daemon '%s' knows no source '%.*s'",
+                 d->name, (int)q->channel.len, (const char *)q->channel.ptr);
+    free(c);
+}
+
+berth_status runtime_close_source(runtime *rt, uint64_t origin, const char *source,
+                                  berth_error *error)
+{
+    question q = {
+        .command = {.kind = COMMAND_CALL}, .fn = forget_source, .channel = slice_str(source)};
+    return ask(rt, origin, &q, error);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/factories.h"
+
+#include "base/error.h"
+#include "daemon/daemon.h"
+#include "identity/entity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+factory *factory_new(void)
+{
+    factory *f = calloc(1, sizeof(*f));
+    if (f)
+        atomic_init(&f->refs, 1);
+    return f;
+}
+
+factory *factory_ref(factory *f)
+{
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+void factory_unref(factory *f)
+{
+    if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    berth_keypair_wipe(&f->key);
+    buf_unref(f->config);
+    if (f->kind)
+        plugin_kind_unref(f->kind);
+    free(f);
+}
+
+void factories_init(factories *f)
+{
+    memset(f, 0, sizeof(*f));
+    for (unsigned i = 0; i < FACTORY_SHARDS; i++)
+        pthread_mutex_init(&f->shards[i].lock, NULL);
+}
+
+void factories_clear(factories *f)
+{
+    for (unsigned i = 0; i < FACTORY_SHARDS; i++) {
+        pthread_mutex_lock(&f->shards[i].lock);
+        map64 old = f->shards[i].map;
+        f->shards[i].map = (map64){0};
+        pthread_mutex_unlock(&f->shards[i].lock);
+        void *entry;
+        for (size_t at = 0; map64_next(&old, &at, NULL, &entry);)
+            factory_unref(entry);
+        map64_fini(&old);
+    }
+}
+
+void factories_fini(factories *f)
+{
+    factories_clear(f);
+    for (unsigned i = 0; i < FACTORY_SHARDS; i++)
+        pthread_mutex_destroy(&f->shards[i].lock);
+}
+
+#define SHARD(f, origin) (&(f)->shards[(origin) % FACTORY_SHARDS])
+
+berth_status factories_add(factories *f, factory *entry, berth_error *error)
+{
+    berth_status status = BERTH_OK;
+    bool other = false;
+    pthread_mutex_lock(&SHARD(f, entry->origin)->lock);
+    factory *incumbent = map64_get(&SHARD(f, entry->origin)->map, entry->origin);
+    if (incumbent) {
+        status = BERTH_ERR_EXISTS;
+        other = incumbent->has_key && entry->has_key &&
+                !entity_eq(incumbent->key.entity, entry->key.entity);
+    } else if (!map64_put(&SHARD(f, entry->origin)->map, entry->origin, entry)) {
+        status = BERTH_ERR_NO_MEMORY;
+    } else {
+        factory_ref(entry);
+    }
+    pthread_mutex_unlock(&SHARD(f, entry->origin)->lock);
+    if (other)
+        return fail(
+            error, status,
+            "factory for origin %016llx already registered, for another identity whose origin "
+            "is the same: use a new identity",
+            (unsigned long long)entry->origin);
+    if (status == BERTH_ERR_EXISTS)
+        return fail(error, status,
+                    "factory for origin %016llx already registered: stop that daemon first, or use "
+                    "another identity",
+                    (unsigned long long)entry->origin);
+    return status == BERTH_OK ? status : fail(error, status, "out of memory");
+}
+
+factory *factories_get(factories *f, uint64_t origin)
+{
+    pthread_mutex_lock(&SHARD(f, origin)->lock);
+    factory *entry = map64_get(&SHARD(f, origin)->map, origin);
+    if (entry)
+        factory_ref(entry);
+    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    return entry;
+}
+
+bool factories_remove(factories *f, factory *entry)
+{
+    pthread_mutex_lock(&SHARD(f, entry->origin)->lock);
+    bool there = map64_get(&SHARD(f, entry->origin)->map, entry->origin) == entry;
+    if (there)
+        map64_del(&SHARD(f, entry->origin)->map, entry->origin);
+    pthread_mutex_unlock(&SHARD(f, entry->origin)->lock);
+    if (there)
+        factory_unref(entry);
+    return there;
+}
+
+factory *factories_take(factories *f, uint64_t origin)
+{
+    pthread_mutex_lock(&SHARD(f, origin)->lock);
+    factory *entry = map64_del(&SHARD(f, origin)->map, origin);
+    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    return entry;
+}
+
+bool factories_bind(factories *f, uint64_t origin, uint64_t orchestrator)
+{
+    pthread_mutex_lock(&SHARD(f, origin)->lock);
+    factory *entry = map64_get(&SHARD(f, origin)->map, origin);
+    bool bound = entry && (!entry->orchestrator || entry->orchestrator == orchestrator);
+    if (bound)
+        entry->orchestrator = orchestrator;
+    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    return bound;
+}
+
+uint64_t factories_orchestrator(factories *f, uint64_t origin)
+{
+    pthread_mutex_lock(&SHARD(f, origin)->lock);
+    factory *entry = map64_get(&SHARD(f, origin)->map, origin);
+    uint64_t node = entry ? entry->orchestrator : 0;
+    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    return node;
+}
+
+size_t factories_count(factories *f)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < FACTORY_SHARDS; i++) {
+        pthread_mutex_lock(&f->shards[i].lock);
+        n += f->shards[i].map.count;
+        pthread_mutex_unlock(&f->shards[i].lock);
+    }
+    return n;
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kinds whose code is linked into the process, and daemons made of kinds. */
+#include "daemon/spawn.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The facts of a table that has no manifest: its name, and that it has state if it can write it. */
+static char *manifest_of(const berth_kind *table, berth_error *error)
+{
+    if (!table || table->size < offsetof(berth_kind, extension) || !table->name.ptr ||
+        !table->name.len || !table->create || !table->destroy || !table->process) {
+        fail(error, BERTH_ERR_INVALID,
+             "the kind's table is not complete: size, name, create, destroy and process are "
+             "required");
+        return NULL;
+    }
+    json_object *root = json_object_new_object(), *kinds = json_object_new_array();
+    json_object *kind = json_object_new_object(), *abi = json_object_new_array();
+    char *text = NULL;
+    slice name = slice_of(table->name.ptr, table->name.len);
+    if (root && kinds && kind && abi) {
+        json_put_string(root, "name", name);
+        json_put_string(root, "version", slice_str("0.0.0"));
+        json_put_string(root, "license", slice_str("unknown"));
+        json_object_array_add(abi, json_object_new_int(BERTH_ABI_MAJOR));
+        json_object_array_add(abi, json_object_new_int(0));
+        json_object_object_add(root, "abi", abi);
+        json_put_string(kind, "name", name);
+        json_put_string(kind, "config", slice_str("text"));
+        if (table->snapshot) {
+            json_object *state = json_object_new_object();
+            json_put_u64(state, "writes", 1);
+            json_put_u64(state, "writes_oldest", 1);
+            json_put_u64(state, "reads_oldest", 1);
+            json_object_object_add(kind, "state", state);
+        }
+        json_object_array_add(kinds, kind);
+        json_object_object_add(root, "kinds", kinds);
+        text = strdup(json_object_to_json_string(root));
+    }
+    json_object_put(root);
+    if (!text)
+        fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    return text;
+}
+
+/* table: NULL when no plugin set may see it. */
+static berth_status provide(runtime *rt, const berth_kind *table, plugin_kind **detached,
+                            berth_error *error)
+{
+    char *json = manifest_of(table, error);
+    if (!json)
+        return error && error->code ? error->code : BERTH_ERR_INVALID;
+    const berth_kind *kinds[] = {table};
+    berth_plugin p = {.size = sizeof(p), .kind_count = 1, .kinds = kinds};
+    berth_status status =
+        detached ? plugins_detached_kind(rt->plugins, &p, slice_str(json), detached, error)
+                 : plugins_add_static(rt->plugins, &p, slice_str(json), NULL, error);
+    free(json);
+    return status;
+}
+
+berth_status berth_register_factory(berth_runtime *rt, const berth_kind *table, berth_error *error)
+{
+    berth_error local = {0};
+    if (atomic_load(&rt->state) == BERTH_RUNTIME_SHUTTING_DOWN)
+        return fail(error, BERTH_ERR_SHUTTING_DOWN, "the runtime is shutting down");
+    berth_status status = provide(rt, table, NULL, &local);
+    if (status == BERTH_ERR_EXISTS)
+        status = local.code = BERTH_ERR_KIND_EXISTS;
+    if (status != BERTH_OK && error)
+        *error = local;
+    return status;
+}
+
+berth_status berth_unregister_factory(berth_runtime *rt, const char *kind, berth_error *error)
+{
+    bool gone;
+    char why[160];
+    return plugins_retire(rt->plugins, slice_str(kind), false, &gone, why, sizeof(why), error);
+}
+
+/* ---- Spawning
+ * ------------------------------------------------------------------------------------------ */
+
+static plugin_kind *find_kind(runtime *rt, slice name, berth_error *error)
+{
+    plugin_kind *kind = plugins_kind(rt->plugins, name);
+    if (!kind)
+        fail(error, BERTH_ERR_KIND_UNKNOWN,
+             "no loaded plugin provides kind '%.*s': load one with `berth plugin load FILE`",
+             (int)(name.len < 127 ? name.len : 127), (const char *)name.ptr);
+    return kind;
+}
+
+static berth_status spawn_one(runtime *rt, const spawn_wish *wish, int32_t reason, uint64_t *origin,
+                              berth_error *error)
+{
+    berth_error local = {0};
+    struct daemon *d = NULL;
+    runner *on = dispatcher_borrow(rt->dispatcher);
+    if (!on)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    berth_status status = spawn_build(rt, wish, on, &d, &local);
+    if (status == BERTH_OK && rt->store) {
+        latch stored;
+        latch_init(&stored, 1);
+        spawn_record(d, &stored);
+        status = latch_wait(&stored, &local);
+        latch_fini(&stored);
+        if (status == BERTH_OK && wish->snapshot.ptr)
+            store_put_snapshot(rt->store, d->make->key.entity, d->incarnation,
+                               d->chain.head.sequence, d->last_snapshot, false, NULL, NULL);
+        if (status != BERTH_OK)
+            spawn_abandon(d, on);
+    }
+    if (status == BERTH_OK) {
+        *origin = d->origin;
+        status = spawn_publish(d, reason, on, &local);
+        if (status != BERTH_OK && rt->store)
+            store_remove_daemon(rt->store, wish->identity->entity, NULL, NULL);
+    }
+    dispatcher_return(rt->dispatcher, on);
+    if (status != BERTH_OK && error)
+        *error = local;
+    return status;
+}
+
+/* The kind of a spawn: a provided one by name, or a table of the caller's own. */
+static berth_status spawn_kind(runtime *rt, const char *name, const berth_kind *table,
+                               slice container_bytes, plugin_kind **out, berth_error *error)
+{
+    berth_error local = {0};
+    if (table) {
+        berth_status status = provide(rt, table, out, &local);
+        if (status != BERTH_OK && error)
+            *error = local;
+        return status;
+    }
+    if (name) {
+        *out = find_kind(rt, slice_str(name), error);
+        return *out ? BERTH_OK : BERTH_ERR_KIND_UNKNOWN;
+    }
+    container c = {0};
+    berth_status status = rebuild_read(container_bytes, &c, error);
+    if (status == BERTH_OK && !c.kind.len)
+        status =
+            fail(error, BERTH_ERR_INVALID, "the snapshot does not name its kind: say which it is");
+    if (status == BERTH_OK) {
+        *out = find_kind(rt, c.kind, error);
+        status = *out ? BERTH_OK : BERTH_ERR_KIND_UNKNOWN;
+    }
+    container_fini(&c);
+    return status;
+}
+
+static berth_status spawn(runtime *rt, const char *kind, const berth_kind *table, void *self,
+                          const berth_keypair *identity, slice from,
+                          const berth_daemon_config *config, uint64_t *origin, berth_error *error)
+{
+    uint64_t ignored;
+    berth_keypair fresh;
+    spawn_wish wish = {.identity = identity, .config = config, .snapshot = from, .self = self};
+    berth_status status = runtime_check(rt, true, error);
+    if (status == BERTH_OK)
+        status = spawn_kind(rt, kind, table, from, &wish.kind, error);
+    if (status != BERTH_OK)
+        return status;
+    if (!identity) {
+        berth_keypair_generate(&fresh);
+        wish.identity = &fresh;
+    }
+    status = spawn_one(rt, &wish, from.ptr ? BERTH_START_RESTORED : BERTH_START_NEW,
+                       origin ? origin : &ignored, error);
+    if (!identity)
+        berth_keypair_wipe(&fresh);
+    plugin_kind_unref(wish.kind);
+    return status;
+}
+
+berth_status berth_spawn_kind(berth_runtime *rt, const char *kind, const berth_keypair *identity,
+                              const berth_daemon_config *config, uint64_t *origin,
+                              berth_error *error)
+{
+    return spawn(rt, kind, NULL, NULL, identity, (slice){0}, config, origin, error);
+}
+
+berth_status berth_spawn_with_daemon(berth_runtime *rt, const berth_keypair *identity,
+                                     const berth_daemon_config *config, const berth_kind *table,
+                                     void *self, uint64_t *origin, berth_error *error)
+{
+    if (!table)
+        return fail(error, BERTH_ERR_INVALID, "a table is needed");
+    return spawn(rt, NULL, table, self, identity, (slice){0}, config, origin, error);
+}
+
+static berth_status check_restore(const berth_keypair *identity, const void *bytes,
+                                  berth_error *error)
+{
+    if (!bytes)
+        return fail(error, BERTH_ERR_INVALID, "a snapshot is needed");
+    if (!identity)
+        return fail(error, BERTH_ERR_INVALID,
+                    "a snapshot does not carry its secret key: give the identity "
+                    "it was taken of");
+    return BERTH_OK;
+}
+
+berth_status berth_spawn_from_snapshot(berth_runtime *rt, const char *kind,
+                                       const berth_keypair *identity, const void *bytes,
+                                       uint64_t len, const berth_daemon_config *config,
+                                       uint64_t *origin, berth_error *error)
+{
+    berth_status status = check_restore(identity, bytes, error);
+    return status == BERTH_OK
+               ? spawn(rt, kind, NULL, NULL, identity, slice_of(bytes, len), config, origin, error)
+               : status;
+}
+
+berth_status berth_spawn_from_snapshot_with_daemon(berth_runtime *rt, const berth_keypair *identity,
+                                                   const void *bytes, uint64_t len,
+                                                   const berth_daemon_config *config,
+                                                   const berth_kind *table, void *self,
+                                                   uint64_t *origin, berth_error *error)
+{
+    berth_status status = check_restore(identity, bytes, error);
+    if (status == BERTH_OK && !table)
+        status = fail(error, BERTH_ERR_INVALID, "a table is needed");
+    return status == BERTH_OK
+               ? spawn(rt, NULL, table, self, identity, slice_of(bytes, len), config, origin, error)
+               : status;
+}
+
+/* ---- Spawning by daemons
+ * ---------------------------------------------------------------------------------- */
+
+typedef struct spawn_job {
+    task task; /* first */
+    runtime *rt;
+    berth_ref answer;
+    buf *kind, *name, *config;
+} spawn_job;
+
+static void run_spawn_job(task *t, runner *on)
+{
+    spawn_job *j = (spawn_job *)t;
+    berth_error error = {0};
+    uint64_t origin = 0;
+    char name[128] = "";
+    berth_keypair identity = {0};
+    (void)on;
+    if (j->name)
+        memcpy(name, j->name->data, j->name->len); /* at most 127 bytes, effects.c saw to it */
+    berth_daemon_config config = {.size = sizeof(config),
+                                  .name = j->name ? name : NULL,
+                                  .config = j->config->data,
+                                  .config_len = j->config->len};
+    spawn_wish wish = {.identity = &identity, .config = &config};
+    berth_status status = runtime_check(j->rt, false, &error);
+    if (status == BERTH_OK) {
+        wish.kind = find_kind(j->rt, slice_of(j->kind->data, j->kind->len), &error);
+        status = wish.kind ? BERTH_OK : BERTH_ERR_KIND_UNKNOWN;
+    }
+    if (status == BERTH_OK) {
+        berth_keypair_generate(&identity);
+        status = spawn_one(j->rt, &wish, BERTH_START_NEW, &origin, &error);
+        plugin_kind_unref(wish.kind);
+    }
+    if (status == BERTH_OK)
+        send_answer(j->rt, &j->answer, BERTH_REPLY_OK, origin,
+                    slice_of(identity.entity, sizeof(identity.entity)));
+    else
+        send_answer(j->rt, &j->answer,
+                    status == BERTH_ERR_KIND_UNKNOWN ? BERTH_REPLY_UNKNOWN : BERTH_REPLY_REFUSED, 0,
+                    slice_str(error.text));
+    berth_keypair_wipe(&identity);
+    buf_unref(j->kind);
+    buf_unref(j->name);
+    buf_unref(j->config);
+    free(j);
+}
+
+void spawn_for(struct daemon *d, const effect *e)
+{
+    spawn_job *j = calloc(1, sizeof(*j));
+    berth_ref answer = {{d->origin, e->request, d->incarnation, REPLY_TO_DAEMON}};
+    if (e->request) {
+        int64_t in = d->rt->limits.send_deadline_ns;
+        due_set(d, true, e->request, 0, NULL, in, d->last_time_ns + in);
+    } else {
+        answer = (berth_ref){{0}};
+    }
+    if (!j) {
+        send_answer(d->rt, &answer, BERTH_REPLY_LOST, 0, slice_str("out of memory"));
+        return;
+    }
+    *j = (spawn_job){
+        .task = {.run = run_spawn_job},
+        .rt = d->rt,
+        .answer = answer,
+        .kind = buf_ref(e->name),
+        .name = e->label ? buf_ref(e->label) : NULL,
+        .config = buf_ref(e->bytes),
+    };
+    dispatcher_push(d->rt->dispatcher, &j->task);
+}
+
+/* ---- Placeholders
+ * ------------------------------------------------------------------------------------------ */
+
+static berth_status expect(runtime *rt, const char *kind, const berth_keypair *identity,
+                           uint64_t origin, uint64_t orchestrator,
+                           const berth_daemon_config *config, berth_error *error)
+{
+    if (atomic_load(&rt->state) == BERTH_RUNTIME_SHUTTING_DOWN)
+        return fail(error, BERTH_ERR_SHUTTING_DOWN, "the runtime is shutting down");
+    factory *f = factory_new();
+    if (!f)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    berth_status status = BERTH_ERR_KIND_UNKNOWN;
+    f->origin = origin;
+    f->orchestrator = orchestrator;
+    if (identity) {
+        f->key = *identity;
+        f->has_key = true;
+    }
+    f->kind = find_kind(rt, slice_str(kind), error);
+    if (!f->kind)
+        goto out;
+    if (config) {
+        f->durability = spawn_durability(f->kind, config->durability);
+        f->auto_snapshot = config->auto_snapshot;
+    }
+    status = factories_add(&rt->factories, f, error);
+    /* As for spawn: a shutdown that did not see the entry is seen here (compute-core K12). */
+    if (status == BERTH_OK && atomic_load(&rt->state) == BERTH_RUNTIME_SHUTTING_DOWN) {
+        factories_remove(&rt->factories, f);
+        status = fail(error, BERTH_ERR_SHUTTING_DOWN, "the runtime is shutting down");
+    }
+out:
+    factory_unref(f);
+    return status;
+}
+
+berth_status berth_expect_migration(berth_runtime *rt, const char *kind, uint64_t origin,
+                                    uint64_t orchestrator, const berth_daemon_config *config,
+                                    berth_error *error)
+{
+    return expect(rt, kind, NULL, origin, orchestrator, config, error);
+}
+
+berth_status berth_register_migration_target_identity(berth_runtime *rt, const char *kind,
+                                                      const berth_keypair *identity,
+                                                      const berth_daemon_config *config,
+                                                      berth_error *error)
+{
+    return expect(rt, kind, identity, identity->origin, 0, config, error);
+}
+
+berth_status berth_forget_placeholder(berth_runtime *rt, uint64_t origin, berth_error *error)
+{
+    factory *f = factories_get(&rt->factories, origin);
+    if (!f)
+        return fail(error, BERTH_ERR_NOT_FOUND, "nothing is expected at origin %016llx",
+                    (unsigned long long)origin);
+    struct daemon *d = registry_get(&rt->registry, origin);
+    berth_status status = BERTH_OK;
+    if (d)
+        status = fail(error, BERTH_ERR_BUSY, "daemon '%s' lives there: stop it instead", d->name);
+    else
+        factories_remove(&rt->factories, f);
+    if (d)
+        daemon_unref(d);
+    factory_unref(f);
+    return status;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Putting a daemon back together: from a container at its start, and from its last snapshot when
+ * its instance broke. A daemon that breaks again and again goes into quarantine: its gate is
+ * closed, its mail waits, and an operator decides.
+ */
+#include "daemon/rebuild.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "identity/entity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BREAK_WINDOW_NS 60000000000
+
+berth_status rebuild_read(slice bytes, container *out, berth_error *error)
+{
+    berth_status status = container_decode(out, bytes, error);
+    if (status != BERTH_OK)
+        return fail_prefix(error, "snapshot");
+    if (out->guessed)
+        log_warn("daemon",
+                 "%.*s: the snapshot does not carry the hash its chain continues with: the link "
+                 "after it is a guess",
+                 (int)out->name.len, (const char *)out->name.ptr);
+    return BERTH_OK;
+}
+
+static berth_status restore_cursors(struct daemon *d, const container *c)
+{
+    if (!c->cursor_count)
+        return BERTH_OK;
+    extras *x = daemon_extras(d);
+    for (size_t i = 0; x && i < c->cursor_count && i < CURSORS_MAX; i++) {
+        cursor_entry *e = malloc(sizeof(*e) + c->cursors[i].source.len + 1);
+        if (!e)
+            return BERTH_ERR_NO_MEMORY;
+        e->sequence = c->cursors[i].sequence;
+        memcpy(e->source, c->cursors[i].source.ptr, c->cursors[i].source.len);
+        e->source[c->cursors[i].source.len] = 0;
+        if (!strmap_put(&x->cursors, slice_of(e->source, c->cursors[i].source.len), e)) {
+            free(e);
+            return BERTH_ERR_NO_MEMORY;
+        }
+    }
+    return x ? BERTH_OK : BERTH_ERR_NO_MEMORY;
+}
+
+berth_status rebuild_restore(struct daemon *d, const container *c, berth_error *error)
+{
+    chain_resume(&d->chain, &c->snapshot.link, c->snapshot.next_parent);
+    atomic_store_explicit(&d->sequence, d->chain.head.sequence, memory_order_relaxed);
+    d->inputs = d->committed = c->inputs;
+    d->started = c->started;
+    if (c->incarnation > d->incarnation)
+        d->incarnation = c->incarnation;
+    if (c->epoch > d->epoch)
+        d->epoch = c->epoch;
+    if (!horizon_clone(&d->seen, &c->horizon) || restore_cursors(d, c) != BERTH_OK)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (c->snapshot.bindings.len) {
+        extras *x = daemon_extras(d);
+        if (!x)
+            return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+        return ledger_decode(&x->ledger, c->snapshot.bindings, error);
+    }
+    return BERTH_OK;
+}
+
+void rebuild_dues(struct daemon *d, const container *c, int64_t now_wall)
+{
+    for (size_t i = 0; i < c->timer_count; i++) {
+        const container_timer *t = &c->timers[i];
+        /* By the calendar: a timer that was due while the host was down fires at once. */
+        int64_t in = t->deadline_wall > now_wall ? t->deadline_wall - now_wall : 0;
+        if (in > t->remaining_ns && t->remaining_ns >= 0)
+            in = t->remaining_ns; /* a clock that was set back must not delay it */
+        buf *data = buf_new(EFFECT_HEAD + t->data.len);
+        if (!data)
+            continue;
+        if (t->data.len)
+            memcpy(data->data + EFFECT_HEAD, t->data.ptr, t->data.len);
+        due_set(d, false, t->number, 0, data, in, t->deadline_wall);
+        buf_unref(data);
+    }
+    for (size_t i = 0; i < c->request_count; i++) {
+        const container_request *r = &c->requests[i];
+        int64_t in = r->deadline_wall > now_wall ? r->deadline_wall - now_wall : 0;
+        due_set(d, true, r->request, r->target, NULL, in, r->deadline_wall);
+    }
+}
+
+void rebuild_birth(struct daemon *d, slice state, uint32_t state_version, bool restored,
+                   berth_birth *out)
+{
+    const runtime_limits *l = &d->rt->limits;
+    const buf *config = d->make->config;
+    *out = (berth_birth){
+        .size = sizeof(*out),
+        .state_version = restored ? state_version : 0,
+        .origin = d->origin,
+        .daemon = &d->handle,
+        .name = {d->name, strlen(d->name)},
+        .config = {config ? (const void *)config->data : "", config ? config->len - 1 : 0},
+        .max_event = l->max_event,
+        .max_outputs = l->max_outputs,
+        .max_output_bytes = l->max_output_bytes,
+        .max_state = l->max_state,
+        .time_ns = clock_wall_ns(),
+        .seed = {random_u64(), random_u64()},
+    };
+    /* State of no bytes is state all the same: never NULL. A kind without state is born new. */
+    if (restored && d->make->kind->facts->stateful)
+        out->state = (berth_bytes){state.ptr ? state.ptr : (const uint8_t *)"", state.len};
+    if (out->time_ns > d->last_time_ns)
+        d->last_time_ns = out->time_ns;
+}
+
+berth_status rebuild_check(const plugin_kind *kind, const container *c, berth_error *error)
+{
+    const manifest_kind *f = kind->facts;
+    if (!f->stateful && c->snapshot.state.len)
+        return fail(error, BERTH_ERR_CORRUPT,
+                    "kind '%s' is stateless but the snapshot has %zu bytes of state: is it of "
+                    "another kind?",
+                    f->name, c->snapshot.state.len);
+    if (!f->stateful || c->bare)
+        return BERTH_OK;
+    if (c->state_version > f->state_writes)
+        return fail(
+            error, BERTH_ERR_VERSION,
+            "the snapshot has state version %u, kind '%s' reads %u to %u: load a newer plugin",
+            c->state_version, f->name, f->state_reads_oldest, f->state_writes);
+    if (c->state_version < f->state_reads_oldest)
+        return fail(
+            error, BERTH_ERR_VERSION,
+            "the snapshot has state version %u, kind '%s' reads %u to %u: upgrade through an older "
+            "plugin that reads it",
+            c->state_version, f->name, f->state_reads_oldest, f->state_writes);
+    return BERTH_OK;
+}
+
+/* ---- After a break
+ * --------------------------------------------------------------------------------- */
+
+instance_answer daemon_remake(struct daemon *d, runner *on, instance_created *done)
+{
+    container c = {0};
+    berth_error error = {0};
+    berth_birth birth;
+    instance_answer how = INSTANCE_DONE;
+    d->broken = false;
+    atomic_fetch_add_explicit(&d->breaks, 1, memory_order_relaxed);
+    if (d->last_snapshot && rebuild_read(slice_of(d->last_snapshot->data, d->last_snapshot->len),
+                                         &c, &error) != BERTH_OK) {
+        done(d, error.code, NULL, &error);
+        return how;
+    }
+    rebuild_birth(d, c.snapshot.state, c.state_version, d->last_snapshot != NULL, &birth);
+    instance_spec spec = {
+        .kind = d->make->kind,
+        .daemon = &d->handle,
+        .birth = &birth,
+        .limits = {d->rt->limits.max_outputs, d->rt->limits.max_output_bytes},
+    };
+    how = d->rt->instances->create(&spec, on, done, d);
+    container_fini(&c);
+    return how;
+}
+
+static void quarantine(struct daemon *d, const char *why)
+{
+    char *copy = strdup(why);
+    pthread_mutex_lock(&d->lock);
+    d->gate_open = false;
+    d->state = BERTH_DAEMON_QUARANTINED;
+    free(d->quarantine);
+    d->quarantine = copy;
+    pthread_mutex_unlock(&d->lock);
+    atomic_fetch_add_explicit(&d->rt->quarantined, 1, memory_order_relaxed);
+    log_error("daemon", "%s: quarantined, its mail waits: %s", d->name, why);
+}
+
+void daemon_remade(struct daemon *d, berth_status status, const berth_error *error)
+{
+    runtime *rt = d->rt;
+    int64_t now = clock_mono_ns();
+    if (now - d->break_window_ns > BREAK_WINDOW_NS) {
+        d->break_window_ns = now;
+        d->recent_breaks = 0;
+    }
+    d->recent_breaks++;
+    observers_tell(&rt->observers, BERTH_LIFECYCLE_CRASHED, d, 0,
+                   status == BERTH_OK ? "it asked to be destroyed" : error->text);
+    if (status != BERTH_OK) {
+        quarantine(d, error->text);
+        return;
+    }
+    if (d->recent_breaks > rt->limits.breaks_allowed) {
+        quarantine(d, "it breaks again and again");
+        return;
+    }
+    log_warn("daemon", "%s: it broke and was rebuilt %s", d->name,
+             d->last_snapshot ? "from its last snapshot" : "without state");
+    daemon_new_incarnation(d, d->incarnation + 1, d->chain.head.sequence + 1);
+    keep_raise(d);
+    send_start(d, d->last_snapshot ? BERTH_START_RESTORED : BERTH_START_NEW);
+}
+
+void daemon_new_incarnation(struct daemon *d, uint64_t incarnation, uint64_t base_sequence)
+{
+    extras *x = daemon_extras(d);
+    berth_error error = {0};
+    if (!x || discontinuity_make(&x->record, &d->make->key, &d->chain.head, incarnation,
+                                 base_sequence, &error) != BERTH_OK) {
+        log_error("daemon", "%s: no discontinuity record: %s", d->name,
+                  x ? error.text : "out of memory");
+        return;
+    }
+    x->has_record = true;
+    discontinuity_chain(&d->chain, &x->record);
+    atomic_store_explicit(&d->sequence, d->chain.head.sequence, memory_order_relaxed);
+    pthread_mutex_lock(&d->lock);
+    d->incarnation = incarnation;
+    pthread_mutex_unlock(&d->lock);
+    buf *bytes = buf_new(EFFECT_HEAD + DISCONTINUITY_SIZE);
+    if (!bytes)
+        return;
+    berth_link_encode(bytes->data, &x->record.base);
+    discontinuity_encode(bytes->data + EFFECT_HEAD, &x->record);
+    daemon_show_record(d, bytes);
+    buf_unref(bytes);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bringing the stored daemons back when the host starts.
+ *
+ * A chunk of them is built, their new incarnations are put on disk in one group, then they are
+ * published. One that cannot come back stays in the store, and in the list of those that are down,
+ * with the reason.
+ */
+#include "daemon/spawn.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "plugin/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK 256
+
+typedef struct down {
+    struct down *next;
+    store_daemon row; /* its strings are ours */
+    char reason[BERTH_ERROR_TEXT];
+} down;
+
+static void *copy_bytes(const void *ptr, size_t len)
+{
+    uint8_t *copy = malloc(len + 1);
+    if (copy) {
+        if (len)
+            memcpy(copy, ptr, len);
+        copy[len] = 0;
+    }
+    return copy;
+}
+
+static bool row_copy(store_daemon *to, const store_daemon *from)
+{
+    *to = *from;
+    to->name = copy_bytes(from->name, strlen(from->name));
+    to->kind = copy_bytes(from->kind, strlen(from->kind));
+    to->plugin = copy_bytes(from->plugin, strlen(from->plugin));
+    to->identity.ptr = copy_bytes(from->identity.ptr, from->identity.len);
+    to->config.ptr = copy_bytes(from->config.ptr, from->config.len);
+    return to->name && to->kind && to->plugin && to->identity.ptr && to->config.ptr;
+}
+
+static void row_fini(store_daemon *row)
+{
+    free((void *)row->name);
+    free((void *)row->kind);
+    free((void *)row->plugin);
+    free((void *)row->identity.ptr);
+    free((void *)row->config.ptr);
+}
+
+typedef struct rows {
+    store_daemon *items;
+    size_t count, cap;
+    bool failed;
+} rows;
+
+static bool collect(void *ctx, const store_daemon *row)
+{
+    rows *r = ctx;
+    if (row->desired != STORE_RUN)
+        return true;
+    if (r->count == r->cap) {
+        size_t cap = r->cap ? r->cap * 2 : 64;
+        store_daemon *more = realloc(r->items, cap * sizeof(*more));
+        if (!more) {
+            r->failed = true;
+            return false;
+        }
+        r->items = more;
+        r->cap = cap;
+    }
+    r->failed = !row_copy(&r->items[r->count], row);
+    r->count++;
+    return !r->failed;
+}
+
+static void stays_down(runtime *rt, const store_daemon *row, const berth_error *why)
+{
+    log_error("daemon", "%s: stays down: %s", row->name, why->text);
+    down *x = calloc(1, sizeof(*x));
+    if (!x || !row_copy(&x->row, row)) {
+        free(x);
+        return;
+    }
+    snprintf(x->reason, sizeof(x->reason), "%s", why->text);
+    pthread_mutex_lock(&rt->down_lock);
+    x->next = rt->down;
+    rt->down = x;
+    pthread_mutex_unlock(&rt->down_lock);
+}
+
+static bool has_file(const store_daemon *row)
+{
+    static const uint8_t none[sizeof(row->digest)];
+    return memcmp(row->digest, none, sizeof(none)) != 0;
+}
+
+/* The very copy it ran on, never another version of the plugin. */
+static plugin_kind *kind_of(runtime *rt, const store_daemon *row, berth_error *error)
+{
+    slice name = slice_str(row->kind);
+    plugin_kind *kind = has_file(row) ? plugins_kind_of(rt->plugins, row->digest, name)
+                                      : plugins_kind(rt->plugins, name);
+    if (!kind && has_file(row)) {
+        plugins_load_options options = {.source = PLUGINS_RESTART};
+        if (plugins_load_digest(rt->plugins, row->digest, &options, NULL, error) != BERTH_OK)
+            return NULL;
+        kind = plugins_kind_of(rt->plugins, row->digest, name);
+    }
+    if (!kind)
+        fail(error, BERTH_ERR_KIND_UNKNOWN, "no loaded plugin provides its kind '%s'", row->kind);
+    return kind;
+}
+
+static struct daemon *bring_back(runtime *rt, const store_daemon *row, runner *on, int32_t *reason,
+                                 berth_error *error)
+{
+    struct daemon *d = NULL;
+    buf *stored = NULL;
+    berth_keypair identity = {0};
+    plugin_kind *kind = kind_of(rt, row, error);
+    if (!kind)
+        return NULL;
+    if (unseal_identity(&identity, row->identity, row->entity, rt->host_key, "daemon", row->epoch,
+                        error) != BERTH_OK) {
+        fail_prefix(error,
+                    "its identity does not open: is the host key the one it was sealed with?");
+        goto out;
+    }
+    if (row->has_snapshot && store_get_snapshot(rt->store, row->entity, &stored, error) != BERTH_OK)
+        goto out;
+    berth_daemon_config config = {
+        .size = sizeof(config),
+        .durability = row->durability,
+        .name = row->name,
+        .config = row->config.ptr,
+        .config_len = row->config.len,
+        .auto_snapshot = row->auto_snapshot,
+    };
+    spawn_wish wish = {
+        .kind = kind,
+        .identity = &identity,
+        .config = &config,
+        .snapshot = stored ? slice_of(stored->data, stored->len) : (slice){0},
+        .row = row,
+    };
+    *reason = stored ? BERTH_START_RESTORED : BERTH_START_NEW;
+    if (spawn_build(rt, &wish, on, &d, error) != BERTH_OK)
+        goto out;
+    if (!row->clean || !stored) {
+        /* Outputs up to the reserved sequence may have left: go on above it, and say so. */
+        uint64_t base = row->sequence_limit > d->chain.head.sequence ? row->sequence_limit
+                                                                     : d->chain.head.sequence + 1;
+        daemon_new_incarnation(d, row->incarnation + 1, base);
+        d->sequence_limit =
+            base > UINT64_MAX - rt->sequence_block ? UINT64_MAX : base + rt->sequence_block;
+    }
+out:
+    buf_unref(stored);
+    berth_keypair_wipe(&identity);
+    plugin_kind_unref(kind);
+    return d;
+}
+
+static void resume_chunk(runtime *rt, const store_daemon *list, size_t count, runner *on)
+{
+    struct daemon *built[CHUNK];
+    int32_t reasons[CHUNK];
+    latch stored;
+    latch_init(&stored, (unsigned)count);
+    for (size_t i = 0; i < count; i++) {
+        berth_error error = {0};
+        built[i] = bring_back(rt, &list[i], on, &reasons[i], &error);
+        if (!built[i]) {
+            stays_down(rt, &list[i], &error);
+            latch_answer(&stored, BERTH_OK, NULL);
+            continue;
+        }
+        /* Not clean any more from here on, whatever happens next. */
+        store_daemon row = {.incarnation = built[i]->incarnation,
+                            .sequence_limit = built[i]->sequence_limit,
+                            .clean = false};
+        memcpy(row.entity, list[i].entity, sizeof(row.entity));
+        store_update_daemon(rt->store, &row,
+                            STORE_SET_INCARNATION | STORE_SET_LIMIT | STORE_SET_CLEAN,
+                            store_answered, &stored);
+    }
+    berth_error error = {0};
+    bool durable = latch_wait(&stored, &error) == BERTH_OK;
+    latch_fini(&stored);
+    for (size_t i = 0; i < count; i++) {
+        if (!built[i])
+            continue;
+        if (!durable)
+            spawn_abandon(built[i], on);
+        else if (spawn_publish(built[i], reasons[i], on, &error) == BERTH_OK)
+            continue;
+        stays_down(rt, &list[i], &error);
+    }
+}
+
+berth_status runtime_resume(runtime *rt, void (*progress)(void *ctx, uint64_t done, uint64_t total),
+                            void *ctx, berth_error *error)
+{
+    rows r = {0};
+    berth_status status = runtime_check(rt, true, error);
+    if (status != BERTH_OK || !rt->store)
+        return status;
+    runner *on = dispatcher_borrow(rt->dispatcher);
+    status = store_each_daemon(rt->store, collect, &r, error);
+    if (status == BERTH_OK && (r.failed || !on))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory for %zu daemons", r.count);
+    for (size_t at = 0; status == BERTH_OK && at < r.count; at += CHUNK) {
+        size_t n = r.count - at < CHUNK ? r.count - at : CHUNK;
+        resume_chunk(rt, r.items + at, n, on);
+        if (progress)
+            progress(ctx, at + n, r.count);
+    }
+    if (on)
+        dispatcher_return(rt->dispatcher, on);
+    for (size_t i = 0; i < r.count; i++)
+        row_fini(&r.items[i]);
+    free(r.items);
+    return status;
+}
+
+/* ---- Those that are down
+ * --------------------------------------------------------------------------------- */
+
+void runtime_down_each(runtime *rt,
+                       void (*fn)(void *ctx, const store_daemon *row, const char *reason),
+                       void *ctx)
+{
+    /* Copies, so that fn runs without the lock. */
+    down *copies = NULL;
+    pthread_mutex_lock(&rt->down_lock);
+    for (down *x = rt->down; x; x = x->next) {
+        down *c = calloc(1, sizeof(*c));
+        if (!c)
+            break;
+        *c = *x;
+        if (!row_copy(&c->row, &x->row)) {
+            row_fini(&c->row);
+            free(c);
+            break;
+        }
+        c->next = copies;
+        copies = c;
+    }
+    pthread_mutex_unlock(&rt->down_lock);
+    while (copies) {
+        down *c = copies;
+        copies = c->next;
+        fn(ctx, &c->row, c->reason);
+        row_fini(&c->row);
+        free(c);
+    }
+}
+
+berth_status runtime_forget_down(runtime *rt, const char *text, berth_error *error)
+{
+    down *found = NULL;
+    pthread_mutex_lock(&rt->down_lock);
+    for (down **at = &rt->down; *at; at = &(*at)->next) {
+        char hex[17];
+        snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)(*at)->row.origin);
+        if (strcmp((*at)->row.name, text) == 0 || strcasecmp(hex, text) == 0) {
+            found = *at;
+            *at = found->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&rt->down_lock);
+    if (!found)
+        return fail(error, BERTH_ERR_NOT_FOUND, "no daemon '%s' is down", text);
+    store_remove_daemon(rt->store, found->row.entity, NULL, NULL);
+    row_fini(&found->row);
+    free(found);
+    return store_barrier(rt->store, error);
+}
+
+void down_forget(runtime *rt)
+{
+    while (rt->down) {
+        down *x = rt->down;
+        rt->down = x->next;
+        row_fini(&x->row);
+        free(x);
+    }
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/ring.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tail {
+    ring *ring; /* one reference */
+    tail *next;
+    uint64_t at; /* index of the next item to read */
+    void (*wake)(void *ctx);
+    void *ctx;
+    bool armed; /* its last read found nothing: wake it */
+    unsigned waking;
+};
+
+struct ring {
+    atomic_uint refs;
+    pthread_mutex_t lock;
+    pthread_cond_t quiet; /* no wake is running */
+    ring_budget *budget;
+    tail_item *items; /* a circle of cap */
+    uint32_t cap, first, count;
+    uint64_t next_index;
+    uint64_t bytes;
+    bool ended;
+    tail *tails;
+    unsigned tail_count;
+};
+
+ring *ring_new(ring_budget *budget)
+{
+    ring *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    atomic_init(&r->refs, 1);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->quiet, NULL);
+    r->budget = budget;
+    return r;
+}
+
+ring *ring_ref(ring *r)
+{
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+void tail_item_release(tail_item *item)
+{
+    buf_unref(item->bytes);
+    buf_unref(item->channel);
+    item->bytes = NULL;
+    item->channel = NULL;
+}
+
+static uint64_t cost(const tail_item *item)
+{
+    return sizeof(*item) + item->bytes->len;
+}
+
+static void drop_oldest(ring *r)
+{
+    tail_item *item = &r->items[r->first];
+    uint64_t n = cost(item);
+    r->bytes -= n;
+    atomic_fetch_sub_explicit(&r->budget->used, n, memory_order_relaxed);
+    tail_item_release(item);
+    r->first = (r->first + 1) % r->cap;
+    r->count--;
+}
+
+void ring_unref(ring *r)
+{
+    if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    while (r->count)
+        drop_oldest(r);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->quiet);
+    free(r->items);
+    free(r);
+}
+
+/* Rings begin small: most daemons emit little. */
+static bool grow(ring *r)
+{
+    uint32_t cap = r->cap ? r->cap * 4 : 4;
+    if (cap > r->budget->items)
+        cap = r->budget->items;
+    if (cap <= r->cap)
+        return false;
+    tail_item *items = malloc(cap * sizeof(*items));
+    if (!items)
+        return false;
+    for (uint32_t i = 0; i < r->count; i++)
+        items[i] = r->items[(r->first + i) % r->cap];
+    free(r->items);
+    r->items = items;
+    r->cap = cap;
+    r->first = 0;
+    return true;
+}
+
+/* Room for one item of n bytes, oldest out first. False: it cannot be kept. */
+static bool make_room(ring *r, uint64_t n)
+{
+    if (n > r->budget->bytes)
+        return false;
+    while (r->count && (r->bytes + n > r->budget->bytes))
+        drop_oldest(r);
+    while (r->count &&
+           atomic_load_explicit(&r->budget->used, memory_order_relaxed) + n > r->budget->total)
+        drop_oldest(r);
+    if (atomic_load_explicit(&r->budget->used, memory_order_relaxed) + n > r->budget->total)
+        return false;
+    if (r->count == r->cap && !grow(r)) {
+        if (!r->count)
+            return false;
+        drop_oldest(r);
+    }
+    return true;
+}
+
+/* Calls the armed readers' wake functions without the lock; called with it, returns without it. */
+static void wake_and_unlock(ring *r)
+{
+    tail *due[16];
+    for (;;) {
+        unsigned n = 0;
+        for (tail *t = r->tails; t && n < 16; t = t->next)
+            if (t->armed) {
+                t->armed = false;
+                t->waking++;
+                due[n++] = t;
+            }
+        pthread_mutex_unlock(&r->lock);
+        for (unsigned i = 0; i < n; i++)
+            due[i]->wake(due[i]->ctx);
+        if (!n)
+            return;
+        pthread_mutex_lock(&r->lock);
+        for (unsigned i = 0; i < n; i++)
+            due[i]->waking--;
+        pthread_cond_broadcast(&r->quiet);
+    }
+}
+
+void ring_put(ring *r, const tail_item *item)
+{
+    pthread_mutex_lock(&r->lock);
+    uint64_t index = r->next_index++;
+    uint64_t n = cost(item);
+    if (make_room(r, n)) {
+        tail_item *slot = &r->items[(r->first + r->count++) % r->cap];
+        *slot = *item;
+        slot->index = index;
+        buf_ref(slot->bytes);
+        if (slot->channel)
+            buf_ref(slot->channel);
+        r->bytes += n;
+        atomic_fetch_add_explicit(&r->budget->used, n, memory_order_relaxed);
+    } else {
+        /* A hole in the middle would have to be remembered: start again behind it. */
+        while (r->count)
+            drop_oldest(r);
+    }
+    if (r->tails)
+        wake_and_unlock(r);
+    else
+        pthread_mutex_unlock(&r->lock);
+}
+
+void ring_end(ring *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->ended = true;
+    wake_and_unlock(r);
+}
+
+tail *ring_open(ring *r, tail_from from, void (*wake)(void *ctx), void *ctx)
+{
+    tail *t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    t->ring = ring_ref(r);
+    t->wake = wake;
+    t->ctx = ctx;
+    pthread_mutex_lock(&r->lock);
+    t->at = from == TAIL_FROM_NOW ? r->next_index : r->next_index - r->count;
+    t->next = r->tails;
+    r->tails = t;
+    r->tail_count++;
+    pthread_mutex_unlock(&r->lock);
+    return t;
+}
+
+unsigned ring_readers(ring *r)
+{
+    pthread_mutex_lock(&r->lock);
+    unsigned n = r->tail_count;
+    pthread_mutex_unlock(&r->lock);
+    return n;
+}
+
+size_t tail_read(tail *t, tail_item *items, size_t cap, uint64_t *missed, bool *ended)
+{
+    ring *r = t->ring;
+    pthread_mutex_lock(&r->lock);
+    uint64_t oldest = r->next_index - r->count;
+    *missed = t->at < oldest ? oldest - t->at : 0;
+    t->at += *missed;
+    size_t n = 0;
+    while (n < cap && t->at < r->next_index) {
+        items[n] = r->items[(r->first + (t->at - oldest)) % r->cap];
+        buf_ref(items[n].bytes);
+        if (items[n].channel)
+            buf_ref(items[n].channel);
+        n++;
+        t->at++;
+    }
+    *ended = r->ended && t->at == r->next_index;
+    if (n == 0 && !*missed && !*ended && t->wake)
+        t->armed = true;
+    pthread_mutex_unlock(&r->lock);
+    return n;
+}
+
+void tail_close(tail *t)
+{
+    if (!t)
+        return;
+    ring *r = t->ring;
+    pthread_mutex_lock(&r->lock);
+    for (tail **at = &r->tails; *at; at = &(*at)->next)
+        if (*at == t) {
+            *at = t->next;
+            break;
+        }
+    r->tail_count--;
+    t->armed = false;
+    while (t->waking)
+        pthread_cond_wait(&r->quiet, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+    ring_unref(r);
+    free(t);
+}

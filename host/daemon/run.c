@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running a daemon: one operation after the other (a run over events, a snapshot, a rebuild, ...),
+ * by one runner at a time.
+ *
+ * Plugin code may answer before or after the call that asked it returns. Both sides then meet at
+ * d->op: the asker leaves with LEFT, the answer arrives with ANSWERED, and whoever comes second
+ * goes on; the answer by queueing the daemon again. So the code after an operation is the same for
+ * both cases.
+ */
+#include "daemon/runtime_private.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SLICE_NS     2000000 /* then others have their turn */
+#define SLICE_EVENTS 64      /* between two looks at the clock */
+
+enum { OP_ASKED, OP_ANSWERED, OP_LEFT };
+
+typedef struct work {
+    instance_run run; /* first */
+    struct daemon *d;
+    batch *b;
+    uint32_t index;   /* of the event that the instance has */
+    uint32_t left;    /* events until the next look at the clock; 0 with a guest: no limit */
+    int64_t until_ns; /* of the slice */
+    int64_t time_ns;  /* what events bear */
+    bool guest;       /* b is the calling thread's own, not in the mailbox */
+    uint32_t took_events;
+    uint64_t took_bytes;
+    uint64_t processed, failed;
+} work;
+
+static void answered(struct daemon *d)
+{
+    if (atomic_exchange(&d->op, OP_ANSWERED) != OP_LEFT)
+        return;
+    pthread_mutex_lock(&d->lock);
+    d->turn = TURN_QUEUED;
+    pthread_mutex_unlock(&d->lock);
+    dispatcher_push(d->rt->dispatcher, &d->task);
+}
+
+/* After asking: true when the answer is there already. Otherwise d is no longer ours. */
+static bool stay(struct daemon *d, instance_answer how)
+{
+    return how == INSTANCE_DONE || atomic_exchange(&d->op, OP_LEFT) == OP_ANSWERED;
+}
+
+/* ---- A run over events -------------------------------------------------------------------------
+ */
+
+static uint64_t next_seed(struct daemon *d)
+{
+    /* SplitMix64 (Steele, Lea, Flood 2014) from a random start */
+    uint64_t z = d->seed += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* An event that the daemon must not see: its number was applied before, or its timer is gone. */
+static bool is_void(struct daemon *d, batch *b, const message *m)
+{
+    if (b->source[0]) {
+        extras *x = d->more;
+        const cursor_entry *c = x ? strmap_get(&x->cursors, slice_str(b->source)) : NULL;
+        if (c && b->source_seq + b->at <= c->sequence) {
+            b->duplicates++;
+            atomic_fetch_add_explicit(&d->rt->duplicates, 1, memory_order_relaxed);
+            return true;
+        }
+    }
+    if (m->event.type == BERTH_EVENT_TIMER)
+        return m->generation && !due_accept(d, false, m->event.request, m->generation);
+    if (m->event.type == BERTH_EVENT_REPLY)
+        return !(m->generation ? due_accept(d, true, m->event.request, m->generation)
+                               : due_known(d, true, m->event.request));
+    return false;
+}
+
+static const berth_event *next_event(instance_run *run)
+{
+    work *w = (work *)run;
+    struct daemon *d = w->d;
+    batch *b = w->b;
+    if (d->broken || d->want_snapshot || atomic_load_explicit(&d->blocked, memory_order_relaxed))
+        return NULL;
+    if (!w->guest && w->left-- == 0) {
+        if (clock_mono_ns() >= w->until_ns)
+            return NULL;
+        w->left = SLICE_EVENTS;
+    }
+    for (; b->at < b->count; b->at++) {
+        message *m = &b->messages[b->at];
+        if (is_void(d, b, m)) {
+            w->took_events++;
+            w->took_bytes += m->event.data.len;
+            b->unfinished--; /* the run itself ends the batch, if this was the last */
+            continue;
+        }
+        if (m->chained && !horizon_observe(&d->seen, m->event.origin, m->event.sequence,
+                                           (uint32_t)d->rt->limits.horizon_origins))
+            log_warn("daemon", "%s: out of memory for its horizon", d->name);
+        if (d->last_time_ns < w->time_ns)
+            d->last_time_ns = w->time_ns;
+        m->event.time_ns = d->last_time_ns;
+        m->event.seed[0] = next_seed(d);
+        m->event.seed[1] = next_seed(d);
+        m->event.attempt++;
+        if (m->event.type == BERTH_EVENT_REPLY && !(m->event.flags & BERTH_MORE))
+            due_cancel(d, true, m->event.request);
+        w->index = b->at++;
+        return &m->event;
+    }
+    return NULL;
+}
+
+static bool advance_cursor(struct daemon *d, const batch *b, uint32_t index)
+{
+    extras *x = daemon_extras(d);
+    cursor_entry *c = x ? strmap_get(&x->cursors, slice_str(b->source)) : NULL;
+    if (x && !c && x->cursors.count < CURSORS_MAX) {
+        size_t len = strlen(b->source) + 1;
+        c = malloc(sizeof(*c) + len);
+        if (c) {
+            memcpy(c->source, b->source, len);
+            if (!strmap_put(&x->cursors, slice_of(c->source, len - 1), c)) {
+                free(c);
+                c = NULL;
+            }
+        }
+    }
+    if (c)
+        c->sequence = b->source_seq + index;
+    return c != NULL;
+}
+
+static berth_status status_of(const struct daemon *d, berth_code code, const effects *recorded,
+                              slice *text)
+{
+    if (code == BERTH_E_BROKEN)
+        return BERTH_ERR_BROKEN;
+    if (recorded->limit) {
+        *text = slice_str(recorded->limit);
+        return BERTH_ERR_LIMIT;
+    }
+    return code == BERTH_OK ? commit_check(d, recorded) : BERTH_ERR_REJECTED;
+}
+
+static void event_result(instance_run *run, berth_code code, effects *recorded, slice text)
+{
+    work *w = (work *)run;
+    struct daemon *d = w->d;
+    batch *b = w->b;
+    message *m = &b->messages[w->index];
+    bool counts = m->event.type != BERTH_EVENT_START && m->event.type != BERTH_EVENT_CONTROL;
+    d->inputs++;
+    w->took_events++;
+    w->took_bytes += m->event.data.len;
+    berth_status status = status_of(d, code, recorded, &text);
+    if (b->source[0])
+        advance_cursor(d, b, w->index);
+    if (status == BERTH_OK) {
+        w->processed += counts;
+        b->applied++;
+        if (recorded->count)
+            commit_effects(d, b, w->index, recorded);
+        if (atomic_load_explicit(&d->observed, memory_order_relaxed))
+            observers_delivered(&d->rt->observers, d->origin, &m->event);
+        if (counts && d->make->auto_snapshot && ++d->since_snapshot >= d->make->auto_snapshot)
+            d->want_snapshot = true;
+    } else {
+        w->failed++;
+        d->broken = status == BERTH_ERR_BROKEN;
+        send_answer(d->rt, &m->event.reply_to, BERTH_REPLY_REFUSED, d->origin, text);
+        batch_fail(b, w->index, status, (const char *)text.ptr, text.len);
+        effects_clear(recorded);
+    }
+    b->unfinished--; /* never the end of the batch: the run itself holds one */
+}
+
+static bool request_in_use(void *run, uint64_t request)
+{
+    return due_known(((work *)run)->d, true, request);
+}
+
+static void run_finished(instance_run *run)
+{
+    answered(((work *)run)->d);
+}
+
+static bool begin_run(struct daemon *d, batch *b, runner *on, bool guest, int64_t now)
+{
+    work *w = calloc(1, sizeof(*w));
+    if (!w) {
+        log_error("daemon", "%s: out of memory to run it", d->name);
+        return true;
+    }
+    w->run = (instance_run){next_event, event_result, request_in_use, run_finished, on};
+    w->d = d;
+    w->b = b;
+    w->guest = guest;
+    w->until_ns = now + SLICE_NS;
+    w->left = SLICE_EVENTS;
+    w->time_ns = clock_wall_ns();
+    b->unfinished++; /* for the run itself */
+    d->running = w;
+    atomic_store_explicit(&d->op, OP_ASKED, memory_order_relaxed);
+    atomic_store_explicit(&on->origin, d->origin, memory_order_relaxed);
+    bool here = stay(d, d->inst->ops->run(d->inst, &w->run));
+    atomic_store_explicit(&on->origin, 0, memory_order_relaxed);
+    return here;
+}
+
+/* Take a batch that was run to its end out of the mailbox. */
+static void unlink_batch(struct daemon *d, batch *b)
+{
+    pthread_mutex_lock(&d->lock);
+    if (d->urgent_head == b) {
+        d->urgent_head = b->next;
+        if (!d->urgent_head)
+            d->urgent_tail = NULL;
+    } else {
+        d->mail_head = b->next;
+        if (!d->mail_head)
+            d->mail_tail = NULL;
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void end_run(struct daemon *d)
+{
+    work *w = d->running;
+    batch *b = w->b;
+    d->running = NULL;
+    if (atomic_load_explicit(&d->busy_since_ns, memory_order_relaxed))
+        atomic_store_explicit(&d->busy_since_ns, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&d->processed, w->processed, memory_order_relaxed);
+    if (w->failed)
+        atomic_fetch_add_explicit(&d->errors, w->failed, memory_order_relaxed);
+    bool over = b->at == b->count;
+    if (over && !w->guest)
+        unlink_batch(d, b);
+    else if (!over && w->guest)
+        mailbox_unget(d, b);
+    if (!b->system && !w->guest && w->took_events)
+        mailbox_took(d, w->took_events, w->took_bytes);
+    free(w);
+    status_mark_dirty(d);
+    if (over)
+        batch_settle(b);
+    else
+        b->unfinished--;
+}
+
+/* ---- Commands
+ * ------------------------------------------------------------------------------------ */
+
+static void got_state(void *ctx, berth_status status, buf *state, slice text)
+{
+    struct daemon *d = ctx;
+    command *c = d->doing;
+    c->state = state;
+    c->status = status;
+    if (status != BERTH_OK)
+        fail(&c->error, status, "daemon '%s' gave no snapshot%s%.*s", d->name, text.len ? ": " : "",
+             (int)text.len, text.len ? (const char *)text.ptr : "");
+    answered(d);
+}
+
+static void got_status(void *ctx, berth_status status, const berth_daemon_status *report)
+{
+    struct daemon *d = ctx;
+    d->doing->status = status;
+    d->doing->report = *report;
+    answered(d);
+}
+
+static void got_instance(void *ctx, berth_status status, instance *made, const berth_error *error)
+{
+    struct daemon *d = ctx;
+    d->doing->status = status;
+    d->doing->made = made;
+    d->doing->error = *error;
+    answered(d);
+}
+
+static void got_destroyed(void *ctx)
+{
+    answered(ctx);
+}
+
+static bool ask_snapshot(struct daemon *d, runner *on)
+{
+    const manifest_kind *facts = d->make->kind->facts;
+    return stay(d, d->inst->ops->snapshot(d->inst, on, facts->state_writes, d->rt->limits.max_state,
+                                          got_state, d));
+}
+
+/* The state is there: make a container of it and give it to the store. */
+static void keep_state(struct daemon *d, command *c)
+{
+    if (c->status != BERTH_OK)
+        return;
+    c->status =
+        keep_encode(d, c->state, d->make->kind->facts->state_writes, &c->container, &c->error);
+    buf_unref(c->state);
+    c->state = NULL;
+    if (c->status != BERTH_OK)
+        return;
+    d->since_snapshot = 0;
+    atomic_fetch_add_explicit(&d->snapshots, 1, memory_order_relaxed);
+    keep_store(d, c->container, c->clean);
+}
+
+static void finish_command(struct daemon *d, command *c)
+{
+    d->doing = NULL;
+    bool own = c->own;
+    if (own && c->status != BERTH_OK)
+        log_warn("daemon", "%s: %s", d->name, c->error.text);
+    if (own)
+        buf_unref(c->container);
+    if (c->done)
+        c->done(c, d);
+    else if (own)
+        free(c);
+}
+
+/* Everything it has goes; who waits is told. */
+static void farewell(struct daemon *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->gone = true;
+    d->finished = true;
+    pthread_mutex_unlock(&d->lock);
+    daemon_leave_all(d);
+    dues_drop(d);
+    outbox_drop(d);
+    mailbox_cancel(d);
+    ring *r = atomic_load(&d->outputs);
+    if (r)
+        ring_end(r);
+}
+
+/*
+ * Go on with d->doing from its step. False: the instance will answer later, d is no longer ours.
+ */
+static bool step_command(struct daemon *d, runner *on)
+{
+    for (;;) {
+        command *c = d->doing;
+        bool here = true;
+        atomic_store_explicit(&d->op, OP_ASKED, memory_order_relaxed);
+        atomic_store_explicit(&on->origin, d->origin, memory_order_relaxed);
+        atomic_fetch_add_explicit(&on->calls, 1, memory_order_relaxed);
+        switch (c->kind << 4 | c->step++) {
+        case COMMAND_CALL << 4:
+            c->fn(c, d);
+            c->step = 15;
+            break;
+
+        case COMMAND_SNAPSHOT << 4:
+            d->want_snapshot = false;
+            if (!d->inst) {
+                c->status = fail(&c->error, BERTH_ERR_BROKEN, "daemon '%s' is down: %s", d->name,
+                                 d->quarantine ? d->quarantine : "it broke");
+                c->step = 15;
+                break;
+            }
+            here = ask_snapshot(d, on);
+            break;
+        case COMMAND_SNAPSHOT << 4 | 1:
+            keep_state(d, c);
+            c->step = 15;
+            break;
+
+        case COMMAND_STATUS << 4:
+            if (d->inst)
+                here = stay(d, d->inst->ops->status(d->inst, on, got_status, d));
+            else
+                c->status = BERTH_ERR_BROKEN;
+            break;
+        case COMMAND_STATUS << 4 | 1:
+            c->step = 15;
+            break;
+
+        case COMMAND_REBUILD << 4:
+            if (d->inst)
+                here = stay(d, d->inst->ops->destroy(d->inst, on, got_destroyed, d));
+            break;
+        case COMMAND_REBUILD << 4 | 1:
+            d->inst = NULL;
+            here = stay(d, daemon_remake(d, on, got_instance));
+            break;
+        case COMMAND_REBUILD << 4 | 2:
+            d->inst = c->made;
+            daemon_remade(d, c->status, &c->error);
+            c->status = BERTH_OK;
+            c->step = 15;
+            break;
+
+        case COMMAND_FINISH << 4:
+            if (c->keep && d->inst && !d->broken)
+                here = ask_snapshot(d, on);
+            else
+                c->step = 2;
+            break;
+        case COMMAND_FINISH << 4 | 1:
+            keep_state(d, c);
+            if (c->status != BERTH_OK)
+                log_warn("daemon", "%s: no final snapshot: %s", d->name, c->error.text);
+            break;
+        case COMMAND_FINISH << 4 | 2:
+            farewell(d);
+            if (d->inst)
+                here = stay(d, d->inst->ops->destroy(d->inst, on, got_destroyed, d));
+            break;
+        case COMMAND_FINISH << 4 | 3:
+            d->inst = NULL;
+            c->step = 15;
+            break;
+        }
+        atomic_store_explicit(&on->origin, 0, memory_order_relaxed);
+        if (!here)
+            return false;
+        if (c->step == 15) {
+            finish_command(d, c);
+            return true;
+        }
+    }
+}
+
+/* A command of the runner's own, before those that wait. */
+static void begin_own(struct daemon *d, command_kind kind)
+{
+    command *c = calloc(1, sizeof(*c));
+    if (!c)
+        return; /* the next look finds the same need again */
+    c->kind = kind;
+    c->own = true;
+    d->doing = c;
+}
+
+/* Under d->lock. */
+static command *take_command(struct daemon *d)
+{
+    bool drained = !d->mail_head && !d->urgent_head && outbox_empty(d);
+    command *before = NULL;
+    for (command *c = d->command_head; c; before = c, c = c->next) {
+        if (c->when_drained && !d->force && !drained)
+            continue;
+        if (before)
+            before->next = c->next;
+        else
+            d->command_head = c->next;
+        if (d->command_tail == c)
+            d->command_tail = before;
+        return c;
+    }
+    return NULL;
+}
+
+/* ---- The loop
+ * -------------------------------------------------------------------------------------- */
+
+/* Give d up: to the run queue if it is to go on at once, else it is idle until something comes. */
+static void yield_turn(struct daemon *d, bool again)
+{
+    pthread_mutex_lock(&d->lock);
+    d->turn = again ? TURN_QUEUED : TURN_IDLE;
+    d->out_held = !outbox_empty(d);
+    d->out_ready = outbox_ready(d);
+    pthread_mutex_unlock(&d->lock);
+    if (again) {
+        dispatcher_push(d->rt->dispatcher, &d->task);
+        return;
+    }
+    mailbox_kick(d);
+    daemon_unref(d); /* the turn's */
+}
+
+/*
+ * Run d, whose turn we have, until there is nothing to do, its slice is over, or an instance
+ * answers later. A guest does one operation only.
+ */
+static void drive(struct daemon *d, runner *on, bool guest)
+{
+    int64_t now = guest ? 0 : clock_mono_ns();
+    int64_t until = now + SLICE_NS;
+    for (bool first = true;; first = false) {
+        if (d->running)
+            end_run(d);
+        else if (d->doing && !step_command(d, on))
+            return;
+        if (!first && !guest)
+            now = clock_mono_ns();
+        if (guest || now >= until) {
+            yield_turn(d, !guest || d->broken || d->want_snapshot);
+            return;
+        }
+        if (!outbox_empty(d) && !atomic_load(&d->blocked))
+            outbox_flush(d);
+        if (d->broken)
+            begin_own(d, COMMAND_REBUILD);
+        else if (d->want_snapshot)
+            begin_own(d, COMMAND_SNAPSHOT);
+        if (d->doing)
+            continue;
+        pthread_mutex_lock(&d->lock);
+        batch *b = NULL;
+        d->doing = take_command(d);
+        if (!d->doing && d->gate_open && !atomic_load(&d->blocked))
+            b = d->urgent_head ? d->urgent_head : d->mail_head;
+        pthread_mutex_unlock(&d->lock);
+        if (b && !begin_run(d, b, on, false, now))
+            return;
+        if (!b && !d->doing) {
+            yield_turn(d, false);
+            return;
+        }
+    }
+}
+
+void daemon_task(task *t, runner *on)
+{
+    struct daemon *d = (struct daemon *)((char *)t - offsetof(struct daemon, task));
+    pthread_mutex_lock(&d->lock);
+    d->turn = TURN_RUNNING;
+    pthread_mutex_unlock(&d->lock);
+    drive(d, on, false);
+}
+
+bool daemon_run_here(struct daemon *d, batch *b, runner *on)
+{
+    pthread_mutex_lock(&d->lock);
+    bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->mail_head &&
+                !d->urgent_head && !d->command_head && !atomic_load(&d->blocked);
+    if (mine)
+        d->turn = TURN_RUNNING;
+    pthread_mutex_unlock(&d->lock);
+    if (!mine)
+        return false;
+    daemon_ref(d); /* the turn's */
+    b->unfinished = b->count;
+    if (begin_run(d, b, on, true, 0))
+        drive(d, on, true);
+    return true;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From one daemon to another, and who waits for whom.
+ *
+ * A daemon whose receiver is full is blocked: not run, its thread free, until the receiver has
+ * room. A receiver that is itself blocked makes no room, so what goes to it goes over its mark, up
+ * to a hard cap. Becoming blocked and looking whether the other is happen under one lock: of a
+ * circle of daemons the last one sees its receiver blocked, so no circle can wait (DESIGN §3).
+ */
+#include "daemon/runtime_private.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+static batch *one(const berth_event *event, buf *hold, bool chained, uint32_t generation)
+{
+    batch *b = batch_new(1, 0);
+    if (!b)
+        return NULL;
+    batch_add_message(b, event, hold ? buf_ref(hold) : NULL, chained);
+    b->messages[0].generation = generation;
+    return b;
+}
+
+void send_system(struct daemon *d, const berth_event *event, buf *hold, bool urgent,
+                 uint32_t generation)
+{
+    batch *b = one(event, hold, false, generation);
+    if (b && mailbox_put(d, b, urgent ? MAIL_URGENT : MAIL_SYSTEM, NULL) != BERTH_OK)
+        batch_free(b);
+}
+
+void send_start(struct daemon *d, int32_t reason)
+{
+    d->started = true;
+    if (!d->make->kind->table.on_start)
+        return;
+    berth_event event = {.type = BERTH_EVENT_START, .status = reason};
+    send_system(d, &event, NULL, true, 0);
+}
+
+void send_answer(runtime *rt, const berth_ref *to, int32_t status, uint64_t origin, slice text)
+{
+    if (to->w[3] != REPLY_TO_DAEMON)
+        return;
+    struct daemon *d = registry_get(&rt->registry, to->w[0]);
+    if (!d)
+        return;
+    buf *hold = text.len ? buf_copy(text.ptr, text.len) : NULL;
+    berth_event event = {.type = BERTH_EVENT_REPLY,
+                         .origin = origin,
+                         .request = to->w[1],
+                         .status = status,
+                         .data = {hold ? hold->data : NULL, hold ? hold->len : 0}};
+    send_system(d, &event, hold, false, 0);
+    buf_unref(hold);
+    daemon_unref(d);
+}
+
+/* ---- Waiting for room
+ * ----------------------------------------------------------------------------- */
+
+/* Under block_lock. */
+static void unblock(runtime *rt, struct daemon *d)
+{
+    for (struct daemon **at = &rt->blocked; *at; at = &(*at)->block_next)
+        if (*at == d) {
+            *at = d->block_next;
+            atomic_store(&d->blocked, false);
+            return;
+        }
+}
+
+static void has_room(void *ctx)
+{
+    struct daemon *d = ctx;
+    pthread_mutex_lock(&d->rt->block_lock);
+    unblock(d->rt, d);
+    pthread_mutex_unlock(&d->rt->block_lock);
+    mailbox_kick(d);
+    daemon_unref(d); /* the credit's */
+}
+
+void block_clear(struct daemon *d)
+{
+    pthread_mutex_lock(&d->rt->block_lock);
+    unblock(d->rt, d);
+    pthread_mutex_unlock(&d->rt->block_lock);
+}
+
+/* OK: b was taken after all. WOULD_BLOCK: from is blocked. LOST, NOT_FOUND: b is still the
+ * caller's. */
+static berth_status wait_or_force(runtime *rt, struct daemon *from, struct daemon *target, batch *b,
+                                  int64_t *deadline_ns)
+{
+    int64_t now = clock_mono_ns();
+    if (!*deadline_ns)
+        *deadline_ns = now + rt->limits.send_deadline_ns;
+    if (now >= *deadline_ns)
+        return BERTH_ERR_LOST;
+    credit *c = malloc(sizeof(*c));
+    if (!c)
+        return BERTH_ERR_LOST;
+    *c = (credit){.fn = has_room, .ctx = daemon_ref(from)};
+    pthread_mutex_lock(&rt->block_lock);
+    bool stuck = target == from || atomic_load(&target->blocked);
+    if (!stuck) {
+        /* Blocked before the credit can come; undone if there is room now. */
+        atomic_store(&from->blocked, true);
+        from->blocked_until_ns = *deadline_ns;
+        from->block_next = rt->blocked;
+        rt->blocked = from;
+    }
+    berth_status status = mailbox_put(target, b, stuck ? MAIL_OVER : MAIL_SEND, stuck ? NULL : c);
+    if (!stuck && status != BERTH_ERR_WOULD_BLOCK)
+        unblock(rt, from);
+    pthread_mutex_unlock(&rt->block_lock);
+    if (status != BERTH_ERR_WOULD_BLOCK) {
+        daemon_unref(from);
+        free(c);
+    }
+    return status;
+}
+
+berth_status send_to(runtime *rt, struct daemon *from, struct daemon *target,
+                     const berth_event *event, buf *hold, bool chained, int64_t *deadline_ns)
+{
+    batch *b = one(event, hold, chained, 0);
+    if (!b)
+        return BERTH_ERR_LOST;
+    berth_status status = mailbox_put(target, b, MAIL_SEND, NULL);
+    if (status == BERTH_ERR_WOULD_BLOCK)
+        status = wait_or_force(rt, from, target, b, deadline_ns);
+    if (status != BERTH_OK)
+        batch_free(b);
+    return status;
+}
+
+static void route_has_room(void *ctx)
+{
+    has_room(ctx);
+}
+
+static berth_status send_away(runtime *rt, struct daemon *from, uint64_t target,
+                              const berth_event *event, buf *hold, int64_t *deadline_ns)
+{
+    if (!rt->route.send)
+        return BERTH_ERR_NOT_FOUND;
+    int64_t now = clock_mono_ns();
+    if (!*deadline_ns)
+        *deadline_ns = now + rt->limits.send_deadline_ns;
+    if (now >= *deadline_ns)
+        return BERTH_ERR_LOST;
+    daemon_ref(from);
+    pthread_mutex_lock(&rt->block_lock);
+    atomic_store(&from->blocked, true);
+    from->blocked_until_ns = *deadline_ns;
+    from->block_next = rt->blocked;
+    rt->blocked = from;
+    pthread_mutex_unlock(&rt->block_lock);
+    berth_status status = rt->route.send(rt->route.ctx, target, event, hold, route_has_room, from);
+    if (status != BERTH_ERR_WOULD_BLOCK) {
+        block_clear(from);
+        daemon_unref(from);
+    }
+    return status;
+}
+
+berth_status send_event(runtime *rt, struct daemon *from, uint64_t target, const berth_event *event,
+                        buf *hold, bool chained, int64_t *deadline_ns)
+{
+    struct daemon *t = registry_get(&rt->registry, target);
+    if (!t)
+        return send_away(rt, from, target, event, hold, deadline_ns);
+    berth_status status = send_to(rt, from, t, event, hold, chained, deadline_ns);
+    daemon_unref(t);
+    return status;
+}

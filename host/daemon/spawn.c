@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/spawn.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "identity/entity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_LEN_MAX   127
+#define CONFIG_LEN_MAX (64 * 1024)
+
+bool daemon_name_valid(const char *name)
+{
+    size_t n = strlen(name);
+    size_t ok = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+    return n >= 1 && n <= NAME_LEN_MAX && ok == n;
+}
+
+berth_status runtime_check(const runtime *rt, bool blocks, berth_error *error)
+{
+    switch (atomic_load(&rt->state)) {
+    case BERTH_RUNTIME_REGISTERING:
+        return fail(error, BERTH_ERR_NOT_READY, "the runtime is not started yet");
+    case BERTH_RUNTIME_READY:
+        break;
+    default:
+        return fail(error, BERTH_ERR_SHUTTING_DOWN, "the runtime is shutting down");
+    }
+    if (blocks && dispatcher_inside())
+        return fail(
+            error, BERTH_ERR_DEADLOCK,
+            "a call that waits for a daemon, from a daemon's or a callback's thread: use the calls "
+            "that do not wait");
+    return BERTH_OK;
+}
+
+uint32_t spawn_durability(const plugin_kind *kind, uint32_t asked)
+{
+    if (asked)
+        return asked;
+    return kind->facts->durability == DURABILITY_VOLATILE ? DURABILITY_VOLATILE
+                                                          : DURABILITY_SNAPSHOT;
+}
+
+static berth_status check_config(const plugin_kind *kind, const berth_daemon_config *c,
+                                 berth_error *error)
+{
+    static const berth_daemon_config none = {.size = sizeof(none)};
+    if (!c)
+        c = &none;
+    if (c->size < sizeof(*c))
+        return fail(error, BERTH_ERR_INVALID, "berth_daemon_config.size is not set");
+    if (c->name && !daemon_name_valid(c->name))
+        return fail(error, BERTH_ERR_INVALID,
+                    "'%s' is no name for a daemon: use 1 to 127 of a-z A-Z 0-9 - _ .", c->name);
+    if (c->config_len > CONFIG_LEN_MAX)
+        return fail(error, BERTH_ERR_LIMIT, "the configuration has %llu bytes, 65536 are allowed",
+                    (unsigned long long)c->config_len);
+    if (c->config_len && kind->facts->config == CONFIG_NONE)
+        return fail(error, BERTH_ERR_INVALID, "kind '%s' takes no configuration",
+                    kind->facts->name);
+    if (c->durability > DURABILITY_SNAPSHOT)
+        return fail(error, BERTH_ERR_UNSUPPORTED,
+                    "durability %u is not supported: use volatile or snapshot", c->durability);
+    if (!kind->facts->stateful && c->auto_snapshot)
+        return fail(error, BERTH_ERR_INVALID,
+                    "kind '%s' has no state to snapshot every %llu events", kind->facts->name,
+                    (unsigned long long)c->auto_snapshot);
+    return BERTH_OK;
+}
+
+static factory *make_factory(const spawn_wish *wish, berth_error *error)
+{
+    const berth_daemon_config *c = wish->config;
+    factory *f = factory_new();
+    if (!f)
+        goto memory;
+    f->kind = plugin_kind_ref(wish->kind);
+    f->origin = wish->identity->origin;
+    f->key = *wish->identity;
+    f->has_key = true;
+    f->durability = spawn_durability(wish->kind, c ? c->durability : 0);
+    f->auto_snapshot = c ? c->auto_snapshot : 0;
+    if (c && c->config_len) {
+        f->config = buf_new(c->config_len + 1);
+        if (!f->config)
+            goto memory;
+        memcpy(f->config->data, c->config, c->config_len);
+        f->config->data[c->config_len] = 0;
+    }
+    return f;
+memory:
+    if (f)
+        factory_unref(f);
+    fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    return NULL;
+}
+
+static char *make_name(const factory *f, const berth_daemon_config *c)
+{
+    char text[NAME_LEN_MAX + 1];
+    if (c && c->name)
+        return strdup(c->name);
+    snprintf(text, sizeof(text), "%.110s-%016llx", f->kind->facts->name,
+             (unsigned long long)f->origin);
+    return strdup(text);
+}
+
+static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_config *config)
+{
+    struct daemon *d = calloc(1, sizeof(*d));
+    if (!d)
+        return NULL;
+    atomic_init(&d->refs, 1);
+    d->handle.host = runtime_host_table();
+    d->task.run = daemon_task;
+    d->rt = rt;
+    d->make = f;
+    d->origin = f->origin;
+    pthread_mutex_init(&d->lock, NULL);
+    d->state = BERTH_DAEMON_RUNNING;
+    d->name = make_name(f, config);
+    d->seed = random_u64();
+    d->incarnation = 1;
+    d->started_wall_ns = clock_wall_ns();
+    d->sequence_limit = rt->store ? rt->sequence_block : UINT64_MAX;
+    chain_init(&d->chain, d->origin);
+    if (!d->name) {
+        daemon_unref(d);
+        return NULL;
+    }
+    return d;
+}
+
+void daemon_unref(struct daemon *d)
+{
+    if (atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (d->more) {
+        void *value;
+        for (size_t at = 0; strmap_next(&d->more->cursors, &at, NULL, &value);)
+            free(value);
+        strmap_fini(&d->more->cursors);
+        map64_fini(&d->more->timers);
+        map64_fini(&d->more->requests);
+        ledger_fini(&d->more->ledger);
+        free(d->more);
+    }
+    horizon_fini(&d->seen);
+    ring_unref(d->outputs);
+    buf_unref(d->last_snapshot);
+    pthread_mutex_destroy(&d->lock);
+    free(d->quarantine);
+    free(d->name);
+    factory_unref(d->make);
+    free(d);
+}
+
+/* ---- Building
+ * -------------------------------------------------------------------------------------- */
+
+typedef struct creation {
+    latch wait;
+    instance *made;
+} creation;
+
+static void created(void *ctx, berth_status status, instance *made, const berth_error *error)
+{
+    creation *c = ctx;
+    c->made = made;
+    latch_answer(&c->wait, status, error);
+}
+
+static berth_status make_instance(struct daemon *d, const spawn_wish *wish, const container *from,
+                                  runner *on, berth_error *error)
+{
+    berth_birth birth;
+    creation c = {.made = NULL};
+    rebuild_birth(d, from ? from->snapshot.state : (slice){0},
+                  from ? (from->bare ? wish->kind->facts->state_writes : from->state_version) : 0,
+                  from != NULL, &birth);
+    instance_spec spec = {
+        .kind = wish->kind,
+        .daemon = &d->handle,
+        .birth = &birth,
+        .limits = {d->rt->limits.max_outputs, d->rt->limits.max_output_bytes},
+        .self = wish->self,
+    };
+    latch_init(&c.wait, 1);
+    bool before = dispatcher_enter(true);
+    atomic_store_explicit(&on->origin, d->origin, memory_order_relaxed);
+    atomic_fetch_add_explicit(&on->calls, 1, memory_order_relaxed);
+    d->rt->instances->create(&spec, on, created, &c);
+    atomic_store_explicit(&on->origin, 0, memory_order_relaxed);
+    dispatcher_enter(before);
+    berth_status status = latch_wait(&c.wait, error);
+    latch_fini(&c.wait);
+    d->inst = c.made;
+    return status;
+}
+
+static berth_status read_snapshot(const spawn_wish *wish, container *c, berth_error *error)
+{
+    berth_status status = rebuild_read(wish->snapshot, c, error);
+    if (status != BERTH_OK)
+        return status;
+    if (!entity_eq(c->snapshot.entity, wish->identity->entity)) {
+        char theirs[BERTH_ENTITY_DISPLAY], ours[BERTH_ENTITY_DISPLAY];
+        return fail(error, BERTH_ERR_IDENTITY_MISMATCH,
+                    "the snapshot is of identity %s, not of %s: give the identity it was taken of",
+                    berth_entity_display(theirs, c->snapshot.entity),
+                    berth_entity_display(ours, wish->identity->entity));
+    }
+    return rebuild_check(wish->kind, c, error);
+}
+
+berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
+                         berth_error *error)
+{
+    container c = {0};
+    bool restored = wish->snapshot.ptr != NULL;
+    bool claimed = false, named = false;
+    struct daemon *d = NULL;
+    factory *f = NULL;
+    berth_status status = check_config(wish->kind, wish->config, error);
+    if (status == BERTH_OK && !berth_keypair_is_full(wish->identity))
+        status = fail(error, BERTH_ERR_READ_ONLY,
+                      "the identity has no secret half: it cannot run a daemon");
+    if (status == BERTH_OK && restored)
+        status = read_snapshot(wish, &c, error);
+    if (status != BERTH_OK)
+        goto out;
+    status = BERTH_ERR_NO_MEMORY;
+    if (!(f = make_factory(wish, error)))
+        goto out;
+    /* The identity first: whoever has it keeps it, and no plugin code runs for nothing. */
+    status = factories_add(&rt->factories, f, error);
+    if (status != BERTH_OK)
+        goto out;
+    claimed = true;
+    d = make_daemon(rt, f, wish->config);
+    if (!d) {
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+        goto out;
+    }
+    f = factory_ref(f);
+    status = registry_claim_name(&rt->registry, d, error);
+    if (status != BERTH_OK)
+        goto out;
+    named = true;
+    if (wish->row) {
+        d->incarnation = wish->row->incarnation;
+        d->epoch = wish->row->epoch;
+        d->sequence_limit = wish->row->sequence_limit;
+    }
+    if (restored) {
+        status = rebuild_restore(d, &c, error);
+        if (status == BERTH_OK)
+            d->last_snapshot = buf_copy(wish->snapshot.ptr, wish->snapshot.len);
+    }
+    if (status == BERTH_OK)
+        status = make_instance(d, wish, restored ? &c : NULL, on, error);
+    if (status == BERTH_OK && restored)
+        rebuild_dues(d, &c, clock_wall_ns());
+out:
+    container_fini(&c);
+    if (status != BERTH_OK && d) {
+        dues_drop(d);
+        if (named)
+            registry_release_name(&rt->registry, d);
+    }
+    if (status != BERTH_OK && claimed)
+        factories_remove(&rt->factories, f);
+    if (status != BERTH_OK && d) {
+        daemon_unref(d);
+        d = NULL;
+    }
+    factory_unref(f);
+    *out = d;
+    return status;
+}
+
+static void destroyed(void *ctx)
+{
+    latch_answer(ctx, BERTH_OK, NULL);
+}
+
+void spawn_abandon(struct daemon *d, runner *on)
+{
+    latch wait;
+    daemon_leave_all(d);
+    mailbox_cancel(d);
+    latch_init(&wait, 1);
+    bool before = dispatcher_enter(true);
+    d->inst->ops->destroy(d->inst, on, destroyed, &wait);
+    dispatcher_enter(before);
+    latch_wait(&wait, NULL);
+    latch_fini(&wait);
+    d->inst = NULL;
+    dues_drop(d);
+    registry_release_name(&d->rt->registry, d);
+    factories_remove(&d->rt->factories, d->make);
+    daemon_unref(d);
+}
+
+/* ---- Recording
+ * --------------------------------------------------------------------------------------- */
+
+void spawn_record(struct daemon *d, latch *stored)
+{
+    runtime *rt = d->rt;
+    uint8_t sealed[SEAL_SIZE];
+    berth_error error = {0};
+    plugin_info info;
+    berth_status status =
+        seal_identity(sealed, &d->make->key, rt->host_key, "daemon", d->epoch, &error);
+    if (status != BERTH_OK) {
+        latch_answer(stored, status, &error);
+        return;
+    }
+    plugin_kind_info(d->make->kind, &info);
+    const buf *config = d->make->config;
+    store_daemon row = {
+        .origin = d->origin,
+        .name = d->name,
+        .kind = daemon_kind_name(d),
+        .plugin = kind_has_file(&info) ? info.manifest->name : "",
+        .identity = slice_of(sealed, sizeof(sealed)),
+        .config = config ? slice_of(config->data, config->len - 1) : (slice){0},
+        .desired = STORE_RUN,
+        .durability = d->make->durability,
+        .auto_snapshot = d->make->auto_snapshot,
+        .incarnation = d->incarnation,
+        .epoch = d->epoch,
+        .sequence_limit = d->sequence_limit,
+        .created_wall_ns = d->started_wall_ns,
+    };
+    memcpy(row.entity, d->make->key.entity, sizeof(row.entity));
+    memcpy(row.digest, info.digest, sizeof(row.digest));
+    store_add_daemon(rt->store, &row, store_answered, stored);
+}
+
+/* ---- Publishing
+ * ---------------------------------------------------------------------------------------- */
+
+bool daemon_open_gate(struct daemon *d)
+{
+    const route *r = &d->rt->route;
+    bool may = !r->may_run || r->may_run(r->ctx, d->make->key.entity, d->epoch);
+    pthread_mutex_lock(&d->lock);
+    d->gate_open = may;
+    d->state = may ? BERTH_DAEMON_RUNNING : BERTH_DAEMON_HELD;
+    pthread_mutex_unlock(&d->lock);
+    if (may)
+        mailbox_kick(d);
+    else
+        log_warn("daemon", "%s: held: this host may not run it now", d->name);
+    return may;
+}
+
+berth_status spawn_publish(struct daemon *d, int32_t reason, runner *on, berth_error *error)
+{
+    runtime *rt = d->rt;
+    d->make->reserved = d->sequence_limit;
+    send_start(d, reason);
+    daemon_join_all(d);
+    observers_tell(&rt->observers, BERTH_LIFECYCLE_REGISTERED, d, 0, "");
+    atomic_fetch_add_explicit(&rt->spawned, 1, memory_order_relaxed);
+    berth_status status = registry_add(&rt->registry, d);
+    bool ours = status != BERTH_OK;
+    /* Whoever shuts down sees us in the table, or we see that it does (compute-core K11). */
+    if (status == BERTH_OK && atomic_load(&rt->state) != BERTH_RUNTIME_READY) {
+        status = BERTH_ERR_SHUTTING_DOWN;
+        ours = registry_remove(&rt->registry, d);
+        if (ours)
+            daemon_unref(d);
+    }
+    if (status == BERTH_OK) {
+        daemon_open_gate(d);
+        daemon_unref(d);
+        return BERTH_OK;
+    }
+    if (ours) {
+        observers_tell(&rt->observers, BERTH_LIFECYCLE_UNREGISTERED, d, 0, "");
+        spawn_abandon(d, on);
+    } else {
+        daemon_unref(d); /* the shutdown took it out, and finishes it */
+    }
+    return status == BERTH_ERR_SHUTTING_DOWN
+               ? fail(error, status, "the runtime is shutting down")
+               : fail(error, status, "the daemon's origin is already registered");
+}

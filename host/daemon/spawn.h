@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon/spawn.h: from a wish to a running daemon, in steps that can be undone. Private to the
+ * room.
+ *
+ *     spawn_build     checks, claims identity and name, makes the instance    nothing visible yet
+ *     spawn_record    hands the rows to the store                              (asynchronous)
+ *     spawn_publish   into the table, gate open, on_start queued
+ *     spawn_abandon   undoes build: removes exactly what it inserted
+ *
+ * Many daemons can be built, recorded together, and then published (berth_spawn_batch, resume).
+ */
+#ifndef DAEMON_SPAWN_H
+#define DAEMON_SPAWN_H
+
+#include "daemon/latch.h"
+#include "daemon/rebuild.h"
+
+typedef struct spawn_wish {
+    plugin_kind *kind;             /* borrowed */
+    const berth_keypair *identity; /* full */
+    const berth_daemon_config *config;
+    slice snapshot;          /* ptr NULL: born new */
+    void *self;              /* the embedder's instance, or NULL */
+    const store_daemon *row; /* of a daemon that comes back, or NULL */
+} spawn_wish;
+
+berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
+                         berth_error *error);
+void spawn_record(struct daemon *d, latch *stored);
+/* Takes over the builder's reference, whatever it answers; what fails is undone. */
+berth_status spawn_publish(struct daemon *d, int32_t reason, runner *on, berth_error *error);
+void spawn_abandon(struct daemon *d, runner *on);
+
+/* Ready, and not on a thread that must not wait. */
+berth_status runtime_check(const runtime *rt, bool blocks, berth_error *error);
+
+/* Names of daemons. */
+bool daemon_name_valid(const char *name);
+
+/* The durability a daemon gets: what was asked, else what the kind prefers, else snapshot. */
+uint32_t spawn_durability(const plugin_kind *kind, uint32_t asked);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of daemons: one, and all. */
+#include "daemon/spawn.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* A FINISH on its way. Two hold it: the daemon, and who waits; who waits may give up. */
+typedef struct finish {
+    command command; /* first */
+    atomic_uint refs;
+    bool forget; /* its rows too */
+    latch wait;
+} finish;
+
+static void release_finish(finish *f)
+{
+    if (atomic_fetch_sub(&f->refs, 1) != 1)
+        return;
+    latch_fini(&f->wait);
+    free(f);
+}
+
+/* Add what a daemon counted to what those that are gone counted. */
+static void count_out(struct daemon *d)
+{
+    runtime *rt = d->rt;
+    atomic_fetch_add(&rt->processed, atomic_load(&d->processed));
+    atomic_fetch_add(&rt->emitted, atomic_load(&d->emitted));
+    atomic_fetch_add(&rt->errors, atomic_load(&d->errors));
+    atomic_fetch_add(&rt->lost, atomic_load(&d->lost));
+    atomic_fetch_add(&rt->snapshots, atomic_load(&d->snapshots));
+    atomic_fetch_add(&rt->breaks, atomic_load(&d->breaks));
+    atomic_fetch_add(&rt->overruns, atomic_load(&d->overruns));
+    atomic_fetch_add(&rt->stopped, 1);
+}
+
+static void leave_table(struct daemon *d)
+{
+    if (!registry_remove(&d->rt->registry, d))
+        return;
+    observers_tell(&d->rt->observers, BERTH_LIFECYCLE_UNREGISTERED, d, 0, "");
+    count_out(d);
+    daemon_unref(d); /* the table's */
+}
+
+/*
+ * Nothing of d can run any more: only now are its name and identity free. Its rows go first; the
+ * store works in order, so whoever takes the identity next finds them gone.
+ */
+static void finished(command *c, struct daemon *d)
+{
+    finish *f = (finish *)c;
+    runtime *rt = d->rt;
+    leave_table(d);
+    if (f->forget && rt->store)
+        store_remove_daemon(rt->store, d->make->key.entity, NULL, NULL);
+    registry_release_name(&rt->registry, d);
+    factories_remove(&rt->factories, d->make);
+    buf_unref(c->container);
+    atomic_fetch_sub(&rt->finishing, 1);
+    daemon_unref(d); /* the FINISH's */
+    latch_answer(&f->wait, BERTH_OK, NULL);
+    release_finish(f);
+}
+
+/* Start the end of d. NULL: no memory. The caller drops the finish with release_finish. */
+static finish *begin_finish(struct daemon *d, bool keep, bool drained, bool forget)
+{
+    finish *f = calloc(1, sizeof(*f));
+    if (!f)
+        return NULL;
+    f->forget = forget;
+    f->command = (command){.kind = COMMAND_FINISH,
+                           .keep = keep,
+                           .clean = keep,
+                           .when_drained = drained,
+                           .done = finished};
+    atomic_init(&f->refs, 2);
+    latch_init(&f->wait, 1);
+    atomic_fetch_add(&d->rt->finishing, 1);
+    daemon_ref(d);
+    pthread_mutex_lock(&d->lock);
+    d->refusing = true;
+    d->state = BERTH_DAEMON_STOPPING;
+    pthread_mutex_unlock(&d->lock);
+    if (!mailbox_command(d, &f->command))
+        finished(&f->command, d); /* it has ended already */
+    return f;
+}
+
+/* Do not wait for its mail any longer. */
+static void hurry(struct daemon *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->force = true;
+    pthread_mutex_unlock(&d->lock);
+    mailbox_kick(d);
+}
+
+static int64_t deadline_of(uint64_t grace_ms)
+{
+    int64_t now = clock_mono_ns();
+    return grace_ms > (uint64_t)(INT64_MAX - now) / 1000000 ? INT64_MAX
+                                                            : now + (int64_t)grace_ms * 1000000;
+}
+
+/* Plugin code that was begun cannot be ended: how long an ungracious stop waits for it. */
+#define PATIENCE_MS 1000
+
+berth_status berth_stop(berth_runtime *rt, uint64_t origin, uint64_t grace_ms, berth_error *error)
+{
+    if (atomic_load(&rt->state) == BERTH_RUNTIME_REGISTERING || dispatcher_inside())
+        return runtime_check(rt, true, error);
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d) {
+        if (atomic_load(&rt->state) == BERTH_RUNTIME_SHUTTING_DOWN)
+            return BERTH_OK;
+        return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
+                    (unsigned long long)origin);
+    }
+    berth_status status = BERTH_OK;
+    int64_t deadline = deadline_of(grace_ms);
+    if (grace_ms && d->make->kind->table.on_control) {
+        berth_event event = {
+            .type = BERTH_EVENT_CONTROL, .status = BERTH_CONTROL_SHUTDOWN, .request = grace_ms};
+        send_system(d, &event, NULL, true, 0);
+    }
+    finish *f = begin_finish(d, false, grace_ms > 0, true);
+    if (!f) {
+        daemon_unref(d);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    if (!grace_ms || !latch_wait_until(&f->wait, deadline))
+        hurry(d);
+    if (!latch_wait_until(&f->wait, deadline_of(PATIENCE_MS))) {
+        leave_table(d);
+        status = fail(
+            error, BERTH_ERR_TIMEOUT,
+            "daemon '%s' is in a call that does not return: it takes no more events, and will be "
+            "destroyed when the call returns",
+            d->name);
+    } else if (rt->store) {
+        status = store_barrier(rt->store, error);
+    }
+    release_finish(f);
+    daemon_unref(d);
+    return status;
+}
+
+void store_answered(void *ctx, berth_status status, const berth_error *error)
+{
+    latch_answer(ctx, status, error);
+}
+
+berth_status berth_runtime_shutdown(berth_runtime *rt, uint64_t grace_ms, berth_error *error)
+{
+    if (dispatcher_inside())
+        return fail(error, BERTH_ERR_DEADLOCK,
+                    "a runtime cannot be shut down from a daemon's thread");
+    atomic_store(&rt->state, BERTH_RUNTIME_SHUTTING_DOWN);
+    int64_t deadline = deadline_of(grace_ms);
+    size_t count;
+    struct daemon **list = registry_list(&rt->registry, &count);
+    finish **ends = calloc(count + 1, sizeof(*ends));
+    berth_status status = BERTH_OK;
+    for (size_t i = 0; ends && i < count; i++)
+        ends[i] =
+            begin_finish(list[i], list[i]->make->durability != DURABILITY_VOLATILE, true, false);
+    for (size_t i = 0; ends && i < count; i++)
+        if (ends[i] && !latch_wait_until(&ends[i]->wait, deadline))
+            hurry(list[i]);
+    int64_t patience = deadline_of(PATIENCE_MS);
+    for (size_t i = 0; ends && i < count; i++) {
+        if (!ends[i])
+            continue;
+        if (!latch_wait_until(&ends[i]->wait, patience) && status == BERTH_OK)
+            status = fail(error, BERTH_ERR_TIMEOUT, "daemon '%s' is in a call that does not return",
+                          list[i]->name);
+        release_finish(ends[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        leave_table(list[i]); /* unless it did */
+        daemon_unref(list[i]);
+    }
+    free(list);
+    free(ends);
+    /* Placeholders and all: nothing stays that holds a key (compute-core §18.10). */
+    factories_clear(&rt->factories);
+    if (rt->store)
+        store_barrier(rt->store, NULL);
+    return status;
+}
