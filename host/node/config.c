@@ -25,6 +25,15 @@ static void free_list(config_list *list)
     free(list->items);
 }
 
+void config_daemon_free(config_daemon *d)
+{
+    free(d->name);
+    free(d->kind);
+    free(d->config);
+    free(d->config_file);
+    free(d->identity_file);
+}
+
 void config_free(config *c)
 {
     if (!c)
@@ -37,13 +46,8 @@ void config_free(config *c)
     }
     for (size_t i = 0; i < c->plugin_count; i++)
         free(c->plugins[i].name);
-    for (size_t i = 0; i < c->daemon_count; i++) {
-        free(c->daemons[i].name);
-        free(c->daemons[i].kind);
-        free(c->daemons[i].config);
-        free(c->daemons[i].config_file);
-        free(c->daemons[i].identity_file);
-    }
+    for (size_t i = 0; i < c->daemon_count; i++)
+        config_daemon_free(&c->daemons[i]);
     free(c->scoped);
     free(c->plugins);
     free(c->daemons);

@@ -87,6 +87,8 @@ typedef struct config {
 /* Nothing said. NULL when memory is short. */
 config *config_new(void);
 void config_free(config *c);
+/* What one of its daemons holds. */
+void config_daemon_free(config_daemon *d);
 
 /* path: where the text came from, for errors and for what relative paths start from. */
 berth_status config_parse(slice text, const char *path, config **out, berth_error *error);

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/keeper.h"
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "identity/keyfile.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_TEXT_MAX (64 * 1024)
+
+typedef enum wish_state {
+    WISH_WAITING, /* not tried yet, its kind was not there, or its start failed */
+    WISH_DONE     /* it runs, or its name is taken: nothing to do until a reload */
+} wish_state;
+
+typedef struct wish {
+    config_daemon want;
+    wish_state state;
+    char *complaint; /* what was logged last, so that the same is not logged again */
+} wish;
+
+typedef struct wishes {
+    wish *items;
+    size_t count;
+    char *file;
+} wishes;
+
+struct keeper {
+    runtime *rt;
+    pthread_mutex_t lock;
+    wishes *current; /* touched without the lock by the one who is working */
+    wishes *next;    /* in place of it as soon as that is done, or NULL */
+    bool working, again;
+};
+
+static void wishes_free(wishes *ws)
+{
+    for (size_t i = 0; ws && i < ws->count; i++) {
+        config_daemon_free(&ws->items[i].want);
+        free(ws->items[i].complaint);
+    }
+    if (ws) {
+        free(ws->items);
+        free(ws->file);
+    }
+    free(ws);
+}
+
+keeper *keeper_new(runtime *rt)
+{
+    keeper *k = calloc(1, sizeof *k);
+
+    if (k) {
+        k->rt = rt;
+        pthread_mutex_init(&k->lock, NULL);
+    }
+    return k;
+}
+
+void keeper_free(keeper *k)
+{
+    if (!k)
+        return;
+    wishes_free(k->current);
+    wishes_free(k->next);
+    pthread_mutex_destroy(&k->lock);
+    free(k);
+}
+
+berth_status keeper_want(keeper *k, config *c, berth_error *error)
+{
+    wishes *ws = calloc(1, sizeof *ws), *old;
+
+    if (ws) {
+        ws->items = calloc(c->daemon_count + 1, sizeof *ws->items);
+        ws->file = strdup(c->file ? c->file : "");
+    }
+    if (!ws || !ws->items || !ws->file) {
+        wishes_free(ws);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    for (; ws->count < c->daemon_count; ws->count++) {
+        ws->items[ws->count].want = c->daemons[ws->count];
+        c->daemons[ws->count] = (config_daemon){0};
+    }
+    c->daemon_count = 0;
+    pthread_mutex_lock(&k->lock);
+    old = k->next;
+    k->next = ws;
+    pthread_mutex_unlock(&k->lock);
+    wishes_free(old);
+    return BERTH_OK;
+}
+
+/* ---- One daemon --------------------------------------------------------------------------------
+ */
+
+static berth_status read_config(const config_daemon *want, buf **out, berth_error *error)
+{
+    if (want->config_file)
+        return file_read(want->config_file, CONFIG_TEXT_MAX, FILE_SAFE, out, error);
+    if (!want->config)
+        return BERTH_OK;
+    *out = buf_copy(want->config, strlen(want->config));
+    return *out ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+}
+
+static berth_status spawn(keeper *k, const config_daemon *want, berth_error *error)
+{
+    berth_daemon_config how = {.size = sizeof how,
+                               .name = want->name,
+                               .durability = want->durability,
+                               .auto_snapshot = want->auto_snapshot};
+    berth_keypair identity = {0};
+    uint64_t origin = 0;
+    buf *text = NULL;
+    berth_status status = read_config(want, &text, error);
+
+    if (status == BERTH_OK && want->identity_file)
+        status = keyfile_read(want->identity_file, &identity, error);
+    if (status == BERTH_OK) {
+        how.config = text ? text->data : NULL;
+        how.config_len = text ? text->len : 0;
+        status = berth_spawn((berth_runtime *)k->rt, want->kind,
+                             want->identity_file ? &identity : NULL, &how, &origin, error);
+    }
+    berth_keypair_wipe(&identity);
+    buf_unref(text);
+    return status;
+}
+
+/* Does the daemon of exactly this name run here? */
+static bool runs(keeper *k, const config_daemon *want, berth_daemon_info *info)
+{
+    uint64_t origin;
+
+    *info = (berth_daemon_info){.size = sizeof *info};
+    return berth_daemon_find((berth_runtime *)k->rt, want->name, &origin, NULL) == BERTH_OK &&
+           berth_daemon_get((berth_runtime *)k->rt, origin, info, NULL) == BERTH_OK &&
+           strcmp(info->name, want->name) == 0;
+}
+
+/* Logs the outcome, the same one only once. */
+static void complain(const wishes *ws, wish *w, log_level level, const char *text)
+{
+    if (w->complaint && strcmp(w->complaint, text) == 0)
+        return;
+    free(w->complaint);
+    w->complaint = strdup(text);
+    log_write(level, "node", "%s:%u: daemon \"%s\": %s", ws->file, w->want.line, w->want.name,
+              text);
+}
+
+static void start(keeper *k, const wishes *ws, wish *w)
+{
+    berth_daemon_info info;
+    berth_error error = {0};
+    char text[400];
+    berth_status status;
+
+    if (runs(k, &w->want, &info)) {
+        w->state = WISH_DONE;
+        if (strcmp(info.kind, w->want.kind) != 0) {
+            snprintf(text, sizeof text,
+                     "runs as a %s, not as a %s: stop it and reload to change that", info.kind,
+                     w->want.kind);
+            complain(ws, w, LOG_LEVEL_WARN, text);
+        }
+        return;
+    }
+    status = spawn(k, &w->want, &error);
+    w->state = status == BERTH_OK || status == BERTH_ERR_EXISTS ? WISH_DONE : WISH_WAITING;
+    if (status == BERTH_OK) {
+        free(w->complaint);
+        w->complaint = NULL;
+        log_info("node", "started daemon \"%s\" (%s), as %s says", w->want.name, w->want.kind,
+                 ws->file);
+    } else if (status == BERTH_ERR_KIND_UNKNOWN) {
+        snprintf(text, sizeof text, "no loaded plugin provides %s: it starts when one does",
+                 w->want.kind);
+        complain(ws, w, LOG_LEVEL_WARN, text);
+    } else if (status != BERTH_ERR_SHUTTING_DOWN) {
+        complain(ws, w, LOG_LEVEL_ERROR, error.text);
+    }
+}
+
+/* ---- All of them -------------------------------------------------------------------------------
+ */
+
+/* Takes the list to work on; NULL when somebody else does, who will look once more. */
+static wishes *take(keeper *k)
+{
+    wishes *ws = NULL, *old = NULL;
+
+    pthread_mutex_lock(&k->lock);
+    if (k->working) {
+        k->again = true;
+    } else {
+        if (k->next) {
+            old = k->current;
+            k->current = k->next;
+            k->next = NULL;
+        }
+        ws = k->current;
+        k->working = ws != NULL;
+        k->again = false;
+    }
+    pthread_mutex_unlock(&k->lock);
+    wishes_free(old);
+    return ws;
+}
+
+void keeper_start_missing(keeper *k)
+{
+    bool again = true;
+
+    while (again) {
+        wishes *ws = take(k);
+        if (!ws)
+            return;
+        for (size_t i = 0; i < ws->count; i++)
+            if (ws->items[i].state != WISH_DONE)
+                start(k, ws, &ws->items[i]);
+        pthread_mutex_lock(&k->lock);
+        k->working = false;
+        again = k->again || k->next;
+        pthread_mutex_unlock(&k->lock);
+    }
+}
