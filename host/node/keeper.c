@@ -126,8 +126,8 @@ static berth_status spawn(keeper *k, const config_daemon *want, berth_error *err
     if (status == BERTH_OK) {
         how.config = text ? text->data : NULL;
         how.config_len = text ? text->len : 0;
-        status = berth_spawn((berth_runtime *)k->rt, want->kind,
-                             want->identity_file ? &identity : NULL, &how, &origin, error);
+        status = berth_spawn_kind(k->rt, want->kind, want->identity_file ? &identity : NULL, &how,
+                                  &origin, error);
     }
     berth_keypair_wipe(&identity);
     buf_unref(text);
