@@ -19,13 +19,13 @@ typedef enum read_statement {
 } read_statement;
 
 static const char *const sql[READ_STATEMENTS] = {
-    [READ_EACH] = "SELECT d.entity, d.origin, ifnull(d.name, ''), d.kind, d.plugin, d.digest, "
-                  "d.identity, d.config, d.desired, d.durability, d.auto_snapshot, d.incarnation, "
-                  "d.epoch, d.sequence_limit, d.clean, d.created, s.id, s.sequence, s.bytes, "
-                  "s.taken, d.id "
-                  "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id ORDER BY d.id",
-    [READ_SNAPSHOT] = "SELECT s.bytes, s.digest, s.file, s.body "
-                      "FROM daemon d JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1",
+    [READ_EACH] = ("SELECT d.entity, d.origin, ifnull(d.name, ''), d.kind, d.plugin, d.digest, "
+                   "d.identity, d.config, d.desired, d.durability, d.auto_snapshot, d.incarnation, "
+                   "d.epoch, d.sequence_limit, d.clean, d.created, s.id, s.sequence, s.bytes, "
+                   "s.taken, d.id "
+                   "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id ORDER BY d.id"),
+    [READ_SNAPSHOT] = ("SELECT s.bytes, s.digest, s.file, s.body "
+                       "FROM daemon d JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
     [READ_FACT] = "SELECT value FROM fact WHERE key = ?1",
     [READ_MARK] = "SELECT incarnation, sequence FROM mark WHERE entity = ?1",
 };

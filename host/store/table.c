@@ -10,32 +10,33 @@ static const char *const sql[TABLE_STATEMENTS] = {
     [TABLE_BEGIN] = "BEGIN IMMEDIATE",
     [TABLE_COMMIT] = "COMMIT",
     [TABLE_ROLLBACK] = "ROLLBACK",
-    [TABLE_ADD] = "INSERT INTO daemon (entity, origin, name, kind, plugin, digest, desired, "
-                  "durability, auto_snapshot, incarnation, epoch, sequence_limit, clean, created, "
-                  "identity, config) "
-                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-    [TABLE_HOLDER] = "SELECT entity = ?1, origin = ?2, ifnull(name, '') FROM daemon "
-                     "WHERE entity = ?1 OR origin = ?2 OR name = ?3 LIMIT 1",
+    [TABLE_ADD] =
+        ("INSERT INTO daemon (entity, origin, name, kind, plugin, digest, desired, "
+         "durability, auto_snapshot, incarnation, epoch, sequence_limit, clean, created, "
+         "identity, config) "
+         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"),
+    [TABLE_HOLDER] = ("SELECT entity = ?1, origin = ?2, ifnull(name, '') FROM daemon "
+                      "WHERE entity = ?1 OR origin = ?2 OR name = ?3 LIMIT 1"),
     /* A NULL leaves the column as it is. */
-    [TABLE_UPDATE] = "UPDATE daemon SET desired = ifnull(?2, desired), "
-                     "incarnation = ifnull(?3, incarnation), epoch = ifnull(?4, epoch), "
-                     "sequence_limit = ifnull(?5, sequence_limit), clean = ifnull(?6, clean), "
-                     "digest = ifnull(?7, digest), config = ifnull(?8, config) WHERE entity = ?1",
-    [TABLE_LOOKUP] = "SELECT d.id, d.incarnation, s.incarnation, s.sequence, s.file, s.id "
-                     "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1",
+    [TABLE_UPDATE] = ("UPDATE daemon SET desired = ifnull(?2, desired), "
+                      "incarnation = ifnull(?3, incarnation), epoch = ifnull(?4, epoch), "
+                      "sequence_limit = ifnull(?5, sequence_limit), clean = ifnull(?6, clean), "
+                      "digest = ifnull(?7, digest), config = ifnull(?8, config) WHERE entity = ?1"),
+    [TABLE_LOOKUP] = ("SELECT d.id, d.incarnation, s.incarnation, s.sequence, s.file, s.id "
+                      "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
     [TABLE_REMOVE_SNAPSHOT] = "DELETE FROM snapshot WHERE id = ?1",
     [TABLE_REMOVE_DAEMON] = "DELETE FROM daemon WHERE id = ?1",
-    [TABLE_PUT_MARK] = "INSERT INTO mark (entity, incarnation, sequence) VALUES (?1, ?2, ?3) "
-                       "ON CONFLICT (entity) DO UPDATE SET incarnation = ?2, sequence = ?3",
+    [TABLE_PUT_MARK] = ("INSERT INTO mark (entity, incarnation, sequence) VALUES (?1, ?2, ?3) "
+                        "ON CONFLICT (entity) DO UPDATE SET incarnation = ?2, sequence = ?3"),
     [TABLE_GET_MARK] = "SELECT incarnation, sequence FROM mark WHERE entity = ?1",
-    [TABLE_PUT_SNAPSHOT] = "INSERT INTO snapshot "
-                           "(id, incarnation, sequence, bytes, taken, digest, file, body) "
-                           "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
-                           "ON CONFLICT (id) DO UPDATE SET incarnation = ?2, sequence = ?3, "
-                           "bytes = ?4, taken = ?5, digest = ?6, file = ?7, body = ?8",
+    [TABLE_PUT_SNAPSHOT] = ("INSERT INTO snapshot "
+                            "(id, incarnation, sequence, bytes, taken, digest, file, body) "
+                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+                            "ON CONFLICT (id) DO UPDATE SET incarnation = ?2, sequence = ?3, "
+                            "bytes = ?4, taken = ?5, digest = ?6, file = ?7, body = ?8"),
     [TABLE_SET_CLEAN] = "UPDATE daemon SET clean = ?2 WHERE id = ?1",
-    [TABLE_PUT_FACT] = "INSERT INTO fact (key, value) VALUES (?1, ?2) "
-                       "ON CONFLICT (key) DO UPDATE SET value = ?2",
+    [TABLE_PUT_FACT] = ("INSERT INTO fact (key, value) VALUES (?1, ?2) "
+                        "ON CONFLICT (key) DO UPDATE SET value = ?2"),
 };
 
 berth_status table_open(table *t, sqlite3 *db, const char *snapshot_dir, berth_error *error)
