@@ -94,8 +94,12 @@ berth_status runtime_new(const runtime_parts *parts, runtime **out, berth_error 
     pthread_mutex_init(&rt->dirty_lock, NULL);
     pthread_mutex_init(&rt->down_lock, NULL);
     if (!rt->plugins) {
+        policy_options nothing_said = {0};
         plugins_config own = {.host = runtime_host_table()};
-        status = plugins_new(&own, &rt->plugins, error);
+        status = policy_new(&nothing_said, &own.policy, error);
+        if (status == BERTH_OK)
+            status = plugins_new(&own, &rt->plugins, error);
+        policy_unref(own.policy);
         rt->own_plugins = status == BERTH_OK;
     }
     if (status == BERTH_OK)
