@@ -304,11 +304,6 @@ berth_status berth_node_reload(berth_node *n, berth_error *error)
         if (n->watcher)
             watcher_again(n->watcher, !policy_allows_unsigned(policy));
         keeper_start_missing(n->keeper);
-        log_info("node", "reloaded %s",
-                 c->file ? c->file : "the defaults: there is no configuration file");
-    } else {
-        log_error("node", "nothing was reloaded, what was configured before stays: %s",
-                  error->text);
     }
     policy_unref(policy);
     config_free(c);

@@ -107,6 +107,21 @@ static void every_option_reaches_its_field(void **state)
     config_free(c);
 }
 
+static void the_example_shows_every_option_and_is_right(void **state)
+{
+    config *c = NULL;
+    berth_error error = {0};
+
+    (void)state;
+    if (config_read(SOURCE_DIR "/host/node/berth.conf.example", &c, &error) != BERTH_OK)
+        fail_msg("%s", error.text);
+    assert_string_equal(c->name, "harbour");
+    assert_int_equal(c->daemon_count, 1);
+    assert_string_equal(c->daemons[0].config, "");
+    assert_int_equal(c->limits.breaks_allowed, 3);
+    config_free(c);
+}
+
 static void nothing_said_is_the_defaults(void **state)
 {
     const char *empties[] = {
@@ -356,6 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_option_reaches_its_field),
+        cmocka_unit_test(the_example_shows_every_option_and_is_right),
         cmocka_unit_test(nothing_said_is_the_defaults),
         cmocka_unit_test(each_mistake_names_the_line_and_the_cure),
         cmocka_unit_test(a_mistake_leaves_no_trace_in_the_next_parse),
