@@ -98,9 +98,12 @@ int output_usage(const cli_invocation *inv, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    output_note("%s", text);
-    output_note("'berth%s%s%s%s --help' says how it is used", noun ? " " : "", noun ? noun : "",
-                verb ? " " : "", verb ? verb : "");
+    /* Where the right word is named already, the manual is no help. */
+    if (strchr(text, '?'))
+        output_note("%s", text);
+    else
+        output_note("%s (see 'berth%s%s%s%s --help')", text, noun ? " " : "", noun ? noun : "",
+                    verb ? " " : "", verb ? verb : "");
     return EXIT_USAGE;
 }
 

@@ -42,8 +42,7 @@ static berth_status unknown_noun(const char *word, berth_error *error)
     if (g.best)
         return fail(error, BERTH_ERR_INVALID, "there is no command '%s': did you mean 'berth %s'?",
                     word, g.best);
-    return fail(error, BERTH_ERR_INVALID, "there is no command '%s': 'berth help' lists them",
-                word);
+    return fail(error, BERTH_ERR_INVALID, "there is no command '%s'", word);
 }
 
 static berth_status unknown_verb(const char *noun, const char *word, berth_error *error)
@@ -90,8 +89,8 @@ static berth_status unknown_option(const cli_command *command, const char *word,
     if (g.best)
         return fail(error, BERTH_ERR_INVALID, "'%s' has no option %.*s: did you mean --%s?", name,
                     (int)strcspn(word, "="), word, g.best);
-    return fail(error, BERTH_ERR_INVALID, "'%s' has no option %.*s: '%s --help' lists them", name,
-                (int)strcspn(word, "="), word, name);
+    return fail(error, BERTH_ERR_INVALID, "'%s' has no option %.*s", name, (int)strcspn(word, "="),
+                word);
 }
 
 bool cli_parse_number(const char *text, uint64_t *out)
