@@ -24,6 +24,11 @@ berth_status examine_here(void *image, size_t len, examination *out, berth_error
 /* The same in a child. ADMISSION also when the child crashes or takes too long. */
 berth_status examine_apart(int fd, uint64_t size, examination *out, berth_error *error);
 
+/* The same with another limit than EXAMINE_LIMIT_NS. */
+#define EXAMINE_LIMIT_NS (5ll * 1000 * 1000 * 1000)
+berth_status examine_apart_within(int fd, uint64_t size, int64_t limit_ns, examination *out,
+                                  berth_error *error);
+
 /* examine_apart of the regular file at path, at most max bytes long. Errors name the path. */
 berth_status examine_file(const char *path, uint64_t max, examination *out, berth_error *error);
 

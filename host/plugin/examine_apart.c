@@ -19,7 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIMIT_NS     (5ll * 1000 * 1000 * 1000)
 #define LIMIT_MEMORY (1ull << 30) /* beyond what the host has mapped already */
 #define MAX_ANSWER   (16u << 20)
 
@@ -99,9 +98,9 @@ static void child(int fd, int answer, uint64_t size)
 }
 
 /* All that comes through the pipe until it closes, in time. */
-static berth_status listen_to(int pipe, writer *answer, berth_error *error)
+static berth_status listen_to(int pipe, int64_t limit_ns, writer *answer, berth_error *error)
 {
-    int64_t deadline = clock_mono_ns() + LIMIT_NS;
+    int64_t deadline = clock_mono_ns() + limit_ns;
     uint8_t chunk[16384];
 
     for (;;) {
@@ -114,7 +113,7 @@ static berth_status listen_to(int pipe, writer *answer, berth_error *error)
             continue;
         if (ready == 0)
             return fail(error, BERTH_ERR_ADMISSION,
-                        "could not be examined in 5 seconds: it is damaged or built to do harm");
+                        "could not be examined in time: it is damaged or built to do harm");
         n = ready < 0 ? -1 : read(pipe, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR)
             continue;
@@ -130,6 +129,12 @@ static berth_status listen_to(int pipe, writer *answer, berth_error *error)
 }
 
 berth_status examine_apart(int fd, uint64_t size, examination *out, berth_error *error)
+{
+    return examine_apart_within(fd, size, EXAMINE_LIMIT_NS, out, error);
+}
+
+berth_status examine_apart_within(int fd, uint64_t size, int64_t limit_ns, examination *out,
+                                  berth_error *error)
 {
     int pipes[2], how = 0;
     writer answer = {0};
@@ -147,7 +152,7 @@ berth_status examine_apart(int fd, uint64_t size, examination *out, berth_error 
         close(pipes[0]);
         return fail_errno(error, errno, "cannot start a process to examine it in");
     }
-    status = listen_to(pipes[0], &answer, error);
+    status = listen_to(pipes[0], limit_ns, &answer, error);
     close(pipes[0]);
     if (status)
         kill(pid, SIGKILL);

@@ -371,7 +371,6 @@ static void sealed_key_files_go_both_ways(void **state)
     write_file("ours.pub", text->data, text->len);
     buf_unref(text);
     write_file("file", "content", 7);
-    assert_int_not_equal(run("printf 'wrong\\n' | minisign -S -s ours.key -m file"), 0);
     assert_int_equal(run("printf 'secret\\n' | minisign -S -s ours.key -m file"), 0);
     assert_int_equal(run("minisign -Vm file -p ours.pub"), 0);
 }
