@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -339,19 +338,23 @@ void content_remove(content_store *store, const uint8_t digest[DIGEST_BYTES])
         (void)file_sync_dir(store->dir, NULL);
 }
 
-void *content_map(const content_file *file)
+void *content_bytes(const content_file *file)
 {
-    void *bytes = file->size ? mmap(NULL, (size_t)file->size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
-                                    file->fd, 0)
-                             : NULL;
+    uint8_t *bytes = malloc(file->size ? (size_t)file->size : 1);
+    size_t at = 0;
 
-    return bytes == MAP_FAILED ? NULL : bytes;
-}
+    while (bytes && at < file->size) {
+        ssize_t n = pread(file->fd, bytes + at, (size_t)file->size - at, (off_t)at);
 
-void content_unmap(const content_file *file, void *bytes)
-{
-    if (bytes)
-        munmap(bytes, (size_t)file->size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            free(bytes);
+            return NULL;
+        }
+        at += (size_t)n;
+    }
+    return bytes;
 }
 
 bool content_in_place(const content_file *file)

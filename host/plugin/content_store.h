@@ -70,9 +70,8 @@ void content_drop(content_file *file);
 /* Remove a stored file with its signature. Mapped copies live on. */
 void content_remove(content_store *store, const uint8_t digest[DIGEST_BYTES]);
 
-/* The bytes, private and writable: for elf_read. NULL for an empty file or without memory. */
-void *content_map(const content_file *file);
-void content_unmap(const content_file *file, void *bytes);
+/* All bytes, malloc'd: for elf_read, which writes to them. NULL without memory. */
+void *content_bytes(const content_file *file);
 
 /* Whether the path still leads to the file that was hashed. */
 bool content_in_place(const content_file *file);

@@ -55,11 +55,11 @@ static berth_status examine(load *l, berth_error *error)
 
     if (!l->key || !l->file.size)
         return examine_apart(l->file.fd, l->file.size, &l->found, error);
-    image = content_map(&l->file);
+    image = content_bytes(&l->file);
     if (!image)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     status = examine_here(image, (size_t)l->file.size, &l->found, error);
-    content_unmap(&l->file, image);
+    free(image);
     return status;
 }
 
@@ -120,7 +120,8 @@ static berth_status reserve(load *l, bool *already, berth_error *error)
 {
     berth_status status;
 
-    l->reserved = (loading){.digest = l->file.hash, .manifest = l->found.manifest};
+    l->reserved = (loading){.has_digest = true, .manifest = l->found.manifest};
+    memcpy(l->reserved.digest, l->file.hash, DIGEST_BYTES);
     status = set_reserve(l->set, &l->reserved, already, error);
     l->is_reserved = !status && !*already;
     return status;
@@ -301,7 +302,7 @@ berth_status plugins_forget(plugins *set, const uint8_t digest[DIGEST_BYTES], be
     for (const plugin *p = set->list; p; p = p->next)
         used = used || (p->has_file && memcmp(p->digest, digest, DIGEST_BYTES) == 0);
     for (const loading *o = set->loading; o; o = o->next)
-        used = used || (o->digest && memcmp(o->digest, digest, DIGEST_BYTES) == 0);
+        used = used || (o->has_digest && memcmp(o->digest, digest, DIGEST_BYTES) == 0);
     pthread_mutex_unlock(&set->lock);
     if (used)
         return fail(error, BERTH_ERR_BUSY, "digest %.16s is loaded: unload the plugin first",

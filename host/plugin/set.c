@@ -43,12 +43,12 @@ void plugin_unref(plugin *p)
 
 static bool same_digest(const plugin *p, const loading *l)
 {
-    return p->has_file && l->digest && memcmp(p->digest, l->digest, DIGEST_BYTES) == 0;
+    return p->has_file && l->has_digest && memcmp(p->digest, l->digest, DIGEST_BYTES) == 0;
 }
 
 static bool collide(const loading *a, const loading *b)
 {
-    if (a->digest && b->digest && memcmp(a->digest, b->digest, DIGEST_BYTES) == 0)
+    if (a->has_digest && b->has_digest && memcmp(a->digest, b->digest, DIGEST_BYTES) == 0)
         return true;
     if (strcmp(a->manifest->name, b->manifest->name) == 0)
         return true;

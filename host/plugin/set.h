@@ -48,7 +48,8 @@ struct plugin {
 /* What a load has reserved: nobody else may load the same meanwhile. Lives on the loader's stack.
  */
 typedef struct loading {
-    const uint8_t *digest; /* NULL: no file */
+    bool has_digest; /* of a file */
+    uint8_t digest[DIGEST_BYTES];
     const manifest *manifest;
     struct loading *next;
 } loading;

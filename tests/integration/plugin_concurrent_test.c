@@ -256,9 +256,9 @@ static void a_stored_file_replaced_between_check_and_open_is_not_opened(void **s
     assert_ok(content_take(store, operator_file(f, PLUGIN("plain"), NULL), &file, ERROR));
     assert_ok(content_keep(store, &file, &created, ERROR));
     assert_true(created);
-    image = content_map(&file);
+    image = content_bytes(&file);
     assert_ok(examine_here(image, file.size, &e, ERROR));
-    content_unmap(&file, image);
+    free(image);
     assert_true(content_in_place(&file));
 
     operator_file(f, PLUGIN("plain-2"), NULL);
