@@ -36,7 +36,9 @@ function(berth_add_plugin name)
         LINK_DEPENDS "${BERTH_SDK_VERSION_SCRIPT}")
 endfunction()
 
-# Internal: compile a source into the target that pulls the JSON into the note.
+# berth_embed_manifest(<target> <berth.json>)
+#
+# What MANIFEST does, for another target: a unit test that has the plugin's sources in it.
 function(berth_embed_manifest target manifest)
     get_filename_component(json "${manifest}" ABSOLUTE BASE_DIR "${CMAKE_CURRENT_SOURCE_DIR}")
     if(NOT EXISTS "${json}")
