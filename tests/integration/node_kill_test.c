@@ -11,7 +11,18 @@
 /* ---- Killed ------------------------------------------------------------------------------------
  */
 
-/* Counts for ever; tells each count of which a snapshot was acknowledged. */
+/* The store commits in order: when a new daemon's row is on disk, so is all that came before. */
+static void settle(berth_runtime *rt)
+{
+    berth_daemon_config config = {.size = sizeof config, .durability = 2};
+    uint64_t origin;
+
+    if (berth_spawn_kind(rt, "counter", NULL, &config, &origin, NULL) != BERTH_OK ||
+        berth_stop(rt, origin, 0, NULL) != BERTH_OK)
+        _exit(7);
+}
+
+/* Counts for ever; tells each count of which a snapshot is on disk. */
 static void count_and_snapshot(berth_node *node)
 {
     berth_runtime *rt = berth_node_runtime(node);
@@ -32,17 +43,18 @@ static void count_and_snapshot(berth_node *node)
         for (int i = 0; i < 10; i++)
             if (berth_deliver(rt, origin, "x", 1, outputs, NULL) != BERTH_OK)
                 _exit(5);
-        last = berth_outputs_at(outputs, 9);
+        last = berth_outputs_at(outputs, berth_outputs_count(outputs) - 1);
         snprintf(text, sizeof text, "%.*s", (int)last.len, (const char *)last.data);
         berth_outputs_free(outputs);
         if (berth_snapshot(rt, origin, &bytes, &len, NULL) != BERTH_OK)
             _exit(6);
         free(bytes);
+        settle(rt);
         told(strtoull(text, NULL, 10));
     }
 }
 
-static void a_host_killed_while_it_takes_snapshots_returns_to_one_it_acknowledged(void **state)
+static void a_host_killed_while_it_takes_snapshots_returns_to_the_last_one_or_later(void **state)
 {
     uint64_t known = 0, incarnation = 0;
 
@@ -56,7 +68,7 @@ static void a_host_killed_while_it_takes_snapshots_returns_to_one_it_acknowledge
 
         known = hear(progress, known + 10 * (uint64_t)(1 + round * 3));
         kill_child(pid);
-        /* What it told after that, and before it died, was acknowledged too. */
+        /* What it told after that, and before it died, counts too. */
         uint64_t more = hear(progress, UINT64_MAX);
         known = more > known ? more : known;
         close(progress);
@@ -67,7 +79,7 @@ static void a_host_killed_while_it_takes_snapshots_returns_to_one_it_acknowledge
         incarnation = info.incarnation;
         back = strtoull(ask(node, "c", "x"), NULL, 10) - 1;
         if (back < known)
-            fail_msg("round %d: came back to %llu, %llu was acknowledged", round,
+            fail_msg("round %d: came back to %llu, %llu was on disk", round,
                      (unsigned long long)back, (unsigned long long)known);
         known = back + 1;
         stop_node(node);
@@ -293,7 +305,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, node_setup, node_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_host_killed_while_it_takes_snapshots_returns_to_one_it_acknowledged),
+        TEST(a_host_killed_while_it_takes_snapshots_returns_to_the_last_one_or_later),
         TEST(a_host_killed_while_it_loads_and_spawns_starts_again_with_nothing_half_done),
         TEST(a_host_killed_while_it_starts_starts_again),
         TEST(a_full_disk_is_said_and_survived),
