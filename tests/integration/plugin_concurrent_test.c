@@ -7,6 +7,7 @@
 #include "plugin/open.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -180,6 +181,61 @@ static void one_file_loaded_by_all_at_once_is_loaded_once(void **state)
     free(c);
 }
 
+typedef struct latecomer {
+    plugins *set;
+    loading l;
+    atomic_bool started;
+    bool already, met_the_old;
+} latecomer;
+
+static void *come_again(void *arg)
+{
+    latecomer *late = arg;
+
+    atomic_store(&late->started, true);
+    if (set_reserve(late->set, &late->l, &late->already, NULL) != BERTH_OK)
+        return late;
+    late->met_the_old = loaded_plugins(late->set) > 0;
+    set_release(late->set, &late->l);
+    return NULL;
+}
+
+/* init of the new and deinit of the old would otherwise run in one copy of the library. */
+static void a_file_is_not_loaded_again_before_its_last_copy_is_closed(void **state)
+{
+    fixture *f = *state;
+    latecomer late = {.set = f->set};
+    plugins_loaded loaded;
+    pthread_t thread;
+    char why_not[128];
+    void *failed;
+    plugin *p;
+
+    assert_ok(
+        plugins_load(f->set, operator_file(f, PLUGIN("plain"), &f->key), NULL, &loaded, ERROR));
+    /* As plugins_retire does it, held up in the middle of deinit. */
+    pthread_mutex_lock(&f->set->lock);
+    p = f->set->list;
+    p->state = PLUGIN_CLOSING;
+    strmap_del(&f->set->kinds, slice_str("plain"));
+    pthread_mutex_unlock(&f->set->lock);
+    late.l = (loading){.has_digest = true};
+    memcpy(late.l.digest, loaded.digest, DIGEST_BYTES);
+    assert_ok(manifest_parse(slice_str("{\"name\":\"plain\",\"version\":\"1.0.0\",\"abi\":[0,0],"
+                                       "\"kinds\":[{\"name\":\"plain\"}]}"),
+                             (manifest **)&late.l.manifest, ERROR));
+    assert_int_equal(pthread_create(&thread, NULL, come_again, &late), 0);
+    while (!atomic_load(&late.started))
+        sched_yield();
+    usleep(10000); /* time to do the wrong thing */
+    set_close(p, why_not, sizeof why_not);
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    assert_false(late.already);
+    assert_false(late.met_the_old);
+    manifest_free((manifest *)late.l.manifest);
+}
+
 /* ---- A file replaced between verify and open */
 
 typedef struct swapper {
@@ -322,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(loading_using_and_retiring_from_many_threads_is_safe),
         test(one_file_loaded_by_all_at_once_is_loaded_once),
+        test(a_file_is_not_loaded_again_before_its_last_copy_is_closed),
         test(a_file_that_is_swapped_meanwhile_never_gets_other_code_in),
         test(a_stored_file_replaced_between_check_and_open_is_not_opened),
         test(a_load_that_is_killed_at_any_moment_leaves_a_usable_store),

@@ -236,25 +236,11 @@ static void versions_are_those_of_semver(void **state)
 static void versions_have_the_order_of_semver(void **state)
 {
     static const char *const order[] = {
-        "0.9.9",
-        "1.0.0-1",
-        "1.0.0-2",
-        "1.0.0-10",
-        "1.0.0-alpha",
-        "1.0.0-alpha.1",
-        "1.0.0-alpha.beta",
-        "1.0.0-beta",
-        "1.0.0-beta.2",
-        "1.0.0-beta.11",
-        "1.0.0-rc.1",
-        "1.0.0",
-        "1.0.1",
-        "1.1.0",
-        "1.2.0",
-        "1.10.0",
-        "2.0.0",
-        "10.0.0",
-        "99999999999999999999.0.0",
+        "0.9.9",      "1.0.0-1",      "1.0.0-2",       "1.0.0-10",
+        "1.0.0--",    "1.0.0-alpha",  "1.0.0-alpha.1", "1.0.0-alpha.beta",
+        "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",
+        "1.0.0",      "1.0.1",        "1.1.0",         "1.2.0",
+        "1.10.0",     "2.0.0",        "10.0.0",        "99999999999999999999.0.0",
     };
     size_t count = sizeof order / sizeof *order;
 
