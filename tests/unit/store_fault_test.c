@@ -311,6 +311,28 @@ static void a_disk_full_while_the_store_is_made_leaves_nothing_half_made(void **
     assert_true(at > 5);
 }
 
+static store *replacing;
+
+static void replace_snapshot(void)
+{
+    assert_int_equal(put_bytes(replacing, 2, 1, 50, BIG + 1).status, BERTH_OK);
+}
+
+/* The file that the row named is gone before the reader opens it; by then there is a newer one. */
+static void a_snapshot_replaced_between_its_row_and_its_file_is_read_anew(void **state)
+{
+    store *s = open_store();
+
+    (void)state;
+    prepare(s);
+    assert_true(holds_snapshot(s, 2, 1, BIG)); /* the reader's connection is there */
+    replacing = s;
+    vfs.after_read = replace_snapshot;
+    assert_true(holds_snapshot(s, 2, 50, BIG + 1));
+    assert_null(vfs.after_read); /* it was called */
+    store_close(s);
+}
+
 /* ---- power ---- */
 
 static char disk_dir[80];
@@ -452,6 +474,7 @@ int main(void)
         TEST(a_group_too_large_is_committed_as_far_as_it_fits),
         TEST(a_sync_that_fails_is_an_io_error_and_undoes_its_group),
         TEST(a_commit_that_is_found_after_all_has_its_snapshot_file),
+        TEST(a_snapshot_replaced_between_its_row_and_its_file_is_read_anew),
         TEST(a_disk_full_while_the_store_is_made_leaves_nothing_half_made),
         TEST(what_was_reported_done_survives_a_power_cut_at_any_moment),
     };

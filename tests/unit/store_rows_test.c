@@ -458,7 +458,7 @@ static void facts_are_durable_replaceable_and_bounded(void **state)
     store_close(s);
 }
 
-/* Change the closed database behind the store's back. */
+/* Change the database behind the store's back. */
 static void tamper(const char *statement)
 {
     sqlite3 *db;
@@ -467,6 +467,22 @@ static void tamper(const char *statement)
     if (sqlite3_exec(db, statement, NULL, NULL, NULL) != SQLITE_OK)
         fail_msg("%s: %s", statement, sqlite3_errmsg(db));
     sqlite3_close(db);
+}
+
+/* SQLite itself ends the transaction when the disk fails, but not here. */
+static void a_table_that_vanishes_fails_its_changes_and_no_others(void **state)
+{
+    store *s = open_store();
+    store_daemon row = a_row(1);
+    berth_error error;
+
+    (void)state;
+    tamper("DROP TABLE fact");
+    assert_int_equal(store_put_fact(s, "key", slice_of("value", 5), &error), BERTH_ERR_CORRUPT);
+    assert_non_null(strstr(error.text, "fact"));
+    assert_int_equal(add_row(s, &row).status, BERTH_OK);
+    store_close(s);
+    assert_int_equal(store_open(state_dir, &s, &error), BERTH_ERR_CORRUPT);
 }
 
 static void a_row_out_of_bounds_is_left_out_and_the_others_come(void **state)
@@ -526,6 +542,7 @@ int main(void)
         TEST(waiting_in_a_done_function_is_refused_handing_in_is_not),
         TEST(closing_commits_what_was_handed_in),
         TEST(facts_are_durable_replaceable_and_bounded),
+        TEST(a_table_that_vanishes_fails_its_changes_and_no_others),
         TEST(a_row_out_of_bounds_is_left_out_and_the_others_come),
     };
 

@@ -147,54 +147,11 @@ static void producers_and_readers_do_not_disturb_each_other(void **state)
     store_close(sh.store);
 }
 
-/* A file that a row named may go before it is opened; then there is a newer one to be read. */
-static void *replace_for_ever(void *arg)
-{
-    shared *sh = arg;
-    store_daemon row = a_row(1);
-
-    for (uint64_t sequence = 2; !atomic_load(&sh->over); sequence++) {
-        buf *b = a_container(1, sequence, STORE_INLINE_SNAPSHOT + 1 + sequence % 2);
-
-        store_put_snapshot(sh->store, row.entity, 1, sequence, b, false, NULL, NULL);
-        if (store_barrier(sh->store, NULL))
-            atomic_fetch_add(&sh->wrong, 1);
-        buf_unref(b);
-    }
-    return NULL;
-}
-
-static void a_reader_always_finds_the_snapshot_that_is_being_replaced(void **state)
-{
-    shared sh = {.store = open_store()};
-    store_daemon row = a_row(1);
-    pthread_t thread;
-
-    (void)state;
-    assert_int_equal(add_row(sh.store, &row).status, BERTH_OK);
-    assert_int_equal(put_bytes(sh.store, 1, 1, 1, STORE_INLINE_SNAPSHOT + 1).status, BERTH_OK);
-    assert_int_equal(pthread_create(&thread, NULL, replace_for_ever, &sh), 0);
-    for (int i = 0; i < 300; i++) {
-        berth_error error = {0};
-        buf *b = NULL;
-
-        if (store_get_snapshot(sh.store, row.entity, &b, &error))
-            fail_msg("%s", error.text);
-        assert_non_null(b);
-        buf_unref(b);
-    }
-    atomic_store(&sh.over, true);
-    pthread_join(thread, NULL);
-    assert_int_equal(atomic_load(&sh.wrong), 0);
-    store_close(sh.store);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_state, remove_state)
         TEST(producers_and_readers_do_not_disturb_each_other),
-        TEST(a_reader_always_finds_the_snapshot_that_is_being_replaced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

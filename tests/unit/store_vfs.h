@@ -23,13 +23,21 @@
 /* What happens to operations once `left` of their kind have passed. */
 static struct {
     pthread_mutex_t mutex;
-    long writes_left;   /* then writes find no room; negative: never */
-    sqlite3_int64 room; /* files grow no longer than this; negative: no limit */
-    long syncs_left;    /* then syncs fail; negative: never */
-    long cut_left;      /* then, at a write or sync, the power fails; negative: never */
-    const char *disk;   /* directory of what survives a power cut; NULL: not kept */
-    uint32_t seed;      /* which unsynced writes the cut lets through */
-} vfs = {PTHREAD_MUTEX_INITIALIZER, -1, -1, -1, -1, NULL, 1};
+    long writes_left;         /* then writes find no room; negative: never */
+    sqlite3_int64 room;       /* files grow no longer than this; negative: no limit */
+    long syncs_left;          /* then syncs fail; negative: never */
+    long cut_left;            /* then, at a write or sync, the power fails; negative: never */
+    void (*after_read)(void); /* called once, when a reader ends its next look at the database */
+    const char *disk;         /* directory of what survives a power cut; NULL: not kept */
+    uint32_t seed;            /* which unsynced writes the cut lets through */
+} vfs = {
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .writes_left = -1,
+    .room = -1,
+    .syncs_left = -1,
+    .cut_left = -1,
+    .seed = 1,
+};
 
 /* A write that was not synced yet. */
 typedef struct vfs_pending {
@@ -42,6 +50,7 @@ typedef struct vfs_pending {
 typedef struct vfs_file {
     sqlite3_file base;
     sqlite3_file *real;
+    bool reader;
     int disk; /* the file's copy in vfs.disk; -1: not kept */
     vfs_pending *head, **tail;
     struct vfs_file *next; /* of all that are open and kept */
@@ -222,7 +231,16 @@ static int vfs_shm_map(sqlite3_file *f, int page, int size, int extend, void vol
 
 static int vfs_shm_lock(sqlite3_file *f, int offset, int n, int flags)
 {
-    return REAL(f)->pMethods->xShmLock(REAL(f), offset, n, flags);
+    int rc = REAL(f)->pMethods->xShmLock(REAL(f), offset, n, flags);
+
+    if (((vfs_file *)f)->reader && flags == (SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED) &&
+        vfs.after_read) {
+        void (*call)(void) = vfs.after_read;
+
+        vfs.after_read = NULL;
+        call();
+    }
+    return rc;
 }
 
 static void vfs_shm_barrier(sqlite3_file *f)
@@ -276,6 +294,7 @@ static int vfs_open(sqlite3_vfs *self, const char *name, sqlite3_file *base, int
     (void)self;
     memset(f, 0, sizeof *f);
     f->real = (sqlite3_file *)(f + 1);
+    f->reader = flags & SQLITE_OPEN_READONLY;
     f->disk = -1;
     f->tail = &f->head;
     rc = vfs_real->xOpen(vfs_real, name, f->real, flags, out_flags);
@@ -283,7 +302,7 @@ static int vfs_open(sqlite3_vfs *self, const char *name, sqlite3_file *base, int
         return rc;
     f->base.pMethods = &vfs_methods;
     /* Of readers, which write nothing, there is nothing to keep. */
-    if (vfs.disk && name && !(flags & SQLITE_OPEN_READONLY)) {
+    if (vfs.disk && name && !f->reader) {
         f->disk = open(vfs_disk_path(name, path), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (f->disk < 0)
             abort();
