@@ -18,7 +18,7 @@ static void control_job(request *r)
     }
     if (!request_daemon(r, 2, &origin))
         return;
-    if (berth_control((berth_runtime *)r->api->rt, origin, order.control, order.operand, &error)) {
+    if (berth_control(r->api->rt, origin, order.control, order.operand, &error)) {
         request_fail(r, &error);
         return;
     }

@@ -10,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static berth_runtime *public_runtime(request *r)
-{
-    return (berth_runtime *)r->api->rt;
-}
-
 /* ---- Looking --------------------------------------------------------------------------------- */
 
 static const char *state_name(berth_daemon_state state)
@@ -157,7 +152,7 @@ static void list_job(request *r)
 
     listing_init(&l, r);
     emit_text(&l.spool.tail, "{\"daemons\":[");
-    berth_daemons_each(public_runtime(r), list_daemon, &l);
+    berth_daemons_each(r->api->rt, list_daemon, &l);
     runtime_down_each(r->api->rt, list_down, &l);
     emit_text(&l.spool.tail, "]}\n");
     listing_answer(&l, r, "application/json");
@@ -221,7 +216,7 @@ void answer_daemon(request *r, unsigned status, uint64_t origin)
     char place[64], hex[ID_TEXT];
     writer w = {0};
 
-    if (berth_daemon_get(public_runtime(r), origin, &info, &error)) {
+    if (berth_daemon_get(r->api->rt, origin, &info, &error)) {
         request_fail(r, &error);
         return;
     }
@@ -240,7 +235,7 @@ void daemons_get(request *r)
     down_search down;
     uint64_t origin;
 
-    if (!berth_daemon_find(public_runtime(r), text, &origin, &error)) {
+    if (!berth_daemon_find(r->api->rt, text, &origin, &error)) {
         answer_daemon(r, 200, origin);
         return;
     }
@@ -267,9 +262,9 @@ static void spawn_job(request *r)
         config.auto_snapshot = order.auto_snapshot;
         config.config = order.config ? order.config->data : NULL;
         config.config_len = order.config ? order.config->len : 0;
-        status = berth_spawn_kind_TBD(public_runtime(r), order.kind,
-                                      order.has_identity ? &order.identity : NULL, &config, &origin,
-                                      &error);
+        status =
+            berth_spawn_kind(r->api->rt, order.kind, order.has_identity ? &order.identity : NULL,
+                             &config, &origin, &error);
     }
     spawn_order_fini(&order);
     if (r->body.len)
@@ -297,11 +292,11 @@ static void stop_job(request *r)
 
     if (!request_number(r, "grace_ms", 3600000, &grace_ms))
         return;
-    status = berth_daemon_find(public_runtime(r), text, &origin, &error);
+    status = berth_daemon_find(r->api->rt, text, &origin, &error);
     if (!status) {
-        if (berth_daemon_get(public_runtime(r), origin, &info, NULL))
+        if (berth_daemon_get(r->api->rt, origin, &info, NULL))
             *info.name = '\0';
-        status = berth_stop(public_runtime(r), origin, grace_ms, &error);
+        status = berth_stop(r->api->rt, origin, grace_ms, &error);
     } else {
         status = find_down(r, text, &down, &error);
         if (!status)

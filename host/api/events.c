@@ -292,7 +292,6 @@ static void answer_stopped(send *s)
              (unsigned long long)s->stop_event, s->stop.text, (unsigned long long)s->applied,
              (unsigned long long)s->failed, (unsigned long long)s->duplicates);
     emit_error(&w, error.code, error.text, s->by_line ? s->stop_event : 0);
-    emit_text(&w, ",");
     emit_counts(&w, s);
     emit_text(&w, "}");
     request_answer(s->r, http_status_of(error.code), &w);
@@ -370,13 +369,13 @@ static size_t take_lines(request *r, const uint8_t *data, size_t n)
             s->stop_event = s->events + 1;
         }
     }
+    /* do not let events wait for more input */
+    if (room && !s->stop.code)
+        room = submit(s);
     if (s->stop.code) {
         settle(s);
         return request_answered(r) ? n : 0;
     }
-    /* do not let events wait for more input */
-    if (room)
-        room = submit(s);
     s->ahead = false;
     if (!room && at == end) {
         /* the library comes back after a wake only where something is left to take */

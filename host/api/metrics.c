@@ -97,7 +97,7 @@ static void gauge(writer *w, const char *name, const char *help, uint64_t value)
 
 static void put_host(writer *w, const api *a)
 {
-    bool ready = berth_runtime_get_state((berth_runtime *)a->rt) == BERTH_RUNTIME_READY;
+    bool ready = berth_runtime_get_state(a->rt) == BERTH_RUNTIME_READY;
     char abi[32], node[ID_TEXT];
 
     snprintf(abi, sizeof abi, "%d.%d", BERTH_ABI_MAJOR, BERTH_ABI_MINOR);
@@ -296,10 +296,10 @@ static void metrics_job(request *r)
     put_runtime(w, a->rt);
     put_store(w, a->store);
     put_api(w, a);
-    if (berth_daemon_count((berth_runtime *)a->rt) <= DAEMONS_SHOWN)
+    if (berth_daemon_count(a->rt) <= DAEMONS_SHOWN)
         all.rows = calloc(DAEMONS_SHOWN, sizeof *all.rows);
     if (all.rows) {
-        berth_daemons_each((berth_runtime *)a->rt, take_row, &all);
+        berth_daemons_each(a->rt, take_row, &all);
         if (all.count)
             put_daemons(w, &all);
     }

@@ -210,8 +210,7 @@ bool request_number(request *r, const char *name, uint64_t max, uint64_t *out)
 bool request_daemon(request *r, unsigned index, uint64_t *origin)
 {
     berth_error error = {0};
-    berth_status status =
-        berth_daemon_find((berth_runtime *)r->api->rt, r->target.segments[index], origin, &error);
+    berth_status status = berth_daemon_find(r->api->rt, r->target.segments[index], origin, &error);
 
     if (status)
         request_fail(r, &error);

@@ -11,7 +11,7 @@
 
 static void snapshot_job(request *r)
 {
-    berth_runtime *rt = (berth_runtime *)r->api->rt;
+    berth_runtime *rt = r->api->rt;
     berth_daemon_info info = {.size = sizeof info};
     struct MHD_Response *response;
     berth_error error = {0};
@@ -88,9 +88,8 @@ static void restore_job(request *r)
     berth_status status;
 
     config.name = target_param_get(&r->target, "name");
-    status =
-        berth_spawn_from_snapshot((berth_runtime *)r->api->rt, target_param_get(&r->target, "kind"),
-                                  identity, r->body.data, r->body.len, &config, &origin, &error);
+    status = berth_spawn_from_snapshot(r->api->rt, target_param_get(&r->target, "kind"), identity,
+                                       r->body.data, r->body.len, &config, &origin, &error);
     writer_free(&r->body);
     if (status)
         request_fail(r, &error);

@@ -11,14 +11,9 @@
 #define BERTH_VERSION "0.1.0"
 #endif
 
-static berth_runtime *public_runtime(request *r)
-{
-    return (berth_runtime *)r->api->rt;
-}
-
 void health_get(request *r)
 {
-    berth_runtime_state state = berth_runtime_get_state(public_runtime(r));
+    berth_runtime_state state = berth_runtime_get_state(r->api->rt);
     berth_error error = {0};
     writer w = {0};
 
@@ -134,7 +129,7 @@ void status_get(request *r)
     emit_member_string(&w, "version", BERTH_VERSION);
     emit_member_string(&w, "abi", abi);
     emit_member_u64(&w, "pid", (uint64_t)getpid());
-    emit_member_string(&w, "state", state_name(berth_runtime_get_state(public_runtime(r))));
+    emit_member_string(&w, "state", state_name(berth_runtime_get_state(r->api->rt)));
     emit_member_time(&w, "started", a->config.started_wall_ns);
     emit_member_u64(&w, "uptime_ns", (uint64_t)(clock_mono_ns() - a->config.started_mono_ns));
     emit_member_id(&w, "node", a->config.node_id);
