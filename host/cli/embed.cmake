@@ -28,6 +28,9 @@ foreach(file ${files})
         "    {\"${lang}\", \"${path}\", {file_${number}, ${size}}, ${executable}},\n")
     math(EXPR number "${number} + 1")
 endforeach()
+if(number EQUAL 0)
+    message(FATAL_ERROR "there is no template in ${DIR}")
+endif()
 file(CONFIGURE OUTPUT "${OUT}" @ONLY CONTENT [[
 /* Made from sdk/template by embed.cmake. */
 #include "cli/template.h"

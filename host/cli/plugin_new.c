@@ -16,50 +16,36 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAME_MAX_BYTES = 100 };
+enum { NAME_MAX_BYTES = 127 };
 
-/* A plugin's name is also a kind's and, with other marks, an identifier. */
+/* The directory's last part names a plugin and its kind, so it has to be fit for both. */
 static berth_status check_name(const char *name, berth_error *error)
 {
     size_t len = strlen(name);
 
-    if (!len || len > NAME_MAX_BYTES ||
-        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != len || name[0] < 'a' ||
-        name[0] > 'z')
+    if (!len || len > NAME_MAX_BYTES || name[0] == '.' || name[0] == '-' ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != len)
         return fail(error, BERTH_ERR_INVALID,
-                    "'%s' cannot be a plugin's name: a letter a-z, then a-z 0-9 - _, at most %d "
-                    "bytes",
+                    "'%s' cannot be a plugin's name: 1 to %d bytes of a-z 0-9 - _ . that begin "
+                    "with a letter or digit",
                     name, NAME_MAX_BYTES);
     return BERTH_OK;
 }
 
-static bool put_word(writer *w, slice *rest, const char *mark, const char *word)
-{
-    size_t len = strlen(mark);
-
-    if (rest->len < len || memcmp(rest->ptr, mark, len) != 0)
-        return false;
-    writer_bytes(w, word, strlen(word));
-    *rest = slice_of(rest->ptr + len, rest->len - len);
-    return true;
-}
-
-/* @NAME@ is the plugin's name, @IDENT@ the same as a C identifier. */
+/* The text, with the plugin's name for each @NAME@. */
 static void fill(writer *w, slice text, const char *name)
 {
-    char ident[NAME_MAX_BYTES + 1];
+    static const char mark[] = "@NAME@";
+    const uint8_t *at;
 
-    snprintf(ident, sizeof ident, "%s", name);
-    for (char *at = ident; *at; at++) {
-        if (*at == '-')
-            *at = '_';
+    while ((at = (const uint8_t *)memmem(text.ptr, text.len, mark, sizeof mark - 1))) {
+        size_t before = (size_t)(at - text.ptr);
+
+        writer_bytes(w, text.ptr, before);
+        writer_bytes(w, name, strlen(name));
+        text = slice_of(at + sizeof mark - 1, text.len - before - (sizeof mark - 1));
     }
-    while (text.len) {
-        if (put_word(w, &text, "@NAME@", name) || put_word(w, &text, "@IDENT@", ident))
-            continue;
-        writer_u8(w, text.ptr[0]);
-        text = slice_of(text.ptr + 1, text.len - 1);
-    }
+    writer_bytes(w, text.ptr, text.len);
 }
 
 static berth_status write_one(const char *dir, const template_file *file, const char *name,

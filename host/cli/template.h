@@ -11,7 +11,7 @@
 
 typedef struct template_file {
     const char *lang; /* folder below sdk/template */
-    const char *path; /* below that, with marks as in the text */
+    const char *path; /* below that */
     slice text;
     bool executable;
 } template_file;
