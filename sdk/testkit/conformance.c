@@ -303,6 +303,8 @@ static void effects_in_create_are_not_now(suite *s)
     if (!begin_with(s, &birth))
         return;
     HOLDS(s, answered(s, "3 3 -1 3 3 3 3 3 0 0"));
+    if (!s->driver->run_post)
+        return;
     /* The post is there, as an event. */
     s->driver->run_post(s->driver->ctx, s->daemon, &s->result);
     HOLDS(s, s->result.code == BERTH_OK);
@@ -325,6 +327,8 @@ static void effects_in_snapshot_and_status_are_not_now(suite *s)
 
 static void effects_in_destroy_do_nothing(suite *s)
 {
+    if (!s->driver->log_line)
+        return;
     HOLDS(s, say(s, "in destroy emit x\nin destroy fail 1 x\nin destroy log 2 last words") ==
                  BERTH_OK);
     end(s);
@@ -356,7 +360,7 @@ static void a_call_handle_is_for_its_own_thread(suite *s)
 
 static void a_daemon_handle_dies_with_its_daemon(suite *s)
 {
-    if (!s->driver->is_inline)
+    if (!s->driver->is_inline || !s->driver->run_post)
         return;
     end(s);
     if (begin(s, "probe"))
@@ -365,6 +369,8 @@ static void a_daemon_handle_dies_with_its_daemon(suite *s)
 
 static void posts_from_any_thread_become_events(suite *s)
 {
+    if (!s->driver->run_post)
+        return;
     HOLDS(s, say(s, "thread-post emit from afar\npost dump") == BERTH_OK);
     HOLDS(s, s->result.effect_count == 0);
     s->driver->run_post(s->driver->ctx, s->daemon, &s->result);
@@ -387,6 +393,8 @@ static void extensions_are_found_in_init_only(suite *s)
 
 static void log_lines_are_escaped(suite *s)
 {
+    if (!s->driver->log_line)
+        return;
     HOLDS(s, say(s, "log 1 a\tbell\x07 rings") == BERTH_OK);
     size_t i = 0;
     const char *line;
@@ -518,7 +526,7 @@ static void bad_states_are_refused_with_their_code(suite *s)
     birth.kind = "probe.plain";
     birth.state.len = 9;
     HOLDS(s, create(s, &birth) == BERTH_E_STATE);
-    HOLDS(s, s->result.text && strcmp(s->result.text, "probe.plain keeps no state") == 0);
+    HOLDS(s, s->result.text && strstr(s->result.text, "probe.plain keeps no state"));
 }
 
 static void a_failed_create_tells_its_code_and_text(suite *s)
@@ -527,7 +535,7 @@ static void a_failed_create_tells_its_code_and_text(suite *s)
 
     end(s);
     HOLDS(s, create(s, &birth) == BERTH_E_CONFIG);
-    HOLDS(s, s->result.text && strcmp(s->result.text, "target: not a number") == 0);
+    HOLDS(s, s->result.text && strstr(s->result.text, "target: not a number"));
 }
 
 static void status_is_as_the_daemon_says(suite *s)

@@ -25,7 +25,8 @@ typedef struct conformance_result {
 typedef struct conformance_driver {
     void *ctx;
     /* A daemon of one of the probe's kinds, with the limits and state of birth (zero: its defaults;
-     * see berth_test_birth). Calls create only. BERTH_OK or what create answered, with the text. */
+     * see berth_test_birth). Calls create only. BERTH_OK or what create answered; the text may have
+     * words of the host around it. */
     berth_code (*create)(void *ctx, const berth_test_birth *birth, void **daemon,
                          conformance_result *result);
     void (*destroy)(void *ctx, void *daemon);
@@ -36,7 +37,8 @@ typedef struct conformance_driver {
     void (*snapshot)(void *ctx, void *daemon, uint32_t want_version, berth_bytes *state,
                      conformance_result *result);
     berth_code (*status)(void *ctx, void *daemon, berth_daemon_status *out);
-    /* Deliver the oldest post that waits as on_post; BERTH_E_ARGUMENT in result when there is none.
+    /* The last two may be NULL, where posts and the log are not under test.
+     * Deliver the oldest post that waits as on_post; BERTH_E_ARGUMENT in result when there is none.
      */
     void (*run_post)(void *ctx, void *daemon, conformance_result *result);
     /* The host's log line i since the driver began, escaped, without time and daemon; NULL: no
