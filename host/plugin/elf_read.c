@@ -35,9 +35,9 @@ static berth_status blank_sections(uint8_t *image, size_t len, berth_error *erro
            (uint64_t)(image[counts + 2 + (big ? 0 : 1)] << 8 | image[counts + 2 + (big ? 1 : 0)]);
     if (offset > len || size > len - offset)
         return fail(error, BERTH_ERR_ADMISSION,
-                    "is cut short: its section headers would end at byte %" PRIu64
-                    ", it has %zu; copy the file again",
-                    offset + size, len);
+                    "is cut short or damaged: its section headers would end beyond its %zu bytes; "
+                    "copy the file again",
+                    len);
     memset(image + at, 0, width);
     memset(image + counts, 0, 6);
     return BERTH_OK;

@@ -284,6 +284,41 @@ static void a_verdict_names_the_first_refusal_and_counts_the_rest(void **state)
     facts_free(f);
 }
 
+/* A preference for a process is told; a runtime that needs one is refused. */
+static void what_wants_a_process_of_its_own_is_told_or_refused(void **state)
+{
+    static const struct {
+        const char *member, *kind_member, *rule;
+        admit_level level;
+    } wishes[] = {
+        {"", ",\"isolation\":\"process\"", "isolation", ADMIT_REPORTED},
+        {",\"runtime\":\"go\"", "", "runtime", ADMIT_REFUSED},
+    };
+    elf_facts *f = read_good();
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        admit_policy here = {0}, apart = {.process = true};
+        char json[256];
+        manifest *m;
+        admission a;
+
+        snprintf(
+            json, sizeof json,
+            "{\"name\":\"x\",\"version\":\"1.0.0\",\"abi\":[0,0]%s,\"kinds\":[{\"name\":\"x\"%s}]}",
+            wishes[i].member, wishes[i].kind_member);
+        assert_int_equal(manifest_parse(slice_str(json), &m, NULL), BERTH_OK);
+        assert_int_equal(admit(f, m, &here, &a, NULL), BERTH_OK);
+        assert_int_equal(level_of(&a, wishes[i].rule), wishes[i].level);
+        admission_free(&a);
+        assert_int_equal(admit(f, m, &apart, &a, NULL), BERTH_OK);
+        assert_int_equal(a.count, 0);
+        admission_free(&a);
+        manifest_free(m);
+    }
+    facts_free(f);
+}
+
 static void facts_survive_the_way_between_processes(void **state)
 {
     writer first = {0}, second = {0};
@@ -333,6 +368,7 @@ int main(void)
         test(flags_that_break_the_isolation_of_symbols_are_found),
         test(what_weakens_the_process_is_refused_in_a_worker_too),
         test(a_verdict_names_the_first_refusal_and_counts_the_rest),
+        test(what_wants_a_process_of_its_own_is_told_or_refused),
         test(facts_survive_the_way_between_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
