@@ -10,8 +10,6 @@
 # Link further libraries with target_link_libraries as usual, statically: a host accepts no shared ones
 # beyond those of the C and C++ runtimes.
 
-set(BERTH_SDK_VERSION_SCRIPT "${CMAKE_CURRENT_LIST_DIR}/berth-plugin.map")
-
 function(berth_add_plugin name)
     cmake_parse_arguments(PARSE_ARGV 1 PLUGIN "" "MANIFEST" "SOURCES")
     if(NOT PLUGIN_SOURCES)
@@ -20,6 +18,7 @@ function(berth_add_plugin name)
     if(PLUGIN_UNPARSED_ARGUMENTS)
         message(FATAL_ERROR "berth_add_plugin(${name}): not understood: ${PLUGIN_UNPARSED_ARGUMENTS}")
     endif()
+    set(map "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/berth-plugin.map")
     add_library(${name} MODULE ${PLUGIN_SOURCES})
     if(PLUGIN_MANIFEST)
         berth_embed_manifest(${name} "${PLUGIN_MANIFEST}")
@@ -28,12 +27,12 @@ function(berth_add_plugin name)
     target_compile_options(${name} PRIVATE -fvisibility=hidden
         $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
     target_link_options(${name} PRIVATE
-        "LINKER:--version-script=${BERTH_SDK_VERSION_SCRIPT}"
+        "LINKER:--version-script=${map}"
         "LINKER:--exclude-libs,ALL" "LINKER:-z,defs" "LINKER:-z,now" "LINKER:-z,noexecstack")
     set_target_properties(${name} PROPERTIES
         PREFIX "" SUFFIX ".so" POSITION_INDEPENDENT_CODE ON
         SKIP_BUILD_RPATH ON INSTALL_RPATH "" INSTALL_RPATH_USE_LINK_PATH OFF
-        LINK_DEPENDS "${BERTH_SDK_VERSION_SCRIPT}")
+        LINK_DEPENDS "${map}")
 endfunction()
 
 # berth_embed_manifest(<target> <berth.json>)

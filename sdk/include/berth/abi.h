@@ -4,34 +4,34 @@
  *
  * A plugin is a shared object that carries a manifest (JSON in an ELF note, see berth_note) and
  * exports one data symbol, berth_plugin_<major>. It provides kinds; the host makes daemons of them,
- * drives each by the functions of its berth_kind, and records what the daemon wants done through the
- * berth_call of the running call.
+ * drives each by the functions of its berth_kind, and records what the daemon wants done through
+ * the berth_call of the running call.
  *
  * Version history
  *   0.0  first version. Major 0 promises nothing: rebuild the plugin with every new header.
  *
  * HOW A DAEMON IS CALLED
  *
- * Calls on one daemon never overlap. Each may come on another thread than the last, so a daemon keeps
- * nothing in thread-local variables from one call to the next. The stack has at least 1 MiB, signals are
- * blocked. Daemons of one kind may or may not share an address space. A handler should return within
- * microseconds: past the call budget (10 ms by default) the host marks the daemon as overrunning.
- * Leave signals, locale, working directory, umask and floating-point mode as they are; do not fork,
- * exec, exit or register atexit functions. An exception or panic that leaves a function aborts the
- * process: catch it and return BERTH_E_BROKEN.
+ * Calls on one daemon never overlap. Each may come on another thread than the last, so a daemon
+ * keeps nothing in thread-local variables from one call to the next. The stack has at least 1 MiB,
+ * signals are blocked. Daemons of one kind may or may not share an address space. A handler should
+ * return within microseconds: past the call budget (10 ms by default) the host marks the daemon as
+ * overrunning. Leave signals, locale, working directory, umask and floating-point mode as they are;
+ * do not fork, exec, exit or register atexit functions. An exception or panic that leaves a
+ * function aborts the process: catch it and return BERTH_E_BROKEN.
  *
  * EFFECTS ARE ONE TRANSACTION
  *
- * emit, output, commit, subscribe, unsubscribe and spawn record an effect and do nothing else. When the
- * handler returns BERTH_OK, all its effects happen, in the order recorded; on any other code none does.
- * The same if any of them answered BERTH_E_LIMIT, whatever the handler returns. Recording never tells
- * an outcome: outcomes arrive later, as events. Nothing re-enters: a message to oneself is an event of
- * its own, after this one.
+ * emit, output, commit, subscribe, unsubscribe and spawn record an effect and do nothing else. When
+ * the handler returns BERTH_OK, all its effects happen, in the order recorded; on any other code
+ * none does. The same if any of them answered BERTH_E_LIMIT, whatever the handler returns.
+ * Recording never tells an outcome: outcomes arrive later, as events. Nothing re-enters: a message
+ * to oneself is an event of its own, after this one.
  *
  * THE SAME EVENTS GIVE THE SAME EFFECTS
  *
- * Time and randomness are fields of the event. What else a daemon learns from the world it brings in
- * with post, from a thread of its own, as an event. A host may then replay a journal.
+ * Time and randomness are fields of the event. What else a daemon learns from the world it brings
+ * in with post, from a thread of its own, as an event. A host may then replay a journal.
  *
  * WHAT MAY BE CALLED WHERE
  *
@@ -50,16 +50,17 @@
  *
  * MEMORY NEVER CHANGES OWNER
  *
- * What the host passes in is borrowed for the call, may be unaligned, and is read-only. What the plugin
- * passes out is copied before the function returns. Nobody frees what the other allocated.
+ * What the host passes in is borrowed for the call, may be unaligned, and is read-only. What the
+ * plugin passes out is copied before the function returns. Nobody frees what the other allocated.
  *
  * GROWTH
  *
  * A struct that may grow begins with its size in bytes; later minor versions append members, and no
- * member ever changes its offset. The plugin sets size in what it passes (sizeof does); zero in a member
- * means the default. Bytes beyond what the host knows must be zero, else it answers BERTH_E_NEWER. A
- * member that the host passes is there if size reaches past it: BERTH_HAS tells. Values unknown to a
- * plugin (event types, reasons, controls) are to be ignored. Reserved members are zero.
+ * member ever changes its offset. The plugin sets size in what it passes (sizeof does); zero in a
+ * member means the default. Bytes beyond what the host knows must be zero, else it answers
+ * BERTH_E_NEWER. A member that the host passes is there if size reaches past it: BERTH_HAS tells.
+ * Values unknown to a plugin (event types, reasons, controls) are to be ignored. Reserved members
+ * are zero.
  */
 #ifndef BERTH_ABI_H
 #define BERTH_ABI_H
@@ -80,13 +81,16 @@ extern "C" {
 #define BERTH_TARGET_MINOR 0
 #endif
 
-/* Every function of the contract is one that throws nothing; in C++17 one that might does not compile. */
+/* Every function of the contract is one that throws nothing; in C++17 one that might does not
+ * compile. */
 #if defined(__cplusplus) && __cplusplus >= 201703L
 #define BERTH_NOEXCEPT noexcept
 #else
 #define BERTH_NOEXCEPT
 #endif
 
+/* What makes the table visible. It stands in the declaration below, so the definition needs none:
+ * `const berth_plugin berth_plugin_0 = {...};`, in C and in C++. */
 #if defined(__GNUC__)
 #define BERTH_EXPORT __attribute__((visibility("default")))
 #else
@@ -103,18 +107,20 @@ extern "C" {
 typedef int32_t berth_code;
 
 #define BERTH_OK 0
-/* From a handler: this event is refused, my state is as before. Counted, never tried again. Any code
- * that is not listed here counts as this one. */
+/* From a handler: this event is refused, my state is as before. Counted, never tried again. Any
+ * code that is not listed here counts as this one. */
 #define BERTH_E_REJECT 1
 /* From any function: destroy me. The host rebuilds the daemon from its last snapshot. */
 #define BERTH_E_BROKEN 2
 /* From the host: this function may not be called here, or the handle is dead. */
 #define BERTH_E_NOT_NOW 3
-/* From the host: a limit of berth_birth was passed. Sticky: all effects of this call are dropped. */
+/* From the host: a limit of berth_birth was passed. Sticky: all effects of this call are dropped.
+ */
 #define BERTH_E_LIMIT 4
 /* From the host: an argument makes no sense. Nothing was recorded; the call goes on. */
 #define BERTH_E_ARGUMENT 5
-/* From the host: a struct has non-zero members that this host does not know. Nothing was recorded. */
+/* From the host: a struct has non-zero members that this host does not know. Nothing was recorded.
+ */
 #define BERTH_E_NEWER 6
 /* From post only: the daemon's mailbox is full. Try again later. */
 #define BERTH_E_FULL 7
@@ -133,8 +139,8 @@ typedef struct berth_bytes {
     uint64_t len;
 } berth_bytes;
 
-/* Where an answer goes. Opaque and plain: it may be copied, lie in a snapshot, and be used after the
- * daemon moved. All zero: nobody waits for an answer. */
+/* Where an answer goes. Opaque and plain: it may be copied, lie in a snapshot, and be used after
+ * the daemon moved. All zero: nobody waits for an answer. */
 typedef struct berth_ref {
     uint64_t w[4];
 } berth_ref;
@@ -150,7 +156,8 @@ typedef struct berth_daemon berth_daemon;
 /* berth_event.type; each says which handler gets it. */
 #define BERTH_EVENT_START   1 /* on_start: once, before everything else; status is BERTH_START_* */
 #define BERTH_EVENT_MESSAGE 2 /* process: from a client, another daemon, or a channel */
-#define BERTH_EVENT_TIMER   3 /* on_timer: request is the timer's number, data what it was set with */
+#define BERTH_EVENT_TIMER   3 /* on_timer: request is the timer's number, data what it was set with \
+                               */
 #define BERTH_EVENT_REPLY   4 /* on_reply: to `request` of ours; status is BERTH_REPLY_* */
 #define BERTH_EVENT_POST    5 /* on_post: from a thread of the plugin */
 #define BERTH_EVENT_CONTROL 6 /* on_control: status is BERTH_CONTROL_*, request its operand */
@@ -168,7 +175,8 @@ typedef struct berth_daemon berth_daemon;
 #define BERTH_REPLY_TIMEOUT 1 /* the deadline passed; a later answer will be dropped */
 #define BERTH_REPLY_UNKNOWN 2 /* no such daemon (spawn: no such kind) */
 #define BERTH_REPLY_REFUSED 3 /* refused; data may say why, as text */
-#define BERTH_REPLY_LOST    4 /* the destination had no room for longer than the deadline, or is gone */
+#define BERTH_REPLY_LOST                                                                           \
+    4 /* the destination had no room for longer than the deadline, or is gone */
 
 /* berth_event.status of CONTROL; `request` holds the operand. */
 #define BERTH_CONTROL_SHUTDOWN         1 /* grace period, ms */
@@ -191,7 +199,8 @@ typedef struct berth_event {
     uint64_t origin;
     /* Its number in the sender's chain; gaps are normal. 0 when it has none. */
     uint64_t sequence;
-    /* Nanoseconds since the Unix epoch when the host took it; never less than in the event before. */
+    /* Nanoseconds since the Unix epoch when the host took it; never less than in the event before.
+     */
     int64_t time_ns;
     /* Random bits of this event's own. They stand in the journal: never make keys of them. */
     uint64_t seed[2];
@@ -224,7 +233,7 @@ typedef struct berth_birth {
     /* Limits of one call and of the snapshot; passing one fails the call with its name. */
     uint64_t max_event;        /* bytes of event data that may come */
     uint64_t max_outputs;      /* effects of one call */
-    uint64_t max_output_bytes; /* bytes of all effects of one call */
+    uint64_t max_output_bytes; /* bytes of all effects of one call: data, names, configurations */
     uint64_t max_state;        /* bytes that snapshot may write */
     int64_t time_ns;
     uint64_t seed[2];
@@ -233,23 +242,27 @@ typedef struct berth_birth {
 /* ---- Effects --------------------------------------------------------------------------------- */
 
 /* berth_output.to */
-#define BERTH_TO_CALLER  0 /* whoever waits for this event (as emit); everyone who tails the daemon */
+#define BERTH_TO_CALLER                                                                            \
+    0 /* whoever waits for this event (as emit); everyone who tails the daemon */
 #define BERTH_TO_DAEMON  1 /* the daemon `origin`; with a request its answer comes to on_reply */
 #define BERTH_TO_CHANNEL 2 /* everyone subscribed to `channel` */
 #define BERTH_TO_REPLY   3 /* the sender of the request that `reply_to` came with */
 #define BERTH_TO_SELF    4 /* this daemon, as on_timer, in delay_ns, under the number `request` */
 
 /*
- * The general effect. Since 0.0.
+ * The general effect. Members that its `to` has no use for are not looked at. BERTH_E_ARGUMENT: an
+ * unknown `to`, a flag that does not go with it, a bad channel name, a negative delay, an empty
+ * reply_to, a request in use, and what the kind has no handler for (SELF without on_timer, a
+ * request without on_reply). Since 0.0.
  *
  * To CALLER: outputs go to the client that waits for this event, or, where the event is a daemon's
- * request, answer it: the last output of the call is the final answer, those before bear BERTH_MORE. A
- * handler that emits nothing leaves a request open, to be answered by reply_to.
+ * request, answer it: the last output of the call is the final answer, those before bear
+ * BERTH_MORE. A handler that emits nothing leaves a request open, to be answered by reply_to.
  */
 typedef struct berth_output {
     uint32_t size;
     uint16_t to;    /* BERTH_TO_* */
-    uint16_t flags; /* BERTH_MORE, BERTH_CANCEL, BERTH_REFUSE */
+    uint16_t flags; /* REPLY: BERTH_MORE, BERTH_REFUSE. SELF: BERTH_CANCEL. */
     berth_bytes data;
     uint64_t origin;     /* DAEMON */
     berth_bytes channel; /* CHANNEL: 1 to 255 bytes of a-z 0-9 - _ . / */
@@ -270,8 +283,8 @@ typedef struct berth_subscription {
     berth_bytes channel;
 } berth_subscription;
 
-/* A daemon to start here. The outcome comes to on_reply under `request`, if that is not 0: OK has the
- * new daemon in event.origin and its 32-byte entity id in data. Since 0.0. */
+/* A daemon to start here. The outcome comes to on_reply under `request`, if that is not 0: OK has
+ * the new daemon in event.origin and its 32-byte entity id in data. Since 0.0. */
 typedef struct berth_spawn {
     uint32_t size;
     uint32_t flags; /* 0 */
@@ -281,8 +294,8 @@ typedef struct berth_spawn {
     uint64_t request;
 } berth_spawn;
 
-/* What a call can do: call->api->emit(call, ...). See the matrix above. Functions answer at once, never
- * block, and cost nanoseconds. Since 0.0. */
+/* What a call can do: call->api->emit(call, ...). See the matrix above. Functions answer at once,
+ * never block, and cost nanoseconds. Since 0.0. */
 typedef struct berth_call_api {
     uint32_t size;
     uint32_t reserved;
@@ -290,10 +303,12 @@ typedef struct berth_call_api {
     berth_code (*emit)(berth_call *call, const void *ptr, uint64_t len) BERTH_NOEXCEPT;
     /* Any output. Copies everything. */
     berth_code (*output)(berth_call *call, const berth_output *output) BERTH_NOEXCEPT;
-    /* cap bytes of host memory to write one output into, or NULL past a limit or when not allowed. It
-     * is uninitialised, aligned to 16, and dead at the next effect or when the call returns. */
-    void *(*reserve)(berth_call *call, uint64_t cap) BERTH_NOEXCEPT;
-    /* Emit the first len bytes of what reserve gave. */
+    /* cap bytes of host memory to write one output into, or NULL past a limit or when not allowed.
+     * It is uninitialised, aligned to 16, and dead at the next effect or when the call returns.
+     * Past a limit it sticks as with any effect. */
+    void *(*reserve)(berth_call *call, uint64_t cap)BERTH_NOEXCEPT;
+    /* Emit the first len bytes of what reserve gave. BERTH_E_ARGUMENT: more than cap, or nothing is
+     * reserved. */
     berth_code (*commit)(berth_call *call, uint64_t len) BERTH_NOEXCEPT;
     /* In snapshot: append to the state. As often as wanted; copies. */
     berth_code (*write)(berth_call *call, const void *ptr, uint64_t len) BERTH_NOEXCEPT;
@@ -329,9 +344,9 @@ typedef struct berth_host {
                 const berth_bytes *text) BERTH_NOEXCEPT;
     /* An event to this daemon's own on_post. Copies. Never blocks: BERTH_E_FULL without room. */
     berth_code (*post)(berth_daemon *daemon, const void *ptr, uint64_t len) BERTH_NOEXCEPT;
-    /* The extension named id (zero-terminated, as "berth.metrics/1"), or NULL. Only in init; what it
-     * returns is valid until deinit returns. The manifest's "needs" lists what must be there. */
-    const void *(*extension)(const struct berth_host *host, const char *id) BERTH_NOEXCEPT;
+    /* The extension named id (zero-terminated, as "berth.metrics/1"), or NULL. Only in init; what
+     * it returns is valid until deinit returns. The manifest's "needs" lists what must be there. */
+    const void *(*extension)(const struct berth_host *host, const char *id)BERTH_NOEXCEPT;
 } berth_host;
 
 struct berth_daemon {
@@ -369,14 +384,15 @@ typedef struct berth_kind {
     uint32_t reserved;
     /* As in the manifest: 1 to 127 bytes of a-z 0-9 - _ . */
     berth_bytes name;
-    /* Make an instance in *self (not NULL). No effects. On failure leave nothing behind: destroy does
-     * not come then. Also runs for restores, moves, upgrades and checks. */
+    /* Make an instance in *self (not NULL). No effects. On failure leave nothing behind: destroy
+     * does not come then. Also runs for restores, moves, upgrades and checks. */
     berth_code (*create)(berth_call *call, const berth_birth *birth, void **self) BERTH_NOEXCEPT;
     /* Free it; stop and join the daemon's own threads before returning. The last call, always. */
     void (*destroy)(void *self, berth_call *call) BERTH_NOEXCEPT;
     berth_handler *process;
-    /* Write the state with call->api->write, in the format want_version, which the manifest says this
-     * plugin can write. The same state gives the same bytes, on every architecture. Changes nothing. */
+    /* Write the state with call->api->write, in the format want_version, which the manifest says
+     * this plugin can write. The same state gives the same bytes, on every architecture. Changes
+     * nothing. */
     berth_code (*snapshot)(void *self, berth_call *call, uint32_t want_version) BERTH_NOEXCEPT;
     /* Say how the daemon is. Changes nothing. */
     berth_code (*status)(void *self, berth_call *call, berth_daemon_status *out) BERTH_NOEXCEPT;
