@@ -156,8 +156,7 @@ typedef struct berth_daemon berth_daemon;
 /* berth_event.type; each says which handler gets it. */
 #define BERTH_EVENT_START   1 /* on_start: once, before everything else; status is BERTH_START_* */
 #define BERTH_EVENT_MESSAGE 2 /* process: from a client, another daemon, or a channel */
-#define BERTH_EVENT_TIMER   3 /* on_timer: request is the timer's number, data what it was set with \
-                               */
+#define BERTH_EVENT_TIMER   3 /* on_timer: request is the timer's number, data as it was set */
 #define BERTH_EVENT_REPLY   4 /* on_reply: to `request` of ours; status is BERTH_REPLY_* */
 #define BERTH_EVENT_POST    5 /* on_post: from a thread of the plugin */
 #define BERTH_EVENT_CONTROL 6 /* on_control: status is BERTH_CONTROL_*, request its operand */
@@ -175,8 +174,7 @@ typedef struct berth_daemon berth_daemon;
 #define BERTH_REPLY_TIMEOUT 1 /* the deadline passed; a later answer will be dropped */
 #define BERTH_REPLY_UNKNOWN 2 /* no such daemon (spawn: no such kind) */
 #define BERTH_REPLY_REFUSED 3 /* refused; data may say why, as text */
-#define BERTH_REPLY_LOST                                                                           \
-    4 /* the destination had no room for longer than the deadline, or is gone */
+#define BERTH_REPLY_LOST    4 /* the destination is gone, or had no room until the deadline */
 
 /* berth_event.status of CONTROL; `request` holds the operand. */
 #define BERTH_CONTROL_SHUTDOWN         1 /* grace period, ms */
@@ -242,8 +240,7 @@ typedef struct berth_birth {
 /* ---- Effects --------------------------------------------------------------------------------- */
 
 /* berth_output.to */
-#define BERTH_TO_CALLER                                                                            \
-    0 /* whoever waits for this event (as emit); everyone who tails the daemon */
+#define BERTH_TO_CALLER  0 /* as emit: whoever waits for this event, and everyone who tails */
 #define BERTH_TO_DAEMON  1 /* the daemon `origin`; with a request its answer comes to on_reply */
 #define BERTH_TO_CHANNEL 2 /* everyone subscribed to `channel` */
 #define BERTH_TO_REPLY   3 /* the sender of the request that `reply_to` came with */
