@@ -160,7 +160,7 @@ berth_status content_take(content_store *store, const char *path, content_file *
                           berth_error *error)
 {
     int from = -1, to = -1;
-    struct stat before, after;
+    struct stat before = {0}, after;
     berth_status status = open_source(store, path, &from, &before, error);
 
     *out = (content_file){.fd = -1};

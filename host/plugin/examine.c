@@ -93,11 +93,9 @@ berth_status examination_decode(slice answer, examination *out, berth_error *err
     if (status)
         return status;
     present = reader_u8(&r);
-    if (present > 1)
-        status = senseless(error);
-    else if (present)
+    if (present == 1)
         status = manifest_decode(&r, &out->manifest, error);
-    else if (!decode_error(&r, &out->manifest_error))
+    else if (present > 1 || !decode_error(&r, &out->manifest_error))
         status = senseless(error);
     if (!status && !reader_done(&r))
         status = senseless(error);

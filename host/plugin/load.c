@@ -110,7 +110,7 @@ static berth_status judge(load *l, berth_error *error)
         status = admission_verdict(&a, error);
     if (!status && !m)
         status = fail(error, BERTH_ERR_ADMISSION, "%s", l->found.manifest_error.text);
-    for (size_t i = 0; i < a.count && !status && !l->options.dry_run; i++)
+    for (size_t i = 0; m && i < a.count && !status && !l->options.dry_run; i++)
         log_warn("plugin", "%s %s: %s", m->name, m->version, a.items[i].text);
     admission_free(&a);
     return status;

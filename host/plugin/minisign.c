@@ -94,13 +94,11 @@ berth_status minisign_signature_parse(slice text, minisign_signature *out, berth
 
 /* What the global signature covers. */
 static size_t covered(uint8_t out[64 + MINISIGN_TRUSTED_MAX], const uint8_t signature[64],
-                      const char *comment)
+                      slice comment)
 {
-    size_t len = strlen(comment);
-
     memcpy(out, signature, 64);
-    memcpy(out + 64, comment, len);
-    return 64 + len;
+    memcpy(out + 64, comment.ptr, comment.len);
+    return 64 + comment.len;
 }
 
 berth_status minisign_verify(const minisign_signature *s, const minisign_public *key,
@@ -120,7 +118,7 @@ berth_status minisign_verify(const minisign_signature *s, const minisign_public 
             "does not verify: the file was changed after key %s signed it, or the signature "
             "belongs to another file; get both again from their author",
             minisign_id_text(found, s->id));
-    len = covered(whole, s->signature, s->trusted_comment);
+    len = covered(whole, s->signature, slice_str(s->trusted_comment));
     if (crypto_sign_verify_detached(s->global, whole, len, key->key) != 0)
         return fail(error, BERTH_ERR_SIGNATURE,
                     "does not verify: its trusted comment was changed after key %s signed it; get "
@@ -161,7 +159,7 @@ berth_status minisign_sign(const minisign_secret *key, const uint8_t hash[MINISI
                     MINISIGN_TRUSTED_MAX);
     memcpy(r.id, key->id, sizeof r.id);
     crypto_sign_detached(r.signature, NULL, hash, MINISIGN_HASH_BYTES, key->key);
-    len = covered(whole, r.signature, trusted_comment);
+    len = covered(whole, r.signature, slice_str(trusted_comment));
     crypto_sign_detached(global, NULL, whole, len, key->key);
     sodium_bin2base64(line, sizeof line, (const uint8_t *)&r, sizeof r,
                       sodium_base64_VARIANT_ORIGINAL);

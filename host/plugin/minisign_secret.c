@@ -60,7 +60,7 @@ static berth_status read_record(slice text, secret_record *r, berth_error *error
 
 berth_status minisign_secret_sealed(slice text, bool *sealed, berth_error *error)
 {
-    secret_record r;
+    secret_record r = {0};
     berth_status status = read_record(text, &r, error);
 
     *sealed = !status && r.derivation[0] != 0;
@@ -114,7 +114,7 @@ berth_status minisign_secret_parse(slice text, slice password, minisign_secret *
                                    berth_error *error)
 {
     berth_status status;
-    secret_record r;
+    secret_record r = {0};
     uint8_t check[32];
     bool sealed;
 

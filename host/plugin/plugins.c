@@ -192,6 +192,7 @@ void plugins_each(plugins *set, void (*fn)(void *ctx, const plugin_info *info), 
         all[i].p = p;
         all[i++].retired = p->state != PLUGIN_PUBLISHED;
     }
+    count = i;
     pthread_mutex_unlock(&set->lock);
 
     /* The list has the newest first; people want the oldest first, and the retired at the end. */
@@ -211,40 +212,38 @@ void plugins_each(plugins *set, void (*fn)(void *ctx, const plugin_info *info), 
 }
 
 /* A plugin around a table that is linked in; *out is the caller's one memory reference. */
-static berth_status take_static(plugins *set, const berth_plugin *table, slice json, void *user,
-                                plugin **out, berth_error *error)
+static plugin *take_static(plugins *set, const berth_plugin *table, slice manifest_json, void *user,
+                           berth_status *status, berth_error *error)
 {
-    berth_status status;
+    manifest *m = NULL;
     plugin *p;
-    manifest *m;
 
-    *out = NULL;
-    status = manifest_parse(json, &m, error);
-    if (status)
-        return status;
+    *status = manifest_parse(manifest_json, &m, error);
+    if (!m)
+        return NULL;
     p = plugin_new(set, m);
     if (!p) {
         manifest_free(m);
-        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+        *status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+        return NULL;
     }
     p->loaded_wall_ns = clock_wall_ns();
-    status = plugin_take_table(p, table, table->size, NULL, user, error);
-    if (status) {
+    *status = plugin_take_table(p, table, table->size, NULL, user, error);
+    if (*status) {
         fail_prefix(error, "plugin '%s'", m->name);
         plugin_unref(p);
-        return status;
+        return NULL;
     }
-    *out = p;
-    return BERTH_OK;
+    return p;
 }
 
 berth_status plugins_detached_kind(plugins *set, const berth_plugin *table, slice manifest_json,
                                    plugin_kind **out, berth_error *error)
 {
-    plugin *p;
-    berth_status status = take_static(set, table, manifest_json, NULL, &p, error);
+    berth_status status;
+    plugin *p = take_static(set, table, manifest_json, NULL, &status, error);
 
-    if (status)
+    if (!p)
         return status;
     status = plugin_init(p, error);
     if (status) {
@@ -268,11 +267,10 @@ berth_status plugins_add_static(plugins *set, const berth_plugin *table, slice m
 {
     bool already = false;
     berth_status status;
-    plugin *p;
+    plugin *p = take_static(set, table, manifest_json, user, &status, error);
     loading l;
 
-    status = take_static(set, table, manifest_json, user, &p, error);
-    if (status)
+    if (!p)
         return status;
     l = (loading){.manifest = p->manifest};
     status = set_reserve(set, &l, &already, error);

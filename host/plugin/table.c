@@ -122,7 +122,7 @@ berth_status plugin_take_table(plugin *p, const berth_plugin *raw, uint64_t room
                     "has %" PRIu32 " kinds in its table and %zu in its manifest: make them agree",
                     p->table.kind_count, p->manifest->kind_count);
     if (!p->table.kinds ||
-        !readable(&b, p->table.kinds, (uint64_t)p->table.kind_count * sizeof *p->table.kinds))
+        !readable(&b, p->table.kinds, (uint64_t)p->table.kind_count * sizeof(void *)))
         return fail(error, BERTH_ERR_ADMISSION,
                     "has a table without kinds: set .kinds to an array of pointers");
     for (uint32_t i = 0; i < p->table.kind_count; i++) {
