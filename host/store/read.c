@@ -177,9 +177,9 @@ berth_status read_each_daemon(read_pool *p, bool (*fn)(void *ctx, const store_da
     return status ? status : damaged;
 }
 
-/* Where a snapshot is and what it must look like; body set when it is in the row. */
+/* Where a snapshot is and what it must look like. file is empty and body NULL when there is none;
+ * body is set at once when it is in the row. */
 typedef struct located {
-    bool found;
     uint64_t bytes;
     uint8_t digest[SNAPSHOT_DIGEST];
     char file[SNAPFILE_NAME];
@@ -204,21 +204,23 @@ static berth_status locate(read_connection *r, const uint8_t entity[32], located
         status = db_fail(r->db, rc, error);
         goto out;
     }
-    at->found = true;
     at->bytes = db_u64(st, 0);
-    if (at->bytes > STORE_SNAPSHOT_MAX || !db_bytes(st, 1, at->digest, sizeof at->digest)) {
-        status = db_damaged(r->db, "a row of its snapshots", error);
-    } else if (db_text(st, 2, SNAPFILE_NAME - 1, &file) && snapfile_is_name(file)) {
+    if (at->bytes > STORE_SNAPSHOT_MAX || !db_bytes(st, 1, at->digest, sizeof at->digest))
+        goto damaged;
+    if (db_text(st, 2, SNAPFILE_NAME - 1, &file) && snapfile_is_name(file)) {
         memcpy(at->file, file, SNAPFILE_NAME);
-    } else if (db_blob(st, 3, STORE_INLINE_SNAPSHOT, &body) && body.len == at->bytes) {
-        at->body = buf_copy(body.ptr, body.len);
-        if (!at->body)
-            status = fail(error, BERTH_ERR_NO_MEMORY, "a snapshot of %zu bytes: out of memory",
-                          body.len);
-    } else {
-        status = db_damaged(r->db, "a row of its snapshots", error);
+        goto out;
     }
+    if (!db_blob(st, 3, STORE_INLINE_SNAPSHOT, &body) || body.len != at->bytes)
+        goto damaged;
+    at->body = buf_copy(body.ptr, body.len);
+    if (!at->body)
+        status =
+            fail(error, BERTH_ERR_NO_MEMORY, "a snapshot of %zu bytes: out of memory", body.len);
+    goto out;
 
+damaged:
+    status = db_damaged(r->db, "a row of its snapshots", error);
 out:
     sqlite3_reset(st);
     return status;
@@ -277,7 +279,7 @@ berth_status read_snapshot(read_pool *p, const uint8_t entity[32], buf **out, be
         return status;
     status = fetch(p, r, entity, &at, error);
     give_back(p, r);
-    if (!status && at.found) {
+    if (!status && at.body) {
         snapshot_digest(digest, slice_of(at.body->data, at.body->len));
         if (memcmp(digest, at.digest, sizeof digest) != 0)
             status = damaged_snapshot(p, entity, &at, "is not what was written", error);
