@@ -211,7 +211,8 @@ void plugins_each(plugins *set, void (*fn)(void *ctx, const plugin_info *info), 
     free(all);
 }
 
-/* A plugin around a table that is linked in; *out is the caller's one memory reference. */
+/* A plugin around a table that is linked in, or NULL with the reason in *status. The caller has its
+ * one memory reference. */
 static plugin *take_static(plugins *set, const berth_plugin *table, slice manifest_json, void *user,
                            berth_status *status, berth_error *error)
 {
