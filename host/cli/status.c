@@ -48,6 +48,14 @@ static void count_states(char *out, size_t cap, struct json_object *daemons)
         snprintf(out, cap, "none");
 }
 
+/* What always shows, whatever it is; of the rest only what is not zero. */
+static bool is_shown(const char *key, uint64_t value)
+{
+    if (strcmp(key, "events_processed") == 0 || strcmp(key, "events_emitted") == 0)
+        return true;
+    return value && strcmp(key, "daemons") != 0;
+}
+
 static void show_counters(tab *t, struct json_object *counters)
 {
     char text[FORMAT_MAX], name[64];
@@ -56,6 +64,8 @@ static void show_counters(tab *t, struct json_object *counters)
         return;
     json_object_object_foreach(counters, key, value)
     {
+        if (!is_shown(key, json_object_get_uint64(value)))
+            continue;
         snprintf(name, sizeof name, "%s", key);
         for (char *at = name; *at; at++) {
             if (*at == '_')

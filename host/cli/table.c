@@ -329,14 +329,17 @@ const cli_command cli_commands[] = {
                        .hint = HINT_FILE}},
         .options =
             {
-                {.name = "name", .value = "NAME", .help = "call it this instead"},
+                {.name = "name",
+                 .value = "NAME",
+                 .help = "what to call it (default: made from kind and origin)"},
                 {.name = "kind",
                  .value = "KIND",
                  .hint = HINT_KIND,
                  .help = "its kind, where the snapshot does not say it"},
                 IDENTITY,
             },
-        .examples = {{"berth daemon restore words.snapshot --identity words.id", NULL}},
+        .examples = {{"berth daemon restore words.snapshot --name words --identity words.id",
+                      NULL}},
     },
     {
         .noun = "daemon",

@@ -5,8 +5,10 @@
 #include "cli/commands.h"
 #include "cli/stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int tail_path(const cli_invocation *inv, const char *path)
 {
@@ -19,8 +21,11 @@ int tail_path(const cli_invocation *inv, const char *path)
     request.ctx = &s;
     request.interrupted = &interrupted;
     code = ask_stream(inv, &request);
-    if (code == 0 && !interrupted)
+    if (code == EXIT_DONE && !interrupted)
         code = stream_verdict(&s);
+    /* The shell's prompt is not to stand behind the terminal's ^C. */
+    if (interrupted && isatty(STDERR_FILENO))
+        fputc('\n', stderr);
     stream_fini(&s);
     return code;
 }

@@ -25,14 +25,6 @@ static int end(void **state)
     return 0;
 }
 
-static void copy_plugin(const char *name)
-{
-    char command[640];
-
-    snprintf(command, sizeof command, "cp " TALLY " %s", in_dir(name));
-    assert_int_equal(system(command), 0);
-}
-
 static int minisign(const char *arguments)
 {
     char command[640];
@@ -95,7 +87,7 @@ static void an_identity_goes_through_a_pipe(void **state)
 static void what_berth_signs_minisign_verifies(void **state)
 {
     (void)state;
-    copy_plugin("p.so");
+    copy_plugin(TALLY, "p.so");
     expect("plugin keygen -o keys", "\n", 0, NULL, "");
     expect("plugin sign p.so --key keys/berth.key", NULL, 0, NULL, "");
     expect("plugin verify p.so --key keys/berth.pub", NULL, 0, NULL, "");
@@ -111,7 +103,7 @@ static void what_minisign_signs_berth_verifies(void **state)
     (void)state;
     if (!have_minisign())
         skip();
-    copy_plugin("p.so");
+    copy_plugin(TALLY, "p.so");
     assert_int_equal(minisign("-G -W -p m.pub -s m.key"), 0);
     assert_int_equal(minisign("-S -s m.key -m p.so"), 0);
     expect("plugin verify p.so --key m.pub", NULL, 0, NULL, "");
@@ -130,7 +122,7 @@ static void what_minisign_signs_berth_verifies(void **state)
 static void what_does_not_verify_is_exit_4(void **state)
 {
     (void)state;
-    copy_plugin("p.so");
+    copy_plugin(TALLY, "p.so");
     expect("plugin keygen -o keys", "\n", 0, NULL, "");
     expect("plugin keygen -o other", "\n", 0, NULL, "");
     expect("plugin verify p.so --key keys/berth.pub", NULL, 4, "", "p.so.minisig");
@@ -160,7 +152,7 @@ static void the_configured_keys_verify_within_their_scope(void **state)
         "plugin-key \"k\" { key = ../keys/berth.pub names = { \"other-*\" } }\n";
 
     (void)state;
-    copy_plugin("p.so");
+    copy_plugin(TALLY, "p.so");
     expect("plugin keygen -o keys", "\n", 0, NULL, "");
     expect("plugin sign p.so --key keys/berth.key", NULL, 0, NULL, "");
     expect("plugin verify p.so", NULL, 2, "", "no key is configured");
@@ -307,7 +299,7 @@ static void inspect_refuses_what_is_no_plugin(void **state)
     expect("plugin inspect empty.so", NULL, 4, "", "empty.so");
     write_file("text.so", "hello\n", 6, 0600);
     expect("plugin inspect text.so", NULL, 4, "", "text.so");
-    copy_plugin("half.so");
+    copy_plugin(TALLY, "half.so");
     text = read_whole("half.so", &len);
     write_file("half.so", text, len / 2, 0600);
     free(text);

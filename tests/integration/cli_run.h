@@ -84,6 +84,14 @@ static inline char *read_whole(const char *name, size_t *len)
     return text;
 }
 
+static inline void copy_plugin(const char *from, const char *name)
+{
+    char command[640];
+
+    snprintf(command, sizeof command, "cp %s %s", from, in_dir(name));
+    assert_int_equal(system(command), 0);
+}
+
 /* One run of the program. */
 typedef struct run {
     pid_t pid;
