@@ -59,6 +59,12 @@ static void timers_fire_in_their_order(void **state)
     berth_test_advance(f->t, SECOND);
     assert_int_equal(berth_test_run_timers(f->d), 1);
     assert_true(berth_test_emitted(f->d, 0, "late"));
+    /* Due at the same time: in the order of setting. */
+    assert_int_equal(say(f, "timer 8 5 memo first\ntimer 7 5 memo second"), BERTH_OK);
+    berth_test_advance(f->t, 5);
+    assert_int_equal(berth_test_run_timers(f->d), 2);
+    assert_int_equal(say(f, "memo?"), BERTH_OK);
+    assert_true(berth_test_emitted(f->d, 0, "second"));
     assert_int_equal(say(f, "cancel 4\ncancel 5"), BERTH_OK);
     assert_false(berth_test_timer(f->d, 4, NULL));
     assert_int_equal(berth_test_fire(f->d, 4), BERTH_E_ARGUMENT);
