@@ -22,11 +22,34 @@
         }                                                                                          \
     } while (0)
 
+static bool write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+/* An ordinary user may mount in a namespace of users, in which it must stay who it is. */
+static bool enter_namespace(void)
+{
+    unsigned uid = geteuid(), gid = getegid();
+    char users[64], groups[64];
+
+    if (uid == 0)
+        return unshare(CLONE_NEWNS) == 0;
+    snprintf(users, sizeof users, "%u %u 1", uid, uid);
+    snprintf(groups, sizeof groups, "%u %u 1", gid, gid);
+    return unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0 &&
+           write_text("/proc/self/setgroups", "deny") && write_text("/proc/self/uid_map", users) &&
+           write_text("/proc/self/gid_map", groups);
+}
+
 static bool mount_small(void)
 {
-    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0)
-        return false;
-    return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
+    return enter_namespace() && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("none", state_dir, "tmpfs", 0, "size=3m,mode=0700") == 0;
 }
 
