@@ -45,10 +45,12 @@ static inline buf *buf_ref(buf *b)
     return b;
 }
 
-/* Drop one reference; the last one frees. NULL is allowed. */
+/* Drop one reference; the last one frees. NULL is allowed. Who holds the only reference need not pay for
+ * an atomic change: nobody else can be making one. */
 static inline void buf_unref(buf *b)
 {
-    if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+    if (b && (atomic_load_explicit(&b->refs, memory_order_acquire) == 1 ||
+              atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1))
         buf_free_(b);
 }
 

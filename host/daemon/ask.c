@@ -110,8 +110,8 @@ berth_status berth_control(berth_runtime *rt, uint64_t origin, int32_t control, 
     latch wait;
     latch_init(&wait, 1);
     berth_event event = {.type = BERTH_EVENT_CONTROL, .status = control, .request = operand};
-    batch *b = batch_new(1, 0);
-    if (b && batch_add_message(b, &event, NULL, false)) {
+    batch *b = batch_of_event(&event, NULL);
+    if (b) {
         b->done = control_done;
         b->ctx = &wait;
         status = mailbox_put(d, b, MAIL_URGENT, NULL);

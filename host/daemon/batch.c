@@ -15,6 +15,8 @@ batch *batch_new(uint32_t cap, size_t bytes)
         return NULL;
     memset(b, 0, sizeof(*b));
     b->cap = cap;
+    b->common.size = sizeof(b->common);
+    b->common.type = BERTH_EVENT_MESSAGE;
     if (bytes) {
         b->store = malloc(bytes);
         if (!b->store) {
@@ -24,6 +26,45 @@ batch *batch_new(uint32_t cap, size_t bytes)
         b->store_cap = bytes;
     }
     return b;
+}
+
+/* What the batch has gathered; its arrays stay. */
+static void drop_contents(batch *b)
+{
+    for (uint32_t i = 0; i < b->count; i++)
+        buf_unref(b->messages[i].hold);
+    for (uint32_t i = 0; i < b->output_count; i++)
+        buf_unref(b->outputs[i].bytes);
+    free(b->codes);
+    free(b->first_text);
+}
+
+batch *batch_renew(batch *b, uint32_t cap)
+{
+    if (!b || b->cap < cap) {
+        batch_free(b);
+        return batch_new(cap, 0);
+    }
+    drop_contents(b);
+    batch kept = *b;
+    memset(b, 0, sizeof(*b));
+    b->common.size = sizeof(b->common);
+    b->common.type = BERTH_EVENT_MESSAGE;
+    b->cap = kept.cap;
+    b->outputs = kept.outputs;
+    b->output_cap = kept.output_cap;
+    b->store = kept.store;
+    b->store_cap = kept.store_cap;
+    return b;
+}
+
+bool batch_add_borrowed(batch *b, const void *data, size_t len)
+{
+    if (b->count == b->cap)
+        return false;
+    b->messages[b->count++] = (message){.data = data, .len = len};
+    b->bytes += len;
+    return true;
 }
 
 bool batch_add(batch *b, const void *data, size_t len)
@@ -38,28 +79,29 @@ bool batch_add(batch *b, const void *data, size_t len)
         b->store = store;
         b->store_cap = cap;
     }
-    message *m = &b->messages[b->count++];
-    memset(m, 0, sizeof(*m));
-    m->event.size = sizeof(m->event);
-    m->event.type = BERTH_EVENT_MESSAGE;
-    m->stored = true;
-    m->event.data.len = len;
     if (len)
         memcpy(b->store + b->store_len, data, len);
     b->store_len += len;
-    b->bytes += len;
-    return true;
+    b->stored = true;
+    return batch_add_borrowed(b, NULL, len);
 }
 
-bool batch_add_message(batch *b, const berth_event *event, buf *hold, bool chained)
+batch *batch_of_event(const berth_event *event, buf *hold)
 {
-    if (b->count == b->cap)
-        return false;
-    message *m = &b->messages[b->count++];
-    *m = (message){.event = *event, .hold = hold, .chained = chained};
-    m->event.size = sizeof(m->event);
-    b->bytes += event->data.len;
-    return true;
+    batch *b = batch_new(1, 0);
+    if (!b) {
+        buf_unref(hold);
+        return NULL;
+    }
+    b->common = *event;
+    b->common.size = sizeof(b->common);
+    b->messages[b->count++] = (message){.data = event->data.ptr,
+                                        .len = event->data.len,
+                                        .hold = hold,
+                                        .origin = event->sequence ? event->origin : 0,
+                                        .sequence = event->sequence};
+    b->bytes = event->data.len;
+    return b;
 }
 
 void batch_fail(batch *b, uint32_t index, berth_status status, const char *text, size_t text_len)
@@ -97,12 +139,9 @@ void batch_output(batch *b, uint32_t index, buf *bytes)
 void batch_seal(batch *b)
 {
     const uint8_t *at = b->store;
-    for (uint32_t i = 0; i < b->count; i++) {
-        message *m = &b->messages[i];
-        if (!m->stored)
-            continue;
-        m->event.data.ptr = at;
-        at += m->event.data.len;
+    for (uint32_t i = 0; b->stored && i < b->count; i++) {
+        b->messages[i].data = at;
+        at += b->messages[i].len;
     }
 }
 
@@ -110,13 +149,8 @@ void batch_free(batch *b)
 {
     if (!b)
         return;
-    for (uint32_t i = 0; i < b->count; i++)
-        buf_unref(b->messages[i].hold);
-    for (uint32_t i = 0; i < b->output_count; i++)
-        buf_unref(b->outputs[i].bytes);
+    drop_contents(b);
     free(b->outputs);
-    free(b->codes);
-    free(b->first_text);
     free(b->store);
     free(b);
 }

@@ -21,13 +21,13 @@
 
 #include <stdbool.h>
 
-/* An event in a batch: what the plugin will see, and what keeps its bytes alive. */
+/* One event of a batch: what is its own. The rest all events of a batch have in common. */
 typedef struct message {
-    berth_event event;
-    buf *hold;           /* owns event.data and event.channel, or NULL: they lie in the batch */
-    bool chained;        /* origin and sequence are those of a causal link: observe them */
-    bool stored;         /* its bytes lie in the batch's store */
-    uint32_t generation; /* of a timer or request: an event of an older one is void */
+    const void *data;
+    uint64_t len;
+    buf *hold; /* owns the data (and the channel's name), or NULL */
+    /* Of the causal link it came with; origin 0: it came without. */
+    uint64_t origin, sequence;
 } message;
 
 typedef struct output {
@@ -51,8 +51,13 @@ struct batch {
     uint32_t unfinished; /* events not run yet, and outputs not released yet (the daemon's) */
     bool want_outputs;   /* collect what goes to the caller */
     bool system;         /* from the host itself: takes no credit, and is never refused for room */
+    bool stored;         /* the events' bytes lie in store */
+    uint32_t generation; /* of a timer or request: an event of an older one is void */
     uint64_t bytes;      /* of all events: what the mailbox counts */
-    batch_done *done;    /* may be NULL: batch_free */
+    /* What the events have in common: type, channel, reply_to, request, status, flags. What a
+     * daemon sees of an event is made of this and its message when it is run. */
+    berth_event common;
+    batch_done *done; /* may be NULL: batch_free */
     void *ctx;
     /* Dedupe: the first event has this number, the next the next one. source empty: none. */
     char source[65];
@@ -74,13 +79,20 @@ struct batch {
 /* Room for cap events (1 to 1<<20) and, to begin with, bytes of data. NULL when memory is short. */
 batch *batch_new(uint32_t cap, size_t bytes);
 
+/* An empty batch again, with room for cap events, in b's memory if that is enough. b may be NULL.
+ */
+batch *batch_renew(batch *b, uint32_t cap);
+
+/* Append a MESSAGE event with bytes that stay where they are until the batch is done. */
+bool batch_add_borrowed(batch *b, const void *data, size_t len);
+
 /* Append a MESSAGE event from outside with a copy of these bytes. False when cap or memory is
  * reached. May move earlier bytes: pointers into the batch are set at submit. */
 bool batch_add(batch *b, const void *data, size_t len);
 
-/* Append an event that holds its bytes by reference; takes over one reference of hold (may be
- * NULL). */
-bool batch_add_message(batch *b, const berth_event *event, buf *hold, bool chained);
+/* A batch of this one event, which holds its bytes by reference: takes over one reference of hold
+ * (may be NULL). With a sequence, origin and sequence are those of its causal link. */
+batch *batch_of_event(const berth_event *event, buf *hold);
 
 /* Event i failed with this code; text may be NULL. */
 void batch_fail(batch *b, uint32_t index, berth_status status, const char *text, size_t text_len);

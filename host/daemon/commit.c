@@ -131,7 +131,7 @@ static berth_status release_send(struct daemon *d, pending_output *p)
     if (e->request)
         event.reply_to = reply_ref(d, e->request);
     p->started = true;
-    berth_status status = send_event(d->rt, d, e->peer, &event, e->bytes, true, &p->deadline_ns);
+    berth_status status = send_event(d->rt, d, e->peer, &event, e->bytes, &p->deadline_ns);
     if (status == BERTH_ERR_WOULD_BLOCK)
         return status;
     if (status != BERTH_OK)
@@ -168,7 +168,7 @@ static berth_status release_publish(struct daemon *d, pending_output *p)
         memcpy(bytes->data + e->bytes->len, e->name->data, e->name->len);
         event.data.ptr = bytes->data + EFFECT_HEAD;
         event.channel = (berth_bytes){bytes->data + e->bytes->len, e->name->len};
-        berth_status status = send_to(d->rt, d, t, &event, bytes, true, &p->deadline_ns);
+        berth_status status = send_to(d->rt, d, t, &event, bytes, &p->deadline_ns);
         if (status == BERTH_ERR_WOULD_BLOCK) {
             buf_unref(bytes);
             return status;
@@ -193,7 +193,7 @@ static berth_status release_answer(struct daemon *d, pending_output *p, const be
     event.request = to->w[1];
     event.flags = more ? BERTH_MORE : 0;
     event.status = e->flags & BERTH_REFUSE ? BERTH_REPLY_REFUSED : BERTH_REPLY_OK;
-    berth_status status = send_event(d->rt, d, to->w[0], &event, e->bytes, true, &p->deadline_ns);
+    berth_status status = send_event(d->rt, d, to->w[0], &event, e->bytes, &p->deadline_ns);
     if (status == BERTH_ERR_WOULD_BLOCK)
         return status;
     if (status != BERTH_OK)
@@ -337,41 +337,69 @@ void outbox_drop(struct daemon *d)
     }
 }
 
+/*
+ * The common case: an output to the caller that may leave at once, with nobody but a client or a
+ * tail to hear it. Its one reference goes to the ring, a second one to the batch.
+ */
+static void release_at_once(struct daemon *d, batch *b, uint32_t index, buf *bytes)
+{
+    ring *r = atomic_load_explicit(&d->outputs, memory_order_acquire);
+    if (b->want_outputs)
+        batch_output(b, index, buf_ref(bytes));
+    if (!r && !(r = daemon_outputs(d))) {
+        buf_unref(bytes);
+        return;
+    }
+    tail_item item = {.bytes = bytes, .wall_ns = d->last_time_ns, .to = BERTH_TO_CALLER};
+    ring_give(r, &item);
+}
+
+static void commit_one(struct daemon *d, batch *b, uint32_t index, effect *e,
+                       const berth_ref *caller, bool last)
+{
+    pending_output p = {
+        .effect = *e,
+        .batch = b,
+        .input = index,
+        .commit = d->inputs,
+        .sequence = is_chained(e) ? d->chain.head.sequence : 0,
+        .last = last,
+    };
+    if (e->op == EFFECT_OUTPUT && e->to == BERTH_TO_CALLER)
+        p.caller = *caller;
+    if (!outbox_empty(d) || !may_leave(d, &p) || release(d, &p) == BERTH_ERR_WOULD_BLOCK)
+        queue_output(d, &p);
+    else
+        pending_fini(&p);
+}
+
 void commit_effects(struct daemon *d, batch *b, uint32_t index, effects *e)
 {
-    const berth_event *cause = &b->messages[index].event;
+    const berth_ref *caller = &b->common.reply_to;
     uint64_t heard = horizon_encode(&d->seen);
     uint32_t emitted = 0, to_caller = 0;
-    for (uint32_t i = 0; i < e->count; i++)
+    bool asked = caller->w[3] == REPLY_TO_DAEMON; /* then the last output has to be known */
+    for (uint32_t i = 0; asked && i < e->count; i++)
         to_caller += e->items[i].op == EFFECT_OUTPUT && e->items[i].to == BERTH_TO_CALLER;
     keep_commit(d); /* a level that has to wait leaves d->committed behind d->inputs */
     for (uint32_t i = 0; i < e->count; i++) {
-        pending_output p = {
-            .effect = e->items[i],
-            .batch = b,
-            .input = index,
-            .commit = d->inputs,
-        };
-        if (is_chained(&p.effect)) {
-            buf *bytes = p.effect.bytes;
-            chain_append(&d->chain, bytes->data, bytes->len - EFFECT_HEAD, heard, NULL);
-            p.sequence = d->chain.head.sequence;
+        effect *x = &e->items[i];
+        bool here = x->op == EFFECT_OUTPUT && x->to == BERTH_TO_CALLER;
+        if (is_chained(x)) {
+            chain_append(&d->chain, x->bytes->data, x->bytes->len - EFFECT_HEAD, heard, NULL);
             emitted++;
-            if (p.effect.to == BERTH_TO_CALLER) {
-                p.caller = cause->reply_to;
-                p.last = --to_caller == 0;
-            }
         }
-        if (!outbox_empty(d) || !may_leave(d, &p) || release(d, &p) == BERTH_ERR_WOULD_BLOCK)
-            queue_output(d, &p);
+        if (here && !asked && outbox_empty(d) && d->inputs <= d->committed &&
+            d->chain.head.sequence <= d->sequence_limit)
+            release_at_once(d, b, index, x->bytes);
         else
-            pending_fini(&p);
+            commit_one(d, b, index, x, caller, here && asked && --to_caller == 0);
     }
     e->count = 0; /* the references have gone into the outputs */
-    effects_clear(e);
+    e->bytes = 0;
     if (!emitted)
         return;
-    atomic_fetch_add_explicit(&d->emitted, emitted, memory_order_relaxed);
+    d->emitted_here += emitted;
     atomic_store_explicit(&d->sequence, d->chain.head.sequence, memory_order_relaxed);
     keep_reserve(d);
 }

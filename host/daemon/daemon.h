@@ -174,6 +174,7 @@ struct daemon {
     atomic_int op;               /* who goes on when an instance has answered; see run.c */
     bool broken;                 /* the instance asked to be destroyed [runner] */
     bool want_snapshot;          /* enough events since the last one [runner] */
+    uint32_t emitted_here;       /* outputs of the run in progress [runner] */
     bool reserving;              /* a reservation of sequences is on its way to disk [runner] */
     bool dirty;                  /* ran since its last status poll [runner]; cleared by the poll */
     bool started;                /* on_start has run, in this or an earlier incarnation [runner] */
@@ -193,6 +194,7 @@ struct daemon {
 
     _Atomic uint64_t sequence, processed, emitted, errors, snapshots, breaks, lost, overruns;
     _Atomic int64_t busy_since_ns;
+    int64_t overrun_told_ns; /* the watchdog's */
     _Atomic uint32_t health, saturation_ppm, subscriptions;
     _Atomic uint64_t state_bytes;
     int64_t started_wall_ns;  /* [const] */
@@ -316,9 +318,9 @@ void dues_drop(struct daemon *d);
  * is no room at all.
  */
 berth_status send_event(runtime *rt, struct daemon *from, uint64_t target, const berth_event *event,
-                        buf *hold, bool chained, int64_t *deadline_ns);
+                        buf *hold, int64_t *deadline_ns);
 berth_status send_to(runtime *rt, struct daemon *from, struct daemon *target,
-                     const berth_event *event, buf *hold, bool chained, int64_t *deadline_ns);
+                     const berth_event *event, buf *hold, int64_t *deadline_ns);
 /* One event of the host's to a daemon we have; over all limits. Takes no reference. */
 void send_system(struct daemon *d, const berth_event *event, buf *hold, bool urgent,
                  uint32_t generation);

@@ -18,15 +18,15 @@ berth_outputs *berth_outputs_new(void)
 
 void berth_outputs_clear(berth_outputs *o)
 {
-    batch_free(o->done);
-    o->done = NULL;
+    if (o->done)
+        o->done = batch_renew(o->done, 1); /* keeps its memory for the next delivery */
 }
 
 void berth_outputs_free(berth_outputs *o)
 {
     if (!o)
         return;
-    berth_outputs_clear(o);
+    batch_free(o->done);
     free(o);
 }
 
@@ -76,9 +76,9 @@ static berth_status no_daemon(uint64_t origin, berth_error *error)
 static berth_status check_sizes(const runtime *rt, const batch *b, berth_error *error)
 {
     for (uint32_t i = 0; i < b->count; i++)
-        if (b->messages[i].event.data.len > rt->limits.max_event)
+        if (b->messages[i].len > rt->limits.max_event)
             return fail(error, BERTH_ERR_LIMIT, "event %u has %llu bytes, %llu are allowed", i,
-                        (unsigned long long)b->messages[i].event.data.len,
+                        (unsigned long long)b->messages[i].len,
                         (unsigned long long)rt->limits.max_event);
     if (!b->count)
         return fail(error, BERTH_ERR_INVALID, "there is no event to deliver");
@@ -117,21 +117,30 @@ berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*fn)(v
     return status;
 }
 
-static batch *batch_of(const berth_input *inputs, uint64_t count, berth_error *error)
+/*
+ * A batch of these inputs, in the memory of `old` if it has room. copy: the caller will not wait,
+ * so their bytes are taken along.
+ */
+static batch *batch_of(batch *old, const berth_input *inputs, uint64_t count, bool copy,
+                       berth_error *error)
 {
     size_t bytes = 0;
-    for (uint64_t i = 0; i < count; i++)
+    for (uint64_t i = 0; copy && i < count; i++)
         bytes += inputs[i].len;
-    batch *b = count <= UINT32_MAX ? batch_new((uint32_t)count, bytes) : NULL;
+    batch *b = NULL;
+    if (count <= UINT32_MAX)
+        b = copy ? batch_new((uint32_t)count, bytes) : batch_renew(old, (uint32_t)count);
+    else if (old)
+        batch_free(old);
     for (uint64_t i = 0; b && i < count; i++) {
-        if (!batch_add(b, inputs[i].data, inputs[i].len)) {
+        bool added = copy ? batch_add(b, inputs[i].data, inputs[i].len)
+                          : batch_add_borrowed(b, inputs[i].data, inputs[i].len);
+        if (!added) {
             batch_free(b);
             b = NULL;
         } else if (inputs[i].link) {
-            message *m = &b->messages[i];
-            m->event.origin = inputs[i].link->origin;
-            m->event.sequence = inputs[i].link->sequence;
-            m->chained = true;
+            b->messages[i].origin = inputs[i].link->origin;
+            b->messages[i].sequence = inputs[i].link->sequence;
         }
     }
     if (!b && count)
@@ -218,17 +227,15 @@ berth_status berth_deliver_batch(berth_runtime *rt, uint64_t origin, const berth
     berth_status status = runtime_check(rt, true, error);
     if (status != BERTH_OK)
         return status;
-    batch *b = batch_of(inputs, count, error);
+    batch *b = batch_of(outputs ? outputs->done : NULL, inputs, count, false, error);
+    if (outputs)
+        outputs->done = b;
     if (!b)
         return count ? BERTH_ERR_NO_MEMORY : BERTH_ERR_INVALID;
     b->want_outputs = outputs != NULL;
     status = deliver(rt, origin, b, error);
-    if (outputs) {
-        berth_outputs_clear(outputs);
-        outputs->done = b;
-    } else {
+    if (!outputs)
         batch_free(b);
-    }
     return status;
 }
 
@@ -275,7 +282,7 @@ static berth_status post(runtime *rt, uint64_t origin, const berth_input *inputs
     if (status != BERTH_OK)
         return status;
     posted *p = NULL;
-    batch *b = batch_of(inputs, count, error);
+    batch *b = batch_of(NULL, inputs, count, true, error);
     if (!b)
         return count ? BERTH_ERR_NO_MEMORY : BERTH_ERR_INVALID;
     if (done) {

@@ -17,7 +17,8 @@ static berth_code passed(effects *e, const char *limit)
     return BERTH_E_LIMIT;
 }
 
-/* A zeroed slot for one more effect of len bytes, or NULL: a limit was passed. */
+/* A slot for one more effect of len bytes, or NULL: a limit was passed. Its contents are undefined.
+ */
 static effect *record(effects *e, uint64_t len)
 {
     if (e->limit)
@@ -41,9 +42,27 @@ static effect *record(effects *e, uint64_t len)
         e->cap = cap;
     }
     e->bytes += len;
-    effect *slot = &e->items[e->count];
-    memset(slot, 0, sizeof(*slot));
+    return &e->items[e->count];
+}
+
+static effect *record_general(effects *e, uint64_t len)
+{
+    effect *slot = record(e, len);
+    if (slot)
+        memset(slot, 0, sizeof(*slot));
     return slot;
+}
+
+/* An output to the caller uses no other member of its slot, and nobody reads them. */
+static void fill_caller(effects *e, effect *slot, buf *bytes)
+{
+    slot->op = EFFECT_OUTPUT;
+    slot->to = BERTH_TO_CALLER;
+    slot->flags = 0;
+    slot->bytes = bytes;
+    slot->name = NULL;
+    slot->label = NULL;
+    e->count++;
 }
 
 static buf *payload(const void *ptr, uint64_t len)
@@ -61,10 +80,10 @@ berth_code effects_emit(effects *e, const void *ptr, uint64_t len)
     effect *slot = record(e, len);
     if (!slot)
         return BERTH_E_LIMIT;
-    slot->bytes = payload(ptr, len);
-    if (!slot->bytes)
+    buf *bytes = payload(ptr, len);
+    if (!bytes)
         return passed(e, "memory");
-    e->count++;
+    fill_caller(e, slot, bytes);
     return BERTH_OK;
 }
 
@@ -75,8 +94,7 @@ berth_code effects_emit_buf(effects *e, buf *bytes)
         buf_unref(bytes);
         return BERTH_E_LIMIT;
     }
-    slot->bytes = bytes;
-    e->count++;
+    fill_caller(e, slot, bytes);
     return BERTH_OK;
 }
 
@@ -160,7 +178,7 @@ berth_code effects_output(effects *e, const effect_context *c, const berth_outpu
         code = check_output(e, c, &o);
     if (code != BERTH_OK)
         return code;
-    effect *slot = record(e, o.data.len + o.channel.len);
+    effect *slot = record_general(e, o.data.len + o.channel.len);
     if (!slot)
         return BERTH_E_LIMIT;
     slot->op = EFFECT_OUTPUT;
@@ -189,7 +207,7 @@ berth_code effects_subscribe(effects *e, const berth_subscription *what, bool on
         return code;
     if (s.flags || !bytes_ok(s.channel) || !channel_ok(&s.channel))
         return BERTH_E_ARGUMENT;
-    effect *slot = record(e, s.channel.len);
+    effect *slot = record_general(e, s.channel.len);
     if (!slot)
         return BERTH_E_LIMIT;
     slot->op = on ? EFFECT_SUBSCRIBE : EFFECT_UNSUBSCRIBE;
@@ -212,7 +230,7 @@ berth_code effects_spawn(effects *e, const effect_context *c, const berth_spawn 
         return BERTH_E_ARGUMENT;
     if (s.request && (!c->has_reply || request_taken(e, c, s.request)))
         return BERTH_E_ARGUMENT;
-    effect *slot = record(e, s.kind.len + s.name.len + s.config.len);
+    effect *slot = record_general(e, s.kind.len + s.name.len + s.config.len);
     if (!slot)
         return BERTH_E_LIMIT;
     slot->op = EFFECT_SPAWN;

@@ -55,13 +55,12 @@ static berth_code host_post(berth_daemon *handle, const void *ptr, uint64_t len)
     if (!d || (len && !ptr) || len > d->rt->limits.max_event || !d->make->kind->table.on_post)
         return BERTH_E_ARGUMENT;
     buf *data = buf_copy(ptr, len);
-    batch *b = data ? batch_new(1, 0) : NULL;
-    if (!b) {
-        buf_unref(data);
+    if (!data)
         return BERTH_E_MEMORY;
-    }
     berth_event event = {.type = BERTH_EVENT_POST, .data = {data->data, len}};
-    batch_add_message(b, &event, data, false);
+    batch *b = batch_of_event(&event, data);
+    if (!b)
+        return BERTH_E_MEMORY;
     berth_status status = mailbox_put(d, b, MAIL_SEND, NULL);
     if (status == BERTH_OK)
         return BERTH_OK;

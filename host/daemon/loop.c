@@ -68,8 +68,14 @@ static void overran(void *ctx, uint64_t origin, int64_t since)
         return;
     atomic_fetch_add_explicit(&d->overruns, 1, memory_order_relaxed);
     atomic_store_explicit(&d->busy_since_ns, since, memory_order_relaxed);
-    log_warn("daemon", "%s: a call takes longer than %lld ms; other daemons go on beside it",
-             d->name, (long long)(rt->limits.call_budget_ns / 1000000));
+    /* One line a minute and daemon: on a busy machine a thread that lost its core looks the same.
+     */
+    int64_t before = d->overrun_told_ns;
+    if (!before || since - before > 60000000000) {
+        d->overrun_told_ns = since;
+        log_warn("daemon", "%s: a call takes longer than %lld ms; other daemons go on beside it",
+                 d->name, (long long)(rt->limits.call_budget_ns / 1000000));
+    }
     daemon_unref(d);
 }
 

@@ -27,11 +27,9 @@ static berth_status fan_out(struct daemon **list, uint32_t count, const berth_ev
                         list[i]->name);
     }
     for (uint32_t i = 0; i < count; i++) {
-        batch *b = batch_new(1, 0);
-        if (!b || !batch_add_message(b, event, buf_ref(hold), false)) {
-            batch_free(b);
+        batch *b = batch_of_event(event, buf_ref(hold));
+        if (!b)
             return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-        }
         if (mailbox_put(list[i], b, MAIL_OVER, NULL) == BERTH_OK)
             ++*reached;
         else

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "identity/entity.h"
 
 #include <stdlib.h>
@@ -111,7 +110,7 @@ void rebuild_birth(struct daemon *d, slice state, uint32_t state_version, bool r
         .max_output_bytes = l->max_output_bytes,
         .max_state = l->max_state,
         .time_ns = clock_wall_ns(),
-        .seed = {random_u64(), random_u64()},
+        .seed = {runtime_seed(d->rt), runtime_seed(d->rt)},
     };
     /* State of no bytes is state all the same: never NULL. A kind without state is born new. */
     if (restored && d->make->kind->facts->stateful)

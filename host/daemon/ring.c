@@ -67,7 +67,7 @@ static void drop_oldest(ring *r)
     r->bytes -= n;
     atomic_fetch_sub_explicit(&r->budget->used, n, memory_order_relaxed);
     tail_item_release(item);
-    r->first = (r->first + 1) % r->cap;
+    r->first = r->first + 1 == r->cap ? 0 : r->first + 1;
     r->count--;
 }
 
@@ -149,27 +149,36 @@ static void wake_and_unlock(ring *r)
 
 void ring_put(ring *r, const tail_item *item)
 {
+    buf_ref(item->bytes);
+    if (item->channel)
+        buf_ref(item->channel);
+    ring_give(r, item);
+}
+
+void ring_give(ring *r, const tail_item *item)
+{
+    tail_item refused = {0};
     pthread_mutex_lock(&r->lock);
     uint64_t index = r->next_index++;
     uint64_t n = cost(item);
     if (make_room(r, n)) {
-        tail_item *slot = &r->items[(r->first + r->count++) % r->cap];
+        uint32_t at = r->first + r->count++;
+        tail_item *slot = &r->items[at < r->cap ? at : at - r->cap];
         *slot = *item;
         slot->index = index;
-        buf_ref(slot->bytes);
-        if (slot->channel)
-            buf_ref(slot->channel);
         r->bytes += n;
         atomic_fetch_add_explicit(&r->budget->used, n, memory_order_relaxed);
     } else {
         /* A hole in the middle would have to be remembered: start again behind it. */
         while (r->count)
             drop_oldest(r);
+        refused = *item;
     }
     if (r->tails)
         wake_and_unlock(r);
     else
         pthread_mutex_unlock(&r->lock);
+    tail_item_release(&refused);
 }
 
 void ring_end(ring *r)

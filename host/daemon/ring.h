@@ -30,6 +30,8 @@ void ring_unref(ring *r);
 
 /* Append; takes references of bytes and channel of its own. Wakes readers. */
 void ring_put(ring *r, const tail_item *item);
+/* The same, but takes over the caller's references. */
+void ring_give(ring *r, const tail_item *item);
 
 /* No more will come: readers learn it after what is left. */
 void ring_end(ring *r);

@@ -26,11 +26,12 @@ typedef struct work {
     instance_run run; /* first */
     struct daemon *d;
     batch *b;
-    uint32_t index;   /* of the event that the instance has */
-    uint32_t left;    /* events until the next look at the clock; 0 with a guest: no limit */
-    int64_t until_ns; /* of the slice */
-    int64_t time_ns;  /* what events bear */
-    bool guest;       /* b is the calling thread's own, not in the mailbox */
+    uint32_t index;    /* of the event that the instance has */
+    berth_event event; /* that event */
+    uint32_t left;     /* events until the next look at the clock; 0 with a guest: no limit */
+    int64_t until_ns;  /* of the slice */
+    int64_t time_ns;   /* what events bear */
+    bool guest;        /* b is the calling thread's own, not in the mailbox */
     uint32_t took_events;
     uint64_t took_bytes;
     uint64_t processed, failed;
@@ -65,7 +66,7 @@ static uint64_t next_seed(struct daemon *d)
 }
 
 /* An event that the daemon must not see: its number was applied before, or its timer is gone. */
-static bool is_void(struct daemon *d, batch *b, const message *m)
+static bool is_void(struct daemon *d, batch *b)
 {
     if (b->source[0]) {
         extras *x = d->more;
@@ -76,11 +77,12 @@ static bool is_void(struct daemon *d, batch *b, const message *m)
             return true;
         }
     }
-    if (m->event.type == BERTH_EVENT_TIMER)
-        return m->generation && !due_accept(d, false, m->event.request, m->generation);
-    if (m->event.type == BERTH_EVENT_REPLY)
-        return !(m->generation ? due_accept(d, true, m->event.request, m->generation)
-                               : due_known(d, true, m->event.request));
+    uint64_t number = b->common.request;
+    if (b->common.type == BERTH_EVENT_TIMER)
+        return b->generation && !due_accept(d, false, number, b->generation);
+    if (b->common.type == BERTH_EVENT_REPLY)
+        return !(b->generation ? due_accept(d, true, number, b->generation)
+                               : due_known(d, true, number));
     return false;
 }
 
@@ -97,26 +99,33 @@ static const berth_event *next_event(instance_run *run)
         w->left = SLICE_EVENTS;
     }
     for (; b->at < b->count; b->at++) {
-        message *m = &b->messages[b->at];
-        if (is_void(d, b, m)) {
+        const message *m = &b->messages[b->at];
+        if (is_void(d, b)) {
             w->took_events++;
-            w->took_bytes += m->event.data.len;
+            w->took_bytes += m->len;
             b->unfinished--; /* the run itself ends the batch, if this was the last */
             continue;
         }
-        if (m->chained && !horizon_observe(&d->seen, m->event.origin, m->event.sequence,
-                                           (uint32_t)d->rt->limits.horizon_origins))
+        if (m->origin && !horizon_observe(&d->seen, m->origin, m->sequence,
+                                          (uint32_t)d->rt->limits.horizon_origins))
             log_warn("daemon", "%s: out of memory for its horizon", d->name);
         if (d->last_time_ns < w->time_ns)
             d->last_time_ns = w->time_ns;
-        m->event.time_ns = d->last_time_ns;
-        m->event.seed[0] = next_seed(d);
-        m->event.seed[1] = next_seed(d);
-        m->event.attempt++;
-        if (m->event.type == BERTH_EVENT_REPLY && !(m->event.flags & BERTH_MORE))
-            due_cancel(d, true, m->event.request);
+        berth_event *e = &w->event;
+        *e = b->common;
+        e->data = (berth_bytes){m->data, m->len};
+        if (m->origin) {
+            e->origin = m->origin;
+            e->sequence = m->sequence;
+        }
+        e->time_ns = d->last_time_ns;
+        e->seed[0] = next_seed(d);
+        e->seed[1] = next_seed(d);
+        e->attempt = 1;
+        if (e->type == BERTH_EVENT_REPLY && !(e->flags & BERTH_MORE))
+            due_cancel(d, true, e->request);
         w->index = b->at++;
-        return &m->event;
+        return e;
     }
     return NULL;
 }
@@ -158,11 +167,11 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
     work *w = (work *)run;
     struct daemon *d = w->d;
     batch *b = w->b;
-    message *m = &b->messages[w->index];
-    bool counts = m->event.type != BERTH_EVENT_START && m->event.type != BERTH_EVENT_CONTROL;
+    const berth_event *e = &w->event;
+    bool counts = e->type != BERTH_EVENT_START && e->type != BERTH_EVENT_CONTROL;
     d->inputs++;
     w->took_events++;
-    w->took_bytes += m->event.data.len;
+    w->took_bytes += e->data.len;
     berth_status status = status_of(d, code, recorded, &text);
     if (b->source[0])
         advance_cursor(d, b, w->index);
@@ -172,13 +181,13 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
         if (recorded->count)
             commit_effects(d, b, w->index, recorded);
         if (atomic_load_explicit(&d->observed, memory_order_relaxed))
-            observers_delivered(&d->rt->observers, d->origin, &m->event);
+            observers_delivered(&d->rt->observers, d->origin, e);
         if (counts && d->make->auto_snapshot && ++d->since_snapshot >= d->make->auto_snapshot)
             d->want_snapshot = true;
     } else {
         w->failed++;
         d->broken = status == BERTH_ERR_BROKEN;
-        send_answer(d->rt, &m->event.reply_to, BERTH_REPLY_REFUSED, d->origin, text);
+        send_answer(d->rt, &e->reply_to, BERTH_REPLY_REFUSED, d->origin, text);
         batch_fail(b, w->index, status, (const char *)text.ptr, text.len);
         effects_clear(recorded);
     }
@@ -242,6 +251,9 @@ static void end_run(struct daemon *d)
     if (atomic_load_explicit(&d->busy_since_ns, memory_order_relaxed))
         atomic_store_explicit(&d->busy_since_ns, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->processed, w->processed, memory_order_relaxed);
+    if (d->emitted_here)
+        atomic_fetch_add_explicit(&d->emitted, d->emitted_here, memory_order_relaxed);
+    d->emitted_here = 0;
     if (w->failed)
         atomic_fetch_add_explicit(&d->errors, w->failed, memory_order_relaxed);
     bool over = b->at == b->count;

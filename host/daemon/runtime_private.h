@@ -25,6 +25,7 @@ struct berth_runtime {
     runtime_limits limits;
     const instance_ops *instances; /* where plugin code runs */
     _Atomic int state;             /* berth_runtime_state */
+    _Atomic uint64_t seed;
     plugins *plugins;
     bool own_plugins;
     store *store;
@@ -61,6 +62,9 @@ struct berth_runtime {
     _Atomic uint64_t breaks, quarantined, overruns, spawned, stopped, due_count;
     _Atomic uint64_t finishing; /* daemons whose FINISH has not been done */
 };
+
+/* Random bits for events and instances; not for keys. */
+uint64_t runtime_seed(runtime *rt);
 
 /* loop.c: the clock's thread. */
 berth_status loop_start(runtime *rt, berth_error *error);

@@ -13,20 +13,12 @@
 
 #include <stdlib.h>
 
-static batch *one(const berth_event *event, buf *hold, bool chained, uint32_t generation)
-{
-    batch *b = batch_new(1, 0);
-    if (!b)
-        return NULL;
-    batch_add_message(b, event, hold ? buf_ref(hold) : NULL, chained);
-    b->messages[0].generation = generation;
-    return b;
-}
-
 void send_system(struct daemon *d, const berth_event *event, buf *hold, bool urgent,
                  uint32_t generation)
 {
-    batch *b = one(event, hold, false, generation);
+    batch *b = batch_of_event(event, hold ? buf_ref(hold) : NULL);
+    if (b)
+        b->generation = generation;
     if (b && mailbox_put(d, b, urgent ? MAIL_URGENT : MAIL_SYSTEM, NULL) != BERTH_OK)
         batch_free(b);
 }
@@ -124,9 +116,9 @@ static berth_status wait_or_force(runtime *rt, struct daemon *from, struct daemo
 }
 
 berth_status send_to(runtime *rt, struct daemon *from, struct daemon *target,
-                     const berth_event *event, buf *hold, bool chained, int64_t *deadline_ns)
+                     const berth_event *event, buf *hold, int64_t *deadline_ns)
 {
-    batch *b = one(event, hold, chained, 0);
+    batch *b = batch_of_event(event, hold ? buf_ref(hold) : NULL);
     if (!b)
         return BERTH_ERR_LOST;
     berth_status status = mailbox_put(target, b, MAIL_SEND, NULL);
@@ -168,12 +160,12 @@ static berth_status send_away(runtime *rt, struct daemon *from, uint64_t target,
 }
 
 berth_status send_event(runtime *rt, struct daemon *from, uint64_t target, const berth_event *event,
-                        buf *hold, bool chained, int64_t *deadline_ns)
+                        buf *hold, int64_t *deadline_ns)
 {
     struct daemon *t = registry_get(&rt->registry, target);
     if (!t)
         return send_away(rt, from, target, event, hold, deadline_ns);
-    berth_status status = send_to(rt, from, t, event, hold, chained, deadline_ns);
+    berth_status status = send_to(rt, from, t, event, hold, deadline_ns);
     daemon_unref(t);
     return status;
 }

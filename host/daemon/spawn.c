@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "identity/entity.h"
 
 #include <stdio.h>
@@ -125,7 +124,7 @@ static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_co
     pthread_mutex_init(&d->lock, NULL);
     d->state = BERTH_DAEMON_RUNNING;
     d->name = make_name(f, config);
-    d->seed = random_u64();
+    d->seed = runtime_seed(rt);
     d->incarnation = 1;
     d->started_wall_ns = clock_wall_ns();
     d->sequence_limit = rt->store ? rt->sequence_block : UINT64_MAX;

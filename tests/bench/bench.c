@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ROUNDS_MAX 99
+
+static bool json, first = true;
+static const char *only;
+
+int64_t bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+void bench_begin(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--json"))
+            json = true;
+        else
+            only = argv[i];
+    }
+    if (json)
+        printf("[");
+    else
+        printf("%-34s %12s %12s %8s  %s\n", "", "figure", "floor", "ratio", "goal; what the floor is");
+}
+
+void bench_end(void)
+{
+    if (json)
+        printf("\n]\n");
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof(*values), by_size);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+static void print(const char *group, const char *name, const char *unit, double figure, double floor_value,
+                  double ratio, const char *floor_name, const char *target)
+{
+    if (json) {
+        printf("%s\n  {\"group\": \"%s\", \"name\": \"%s\", \"unit\": \"%s\", \"figure\": %.2f, "
+               "\"floor\": %.2f, \"ratio\": %.3f, \"floor_name\": \"%s\", \"goal\": \"%s\"}",
+               first ? "" : ",", group, name, unit, figure, floor_value, ratio, floor_name, target);
+        first = false;
+        return;
+    }
+    char label[96];
+    snprintf(label, sizeof(label), "%s: %s", group, name);
+    printf("%-34s %9.1f %-2s %9.1f    ", label, figure, unit, floor_value);
+    if (ratio > 0)
+        printf("%6.2fx", ratio);
+    else
+        printf("%7s", "");
+    printf("  %s; %s\n", target, floor_name);
+    fflush(stdout);
+}
+
+void bench_run(const bench_row *row)
+{
+    double figures[ROUNDS_MAX], floors[ROUNDS_MAX], ratios[ROUNDS_MAX];
+    int rounds = row->rounds ? row->rounds : 9;
+    if (only && !strstr(row->group, only))
+        return;
+    row->figure(row->ctx, row->n / 8 + 1); /* warm */
+    if (row->floor)
+        row->floor(row->ctx, row->n / 8 + 1);
+    for (int i = 0; i < rounds; i++) {
+        figures[i] = (double)row->figure(row->ctx, row->n) / (double)row->n;
+        floors[i] = row->floor ? (double)row->floor(row->ctx, row->n) / (double)row->n : 0;
+        ratios[i] = row->floor ? (row->faster ? floors[i] / figures[i] : figures[i] / floors[i]) : 0;
+    }
+    print(row->group, row->name, "ns", median(figures, rounds), median(floors, rounds),
+          median(ratios, rounds), row->floor_name, row->target);
+}
+
+void bench_report(const char *group, const char *name, const char *unit, double figure, double floor_value,
+                  const char *floor_name, const char *target, bool faster)
+{
+    double ratio = floor_value > 0 ? (faster ? floor_value / figure : figure / floor_value) : 0;
+    if (only && !strstr(group, only))
+        return;
+    print(group, name, unit, figure, floor_value, ratio, floor_name, target);
+}
