@@ -71,7 +71,7 @@ static void put_values(FILE *to, const cli_command *c, const cli_option *options
         if (c)
             put_key(to, c);
         fprintf(to, c ? " --%s\"" : "\"*\" --%s\"", o->name);
-        if (o->letter) {
+        if (c && o->letter) {
             fputs(" | \"", to);
             put_key(to, c);
             fprintf(to, " -%c\"", o->letter);

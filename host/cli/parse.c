@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 
-#include <limits.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,7 +283,10 @@ const char *cli_value(const cli_invocation *inv, const char *option)
 bool cli_flag(const cli_invocation *inv, const char *option)
 {
     for (size_t i = 0; i < inv->given_count; i++) {
-        if (strcmp(inv->given[i].option->name, option) == 0)
+        const cli_option *given = inv->given[i].option;
+
+        assert(given);
+        if (strcmp(given->name, option) == 0)
             return true;
     }
     return false;

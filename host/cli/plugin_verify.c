@@ -10,6 +10,7 @@
 #include "node/policy.h"
 #include "plugin/examine.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,7 @@ static void tell(const cli_invocation *inv, const char *file, const policy_key *
     struct json_object *object;
     char id[MINISIGN_ID_TEXT];
 
+    assert(key);
     minisign_id_text(id, signature->id);
     if (!cli_flag(inv, "json")) {
         printf("%s: good signature by %s (key %s)\n", file, key->name, id);
@@ -133,11 +135,9 @@ int cmd_plugin_verify(const cli_invocation *inv)
         policy_of_options(inv, &policy, &error);
     else
         policy_of_config(inv, &policy, &error);
-    if (error.code != BERTH_OK)
-        code = output_fail(&error);
-    else if (!policy)
+    if (error.code == BERTH_OK && !policy)
         code = output_usage(inv, "no key is configured: name one with --key");
-    else if (judge(file, policy, &key, signature, &error) != BERTH_OK)
+    else if (error.code != BERTH_OK || judge(file, policy, &key, signature, &error) != BERTH_OK)
         code = output_fail(&error);
     else
         tell(inv, file, key, signature);

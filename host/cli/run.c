@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ typedef struct wishes {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned stops, reloads;
+    bool over; /* the next signal is for the thread that takes them */
 } wishes;
 
 static void *take_signals(void *ctx)
@@ -39,6 +41,8 @@ static void *take_signals(void *ctx)
         if (sigwait(&w->signals, &number) != 0)
             continue;
         pthread_mutex_lock(&w->lock);
+        if (w->over)
+            break;
         if (number == SIGHUP)
             w->reloads++;
         else if (++w->stops == 1)
@@ -50,6 +54,7 @@ static void *take_signals(void *ctx)
         pthread_cond_signal(&w->changed);
         pthread_mutex_unlock(&w->lock);
     }
+    pthread_mutex_unlock(&w->lock);
     return NULL;
 }
 
@@ -146,7 +151,10 @@ static int run(const cli_invocation *inv, const berth_node_options *options)
         if (code == EXIT_DONE)
             berth_node_free(node);
     }
-    pthread_cancel(thread);
+    pthread_mutex_lock(&w.lock);
+    w.over = true;
+    pthread_mutex_unlock(&w.lock);
+    pthread_kill(thread, SIGHUP);
     pthread_join(thread, NULL);
     return code;
 }

@@ -47,15 +47,15 @@ static int send_quietly(const cli_invocation *inv, client_request *request, int6
     return code;
 }
 
-static int send_for_reply(const cli_invocation *inv, client_request *request, int64_t began)
+static int send_for_reply(const cli_invocation *inv, client_request request, int64_t began)
 {
     stream s;
     int code;
 
     stream_begin(&s, inv);
-    request->sink = stream_sink;
-    request->ctx = &s;
-    code = ask_stream(inv, request);
+    request.sink = stream_sink;
+    request.ctx = &s;
+    code = ask_stream(inv, &request);
     if (code == EXIT_DONE)
         code = stream_verdict(&s);
     if (code == EXIT_DONE && s.sent)
@@ -78,7 +78,7 @@ int cmd_send(const cli_invocation *inv)
 
     request.fd = ask_open(cli_argument_at(inv, 1));
     if (request.fd >= 0)
-        code = reply ? send_for_reply(inv, &request, began) : send_quietly(inv, &request, began);
+        code = reply ? send_for_reply(inv, request, began) : send_quietly(inv, &request, began);
     ask_close(request.fd);
     free(path);
     return code;

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/format.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ void tab_end(tab *t, FILE *to, bool colours)
     size_t widths[MAX_COLUMNS] = {0}, n = t->column_count;
     bool head = t->columns[0].title != NULL;
 
+    assert(n);
     for (size_t i = 0; head && i < n; i++)
         widths[i] = format_width(t->columns[i].title);
     for (size_t i = 0; i < t->count; i++) {
