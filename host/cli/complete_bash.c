@@ -86,8 +86,10 @@ static void put_option_names(FILE *to, const cli_command *c)
 {
     for (size_t i = 0; c && i < cli_option_count(c); i++)
         fprintf(to, "--%s ", c->options[i].name);
-    for (const cli_option *o = cli_global_options; o->name; o++)
-        fprintf(to, "--%s%s", o->name, o[1].name ? " " : "");
+    for (const cli_option *o = cli_global_options; o->name; o++) {
+        if (!c || !cli_has_own(c, o))
+            fprintf(to, "--%s%s", o->name, o[1].name ? " " : "");
+    }
 }
 
 static void put_nouns(FILE *to)

@@ -53,10 +53,12 @@ static void put_option(FILE *to, const cli_option *o, const char *indent)
     fputc('\'', to);
 }
 
-static void put_globals(FILE *to, const char *indent)
+static void put_globals(FILE *to, const cli_command *c, const char *indent)
 {
-    for (const cli_option *o = cli_global_options; o->name; o++)
-        put_option(to, o, indent);
+    for (const cli_option *o = cli_global_options; o->name; o++) {
+        if (!c || !cli_has_own(c, o))
+            put_option(to, o, indent);
+    }
 }
 
 static void put_command(FILE *to, const cli_command *c)
@@ -65,7 +67,7 @@ static void put_command(FILE *to, const cli_command *c)
             c->verb ? c->verb : "");
     for (size_t i = 0; i < cli_option_count(c); i++)
         put_option(to, &c->options[i], "        ");
-    put_globals(to, "        ");
+    put_globals(to, c, "        ");
     for (size_t i = 0; i < cli_argument_count(c); i++) {
         const cli_argument *a = &c->arguments[i];
 
@@ -94,7 +96,7 @@ static void put_dispatch_begin(FILE *to, const char *name)
             "\n"
             "    _arguments -C -S",
             name);
-    put_globals(to, "        ");
+    put_globals(to, NULL, "        ");
     fputs(" \\\n        '1: :->word' \\\n        '*:: :->rest'\n"
           "    case $state in\n"
           "    word)\n"

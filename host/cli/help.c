@@ -46,7 +46,9 @@ static void heading(FILE *to, const char *text)
     fprintf(to, output_has_colours(to) ? "\n\x1b[1m%s\x1b[0m\n" : "\n%s\n", text);
 }
 
-static void list_options(FILE *to, const cli_option *options, size_t count)
+/* What the command has an option of its own for is left out. */
+static void list_options(FILE *to, const cli_command *command, const cli_option *options,
+                         size_t count)
 {
     static const tab_column columns[] = {{NULL, false}, {NULL, false}};
     tab t;
@@ -56,6 +58,8 @@ static void list_options(FILE *to, const cli_option *options, size_t count)
         const cli_option *o = &options[i];
         char letter[8] = "    ";
 
+        if (command && options == cli_global_options && cli_has_own(command, o))
+            continue;
         if (o->letter)
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
         tab_add(&t, STYLE_PLAIN, "  %s--%s%s%s", letter, o->name, o->value ? " " : "",
@@ -94,10 +98,10 @@ void help_command(FILE *to, const cli_command *command)
     }
     if (cli_option_count(command)) {
         heading(to, "Options");
-        list_options(to, command->options, CLI_OPTIONS);
+        list_options(to, command, command->options, CLI_OPTIONS);
     }
     heading(to, "Everywhere");
-    list_options(to, cli_global_options, 16);
+    list_options(to, command, cli_global_options, 16);
     for (; examples < CLI_EXAMPLES && command->examples[examples].line; examples++) {
         const cli_example *e = &command->examples[examples];
 
@@ -153,7 +157,7 @@ void help_all(FILE *to)
         list_commands(to, n->name);
     }
     heading(to, "Everywhere");
-    list_options(to, cli_global_options, 16);
+    list_options(to, NULL, cli_global_options, 16);
     fprintf(to, "\nD is a daemon's name, its origin in hex, or a unique prefix of either.\n"
                 "Exit codes: 0 done, 1 failed, 2 usage, 3 no host at the socket, 4 refused by "
                 "policy or check.\n"

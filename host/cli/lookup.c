@@ -74,6 +74,13 @@ const cli_option *cli_find_letter(const cli_command *command, char letter)
     return NULL;
 }
 
+bool cli_has_own(const cli_command *command, const cli_option *global)
+{
+    const cli_option *found = cli_find_option(command, global->name, strlen(global->name));
+
+    return found != global;
+}
+
 bool cli_next_word(const char **at, const char **word, size_t *len)
 {
     if (!*at || !**at)

@@ -45,8 +45,6 @@ const cli_command cli_commands[] = {
             "SIGINT drains, takes the last snapshots and stops; a second one stops at once.\n"
             "SIGHUP reads keys and policies again and looks at the plugin directory.",
         .run = cmd_run,
-        .global_socket_is_ours = true,
-        .offline = true,
         .options =
             {
                 {.name = "config",
@@ -58,6 +56,10 @@ const cli_command cli_commands[] = {
                  .value = "DIR",
                  .hint = HINT_DIR,
                  .help = "where plugins, snapshots and the table of daemons are kept"},
+                {.name = "socket",
+                 .value = "PATH",
+                 .hint = HINT_FILE,
+                 .help = "where to listen (default: $BERTH_SOCKET, else the user's own)"},
                 {.name = "threads",
                  .value = "N",
                  .hint = HINT_NUMBER,
@@ -96,7 +98,6 @@ const cli_command cli_commands[] = {
         .summary = "what a file says about itself, and whether a host would take it",
         .text = "No code of the file runs. Exit 4 when a host would refuse it.",
         .run = cmd_plugin_inspect,
-        .offline = true,
         .arguments = {PLUGIN_FILE},
         .examples = {{"berth plugin inspect build/libthermostat.so", NULL}},
     },
@@ -106,7 +107,6 @@ const cli_command cli_commands[] = {
         .summary = "whether a file's signature holds, by the configured keys or given ones",
         .text = "The signature is FILE.minisig. Exit 4 when it does not hold.",
         .run = cmd_plugin_verify,
-        .offline = true,
         .arguments = {PLUGIN_FILE},
         .options =
             {
@@ -132,7 +132,6 @@ const cli_command cli_commands[] = {
         .summary = "try a plugin hard, each check in a process of its own",
         .text = "Runs the plugin's code. Exit 0 only if every check holds, 4 otherwise.",
         .run = cmd_plugin_check,
-        .offline = true,
         .arguments = {PLUGIN_FILE},
         .options =
             {
@@ -150,7 +149,6 @@ const cli_command cli_commands[] = {
         .text = "Asks for the key's password at the terminal, or reads a line of standard input.\n"
                 "A key without a password is taken as it is.",
         .run = cmd_plugin_sign,
-        .offline = true,
         .arguments = {PLUGIN_FILE},
         .options =
             {
@@ -168,7 +166,6 @@ const cli_command cli_commands[] = {
         .text = "Asks for a password at the terminal, or reads a line of standard input. An empty\n"
                 "one leaves the secret key unencrypted. `minisign` reads both files.",
         .run = cmd_plugin_keygen,
-        .offline = true,
         .options =
             {
                 {.name = "output",
@@ -184,7 +181,6 @@ const cli_command cli_commands[] = {
         .verb = "new",
         .summary = "start a plugin project in a new directory",
         .run = cmd_plugin_new,
-        .offline = true,
         .arguments = {{.name = "DIR",
                        .help = "where; its last part becomes the plugin's name",
                        .hint = HINT_DIR}},
@@ -435,7 +431,6 @@ const cli_command cli_commands[] = {
         .summary = "make a fresh identity for a daemon",
         .text = "Whoever has the file can be that daemon: it is written for its owner only.",
         .run = cmd_identity_new,
-        .offline = true,
         .options =
             {
                 {.name = "output",
@@ -451,7 +446,6 @@ const cli_command cli_commands[] = {
         .verb = "show",
         .summary = "whose identity a file holds: entity id and origin, never the secret",
         .run = cmd_identity_show,
-        .offline = true,
         .arguments = {{.name = "FILE",
                        .help = "an identity; -: standard input",
                        .hint = HINT_FILE}},
@@ -462,7 +456,6 @@ const cli_command cli_commands[] = {
         .noun = "completion",
         .summary = "print what a shell needs to complete berth's commands",
         .run = cmd_completion,
-        .offline = true,
         .arguments = {{.name = "SHELL", .help = "which one", .words = "bash zsh fish"}},
         .examples =
             {
@@ -475,7 +468,6 @@ const cli_command cli_commands[] = {
         .noun = "help",
         .summary = "say how a command is used, with examples",
         .run = cmd_help,
-        .offline = true,
         .arguments =
             {
                 {.name = "COMMAND", .help = "which one (default: all)", .optional = true},

@@ -70,8 +70,6 @@ typedef struct cli_command {
     cli_argument arguments[CLI_ARGUMENTS];
     cli_option options[CLI_OPTIONS];
     cli_example examples[CLI_EXAMPLES];
-    bool global_socket_is_ours; /* --socket says where to listen, not whom to ask */
-    bool offline;               /* needs no host */
 } cli_command;
 
 /* Ends with a command without a noun. The commands of one noun stand together. */
@@ -95,9 +93,12 @@ size_t cli_option_count(const cli_command *command);
 const cli_command *cli_find(const char *noun, const char *verb);
 /* Whether it is a noun with verbs. */
 bool cli_has_verbs(const char *noun);
-/* Of the command, or global; NULL if there is none. */
+/* Of the command, or global; NULL if there is none. A command's own goes before a global one. */
 const cli_option *cli_find_option(const cli_command *command, const char *name, size_t len);
 const cli_option *cli_find_letter(const cli_command *command, char letter);
+
+/* Whether the command has an option of its own in the place of this global one. */
+bool cli_has_own(const cli_command *command, const cli_option *global);
 
 /* Walk words separated by single spaces: start with *at = words; false at the end. */
 bool cli_next_word(const char **at, const char **word, size_t *len);
