@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SWEEP_LEAST 64
+
 typedef struct subscriber {
     struct daemon *daemon; /* one reference */
     uint64_t publisher;    /* 0: any */
@@ -50,12 +52,41 @@ void channels_fini(channels *c)
     pthread_mutex_destroy(&c->lock);
 }
 
+/* Under the lock: nobody needs it any more. */
+static bool is_unused(const channel *ch)
+{
+    return !ch->count && !(ch->tails && ring_readers(ch->tails));
+}
+
+/*
+ * Under the lock. A channel whose last tail was closed stays behind, since a tail does not know its
+ * channel; when they have become as many as the others, they go. Nobody reads them, so nobody is
+ * called.
+ */
+static void sweep(channels *c)
+{
+    void *value;
+    channel **gone = malloc(c->map.count * sizeof(*gone));
+    size_t n = 0;
+    for (size_t at = 0; gone && strmap_next(&c->map, &at, NULL, &value);)
+        if (is_unused(value))
+            gone[n++] = value;
+    for (size_t i = 0; i < n; i++) {
+        strmap_del(&c->map, slice_of(gone[i]->name, gone[i]->name_len));
+        channel_free(gone[i]);
+    }
+    free(gone);
+    c->sweep_at = c->map.count * 2 > SWEEP_LEAST ? c->map.count * 2 : SWEEP_LEAST;
+}
+
 /* Under the lock. */
 static channel *find_or_make(channels *c, slice name)
 {
     channel *ch = strmap_get(&c->map, name);
     if (ch)
         return ch;
+    if (c->map.count >= c->sweep_at)
+        sweep(c);
     ch = calloc(1, sizeof(*ch) + name.len + 1);
     if (!ch)
         return NULL;
@@ -68,10 +99,10 @@ static channel *find_or_make(channels *c, slice name)
     return ch;
 }
 
-/* Under the lock: nobody needs it any more. The caller frees it without the lock. */
+/* Under the lock. The caller frees it without the lock. */
 static channel *take_if_unused(channels *c, channel *ch)
 {
-    if (ch->count || (ch->tails && ring_readers(ch->tails)))
+    if (!is_unused(ch))
         return NULL;
     strmap_del(&c->map, slice_of(ch->name, ch->name_len));
     return ch;

@@ -19,7 +19,8 @@ struct daemon;
 
 typedef struct channels {
     pthread_mutex_t lock;
-    strmap map; /* name -> struct channel */
+    strmap map;      /* name -> struct channel */
+    size_t sweep_at; /* so many names: look for those that nobody hears any more */
 } channels;
 
 void channels_init(channels *c);
