@@ -75,6 +75,7 @@ static void api_free(api *a)
 
 static api *api_new(const api_config *config)
 {
+    bool durable = config->state_dir && *config->state_dir;
     api *a = calloc(1, sizeof *a);
     pthread_condattr_t monotonic;
 
@@ -94,14 +95,14 @@ static api *api_new(const api_config *config)
     a->uid = geteuid();
     a->listener.fd = -1;
     a->name = strdup(config->name ? config->name : "");
-    a->state_dir = config->state_dir ? strdup(config->state_dir) : NULL;
+    a->state_dir = durable ? strdup(config->state_dir) : NULL;
     a->spool_dir = a->state_dir ? a->state_dir : "/tmp";
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->change, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (!a->name || (config->state_dir && !a->state_dir)) {
+    if (!a->name || (durable && !a->state_dir)) {
         api_free(a);
         return NULL;
     }
@@ -159,7 +160,7 @@ undo:
     if (a->listener.fd >= 0)
         close(a->listener.fd);
     if (a->jobs)
-        jobs_stop(a->jobs, 0, NULL);
+        jobs_stop(a->jobs, 0, NULL, NULL, NULL);
     api_free(a);
     return status;
 }
@@ -179,6 +180,12 @@ static void wait_for_requests(api *a, int64_t deadline_ns)
 static void drop_job(void *ctx)
 {
     request_unref((request *)ctx);
+}
+
+static void free_late(void *ctx)
+{
+    api_free((api *)ctx);
+    log_info("api", "the command that hung has ended");
 }
 
 void api_stop(api *a, uint64_t grace_ms)
@@ -206,7 +213,7 @@ void api_stop(api *a, uint64_t grace_ms)
     MHD_stop_daemon(a->daemon);
     if (fd >= 0)
         close(fd);
-    if (jobs_stop(a->jobs, deadline, drop_job))
+    if (jobs_stop(a->jobs, deadline, drop_job, free_late, a))
         api_free(a);
     else
         log_warn("api", "a command hangs in a plugin and was left alone");

@@ -25,7 +25,7 @@ typedef struct api_config {
 
     /* Facts about the host. Copied. */
     const char *name;
-    const char *state_dir; /* NULL: ephemeral */
+    const char *state_dir; /* NULL or "": ephemeral */
     uint64_t node_id;
     int64_t started_wall_ns, started_mono_ns;
 

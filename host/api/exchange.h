@@ -66,6 +66,11 @@ enum MHD_Result exchange_handle(void *cls, struct MHD_Connection *connection, co
                                 const char *method, const char *version, const char *data,
                                 size_t *size, void **own);
 
+/* api/begin.c: read the headers; afterwards it is answered, or r.route is set and the body may
+ * come. */
+void exchange_begin(exchange *e, const char *method);
+void exchange_refuse(exchange *e, unsigned status, berth_status code, const char *text);
+
 /* Wake everyone who waits (ticker: only those whose client left). */
 void exchange_wake_all(api *a);
 void exchange_find_gone(api *a);

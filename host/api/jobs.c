@@ -16,7 +16,9 @@ struct jobs {
     pthread_cond_t work;    /* there is a job, or the pool stops */
     pthread_cond_t quieter; /* a thread has ended */
     unsigned max_threads, threads, idle, running;
-    bool stopping, abandoned;
+    bool stopping;
+    void (*late)(void *late_ctx); /* not NULL: nobody waits any more */
+    void *late_ctx;
     unsigned cap, first, count; /* ring of waiting jobs */
     job ring[];
 };
@@ -50,7 +52,8 @@ static void jobs_free(jobs *j)
 static void *serve(void *arg)
 {
     jobs *j = (jobs *)arg;
-    bool last;
+    void (*late)(void *late_ctx);
+    void *late_ctx;
 
     pthread_mutex_lock(&j->lock);
     for (;;) {
@@ -74,10 +77,13 @@ static void *serve(void *arg)
     }
     j->threads--;
     pthread_cond_broadcast(&j->quieter);
-    last = j->abandoned && !j->threads;
+    late = j->threads ? NULL : j->late;
+    late_ctx = j->late_ctx;
     pthread_mutex_unlock(&j->lock);
-    if (last)
+    if (late) {
         jobs_free(j);
+        late(late_ctx);
+    }
     return NULL;
 }
 
@@ -119,17 +125,18 @@ out:
     return taken;
 }
 
-bool jobs_stop(jobs *j, int64_t deadline_ns, void (*drop)(void *ctx))
+bool jobs_stop(jobs *j, int64_t deadline_ns, void (*drop)(void *ctx), void (*late)(void *late_ctx),
+               void *late_ctx)
 {
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000),
                              .tv_nsec = (long)(deadline_ns % 1000000000)};
-    bool late = false, empty;
+    bool timed_out = false, empty;
 
     pthread_mutex_lock(&j->lock);
     j->stopping = true;
     pthread_cond_broadcast(&j->work);
-    while (j->threads && !late)
-        late = pthread_cond_timedwait(&j->quieter, &j->lock, &until) != 0;
+    while (j->threads && !timed_out)
+        timed_out = pthread_cond_timedwait(&j->quieter, &j->lock, &until) != 0;
     while (j->count) {
         job next = j->ring[j->first];
 
@@ -140,7 +147,10 @@ bool jobs_stop(jobs *j, int64_t deadline_ns, void (*drop)(void *ctx))
         pthread_mutex_lock(&j->lock);
     }
     empty = !j->threads;
-    j->abandoned = true;
+    if (!empty) {
+        j->late = late;
+        j->late_ctx = late_ctx;
+    }
     pthread_mutex_unlock(&j->lock);
     if (empty)
         jobs_free(j);

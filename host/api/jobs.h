@@ -21,10 +21,11 @@ bool jobs_add(jobs *j, void (*fn)(void *ctx), void *ctx);
 
 /*
  * Take no more; wait until all have run, until deadline (clock_mono_ns) at most; drop(ctx) is
- * called for those that had not begun. Frees. False when some still run: the pool frees itself
- * after the last one.
+ * called for those that had not begun. True: the pool is gone. False: some still run; after the
+ * last of them the pool goes and late(late_ctx) is called, on that thread.
  */
-bool jobs_stop(jobs *j, int64_t deadline_ns, void (*drop)(void *ctx));
+bool jobs_stop(jobs *j, int64_t deadline_ns, void (*drop)(void *ctx), void (*late)(void *late_ctx),
+               void *late_ctx);
 
 /* How many run now. */
 unsigned jobs_running(jobs *j);

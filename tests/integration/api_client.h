@@ -26,7 +26,7 @@
  * create waits for the same. flood: a decimal number N as event gives an output of N bytes. */
 static sem_t gate_entered, gate_open;
 
-static berth_code plain_create(berth_call *call, const berth_birth *birth, void **self)
+static inline berth_code plain_create(berth_call *call, const berth_birth *birth, void **self)
 {
     (void)call;
     (void)birth;
@@ -34,20 +34,20 @@ static berth_code plain_create(berth_call *call, const berth_birth *birth, void 
     return BERTH_OK;
 }
 
-static berth_code hang_create(berth_call *call, const berth_birth *birth, void **self)
+static inline berth_code hang_create(berth_call *call, const berth_birth *birth, void **self)
 {
     sem_post(&gate_entered);
     sem_wait(&gate_open);
     return plain_create(call, birth, self);
 }
 
-static void plain_destroy(void *self, berth_call *call)
+static inline void plain_destroy(void *self, berth_call *call)
 {
     (void)call;
     free(self);
 }
 
-static berth_code echo_process(void *self, berth_call *call, const berth_event *event)
+static inline berth_code echo_process(void *self, berth_call *call, const berth_event *event)
 {
     (void)self;
     if (event->data.len == 3 && memcmp(event->data.ptr, "bad", 3) == 0)
@@ -55,7 +55,7 @@ static berth_code echo_process(void *self, berth_call *call, const berth_event *
     return call->api->emit(call, event->data.ptr, event->data.len);
 }
 
-static berth_code echo_control(void *self, berth_call *call, const berth_event *event)
+static inline berth_code echo_control(void *self, berth_call *call, const berth_event *event)
 {
     (void)self;
     (void)call;
@@ -63,7 +63,7 @@ static berth_code echo_control(void *self, berth_call *call, const berth_event *
     return BERTH_OK;
 }
 
-static berth_code gate_process(void *self, berth_call *call, const berth_event *event)
+static inline berth_code gate_process(void *self, berth_call *call, const berth_event *event)
 {
     (void)self;
     (void)call;
@@ -74,7 +74,7 @@ static berth_code gate_process(void *self, berth_call *call, const berth_event *
     return BERTH_OK;
 }
 
-static berth_code flood_process(void *self, berth_call *call, const berth_event *event)
+static inline berth_code flood_process(void *self, berth_call *call, const berth_event *event)
 {
     char digits[32] = "";
     uint64_t n;
@@ -128,8 +128,8 @@ typedef struct fixture {
 
 static fixture host;
 
-static berth_status test_load(void *ctx, const char *path, bool allow_downgrade, api_loaded *out,
-                              berth_error *error)
+static inline berth_status test_load(void *ctx, const char *path, bool allow_downgrade,
+                                     api_loaded *out, berth_error *error)
 {
     (void)ctx;
     (void)out;
@@ -139,7 +139,7 @@ static berth_status test_load(void *ctx, const char *path, bool allow_downgrade,
     return error->code = BERTH_ERR_SIGNATURE;
 }
 
-static api_config test_config(void)
+static inline api_config test_config(void)
 {
     return (api_config){.socket = host.path,
                         .rt = host.rt,
@@ -153,7 +153,7 @@ static api_config test_config(void)
 
 /* Start the runtime with the kinds above, and the API with this configuration (NULL: test_config).
  */
-static void host_start(const api_config *config, const berth_runtime_config *limits)
+static inline void host_start(const api_config *config, const berth_runtime_config *limits)
 {
     berth_error error = {0};
     api_config usual;
@@ -180,7 +180,7 @@ static void host_start(const api_config *config, const berth_runtime_config *lim
         fail_msg("%s", error.text);
 }
 
-static void host_stop(void)
+static inline void host_stop(void)
 {
     api_stop(host.api, 10000);
     host.api = NULL;
@@ -191,14 +191,14 @@ static void host_stop(void)
     assert_int_equal(rmdir(host.dir), 0);
 }
 
-static int start(void **state)
+static inline int start(void **state)
 {
     (void)state;
     host_start(NULL, NULL);
     return 0;
 }
 
-static int stop(void **state)
+static inline int stop(void **state)
 {
     (void)state;
     host_stop();
@@ -207,7 +207,7 @@ static int stop(void **state)
 
 /* ---- The client ------------------------------------------------------------------------------ */
 
-static int dial(void)
+static inline int dial(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -219,7 +219,7 @@ static int dial(void)
 }
 
 /* Whether all of it could be sent: the other side may close. */
-static bool say(int fd, const void *bytes, size_t n)
+static inline bool say(int fd, const void *bytes, size_t n)
 {
     const char *p = (const char *)bytes;
 
@@ -234,8 +234,8 @@ static bool say(int fd, const void *bytes, size_t n)
     return true;
 }
 
-static bool sayf(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static bool sayf(int fd, const char *format, ...)
+static inline bool sayf(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static inline bool sayf(int fd, const char *format, ...)
 {
     char text[4096];
     va_list args;
@@ -255,14 +255,14 @@ typedef struct reply {
     size_t len;
 } reply;
 
-static void reply_free(reply *r)
+static inline void reply_free(reply *r)
 {
     free(r->body);
     memset(r, 0, sizeof *r);
 }
 
 /* One byte at a time: tests are small. */
-static bool hear(int fd, void *out, size_t n)
+static inline bool hear(int fd, void *out, size_t n)
 {
     char *p = (char *)out;
 
@@ -277,7 +277,7 @@ static bool hear(int fd, void *out, size_t n)
     return true;
 }
 
-static bool hear_line(int fd, char *out, size_t cap)
+static inline bool hear_line(int fd, char *out, size_t cap)
 {
     size_t n = 0;
 
@@ -291,7 +291,7 @@ static bool hear_line(int fd, char *out, size_t cap)
     return true;
 }
 
-static bool hear_head(int fd, reply *r)
+static inline bool hear_head(int fd, reply *r)
 {
     size_t n = 0;
 
@@ -308,7 +308,7 @@ static bool hear_head(int fd, reply *r)
 
 /* The next chunk of a chunked body, appended; false at the end, or when the stream is cut (*cut).
  */
-static bool hear_chunk(int fd, reply *r, bool *cut)
+static inline bool hear_chunk(int fd, reply *r, bool *cut)
 {
     char line[32];
     size_t n;
@@ -327,7 +327,7 @@ static bool hear_chunk(int fd, reply *r, bool *cut)
     return n > 0;
 }
 
-static reply hear_reply(int fd)
+static inline reply hear_reply(int fd)
 {
     reply r = {0};
     const char *length;
@@ -354,8 +354,8 @@ static reply hear_reply(int fd)
 }
 
 /* One request on a connection of its own. body NULL: none. */
-static reply ask_with(const char *method, const char *target, const char *headers, const void *body,
-                      size_t len)
+static inline reply ask_with(const char *method, const char *target, const char *headers,
+                             const void *body, size_t len)
 {
     int fd = dial();
     reply r;
@@ -372,13 +372,13 @@ static reply ask_with(const char *method, const char *target, const char *header
     return r;
 }
 
-static reply ask(const char *method, const char *target, const char *body)
+static inline reply ask(const char *method, const char *target, const char *body)
 {
     return ask_with(method, target, NULL, body, body ? strlen(body) : 0);
 }
 
 /* The answer must have this status, and this text in it. */
-static void answers(reply r, int status, const char *part)
+static inline void answers(reply r, int status, const char *part)
 {
     if (r.status != status || (part && (!r.body || !strstr(r.body, part))))
         fail_msg("status %d, body '%s'; wanted %d with '%s'", r.status, r.body ? r.body : "(none)",
@@ -386,7 +386,7 @@ static void answers(reply r, int status, const char *part)
     reply_free(&r);
 }
 
-static void spawned(const char *kind, const char *name)
+static inline void spawned(const char *kind, const char *name)
 {
     char body[256];
 
@@ -395,7 +395,7 @@ static void spawned(const char *kind, const char *name)
 }
 
 /* A number from a JSON answer: the first member of that name. */
-static uint64_t number_in(const char *target, const char *name)
+static inline uint64_t number_in(const char *target, const char *name)
 {
     reply r = ask("GET", target, NULL);
     char key[64];
@@ -412,10 +412,54 @@ static uint64_t number_in(const char *target, const char *name)
 }
 
 /* Look again until the number is there; a test that hangs here has failed. */
-static void becomes(const char *target, const char *name, uint64_t value)
+static inline void becomes(const char *target, const char *name, uint64_t value)
 {
     while (number_in(target, name) != value)
         poll(NULL, 0, 1);
 }
+
+/* ---- Bodies and streams -----------------------------------------------------------------------
+ */
+
+/* Send a chunked body's piece. */
+static inline bool say_chunk(int fd, const void *bytes, size_t n)
+{
+    return sayf(fd, "%zx\r\n", n) && say(fd, bytes, n) && sayf(fd, "\r\n");
+}
+
+static inline int begin_lines(const char *daemon, const char *query)
+{
+    int fd = dial();
+
+    sayf(fd,
+         "POST /v1/daemons/%s/events?framing=lines%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n",
+         daemon, query);
+    return fd;
+}
+
+static inline int begin_tail(const char *target)
+{
+    int fd = dial();
+    reply r = {0};
+
+    sayf(fd, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", target);
+    assert_true(hear_head(fd, &r)); /* before there is anything to read */
+    assert_int_equal(r.status, 200);
+    assert_non_null(strstr(r.head, "application/x-ndjson"));
+    return fd;
+}
+
+/* Read on until this text has come. */
+static inline void hears(int fd, reply *r, const char *part)
+{
+    bool cut;
+
+    while (!r->body || !strstr(r->body, part))
+        if (!hear_chunk(fd, r, &cut))
+            fail_msg("the stream ended before '%s': %s", part, r->body ? r->body : "");
+}
+
+#define test(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 #endif

@@ -263,12 +263,12 @@ static void what_is_no_http_is_answered_or_dropped_and_the_host_goes_on(void **s
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int fd = dial();
+        struct pollfd answer = {.fd = fd, .events = POLLIN};
         char sink[512];
 
         say(fd, rows[i], strlen(rows[i]));
-        shutdown(fd, SHUT_WR);
-        while (recv(fd, sink, sizeof sink, 0) > 0)
-            ;
+        if (poll(&answer, 1, 50) > 0) /* some get an answer, some wait for more */
+            assert_true(recv(fd, sink, sizeof sink, 0) >= 0);
         close(fd);
         answers(ask("GET", "/v1/health", NULL), 200, NULL);
     }
@@ -323,7 +323,7 @@ static void a_client_that_waits_for_continue_gets_it_or_the_refusal(void **state
     answers(hear_reply(fd), 200, "\"applied\":1");
     close(fd);
     fd = dial();
-    sayf(fd, "POST /v1/daemons/f/events HTTP/1.1\r\nHost: x\r\nExpect: "
+    sayf(fd, "POST /v1/daemons/nosuch/events HTTP/1.1\r\nHost: x\r\nExpect: "
              "100-continue\r\nContent-Length: 2\r\n\r\n");
     assert_true(hear_head(fd, &r));
     assert_int_equal(r.status, 404);
@@ -412,8 +412,6 @@ static void a_second_host_at_the_socket_is_refused(void **state)
     assert_null(second);
     answers(ask("GET", "/v1/health", NULL), 200, NULL);
 }
-
-#define test(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
 {

@@ -26,7 +26,7 @@
 
 typedef struct gate {
     sem_t begun, open;
-    atomic_uint ran, dropped;
+    atomic_uint ran, dropped, late;
 } gate;
 
 static void gate_init(gate *g)
@@ -50,6 +50,11 @@ static void dropped(void *ctx)
     atomic_fetch_add(&((gate *)ctx)->dropped, 1);
 }
 
+static void late(void *ctx)
+{
+    atomic_fetch_add(&((gate *)ctx)->late, 1);
+}
+
 static void hanging_jobs_leave_threads_for_others_until_the_pool_is_full(void **state)
 {
     jobs *j = jobs_new(3, 2);
@@ -67,7 +72,7 @@ static void hanging_jobs_leave_threads_for_others_until_the_pool_is_full(void **
     assert_false(jobs_add(j, pass, &g));
     for (int i = 0; i < 5; i++)
         sem_post(&g.open);
-    assert_true(jobs_stop(j, clock_mono_ns() + 60 * SECOND, dropped));
+    assert_true(jobs_stop(j, clock_mono_ns() + 60 * SECOND, dropped, late, &g));
     assert_int_equal(g.ran, 5);
     assert_int_equal(g.dropped, 0);
 }
@@ -83,10 +88,11 @@ static void a_pool_that_stops_drops_what_waits_and_leaves_what_hangs(void **stat
     sem_wait(&g.begun);
     assert_true(jobs_add(j, pass, &g));
     assert_true(jobs_add(j, pass, &g));
-    assert_false(jobs_stop(j, clock_mono_ns(), dropped));
+    assert_false(jobs_stop(j, clock_mono_ns(), dropped, late, &g));
     assert_int_equal(g.dropped, 2);
-    sem_post(&g.open); /* the pool frees itself after it */
-    while (!atomic_load(&g.ran))
+    assert_int_equal(g.late, 0);
+    sem_post(&g.open);
+    while (!atomic_load(&g.late))
         sched_yield();
     assert_int_equal(g.ran, 1);
 }
