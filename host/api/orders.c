@@ -37,15 +37,15 @@ static berth_status read_string(struct json_object *o, const char *key, enum jso
     berth_status status = json_get_string(o, "", key, need, &value, error);
 
     *out = '\0';
-    if (status)
+    if (status || !value.ptr)
         return status;
-    if (value.ptr && !value.len)
+    if (!value.len)
         return fail(error, BERTH_ERR_INVALID, "%s: must not be empty; leave it out", key);
     if (value.len >= cap)
         return fail(error, BERTH_ERR_INVALID, "%s: has at most %zu bytes", key, cap - 1);
-    if (value.len && memchr(value.ptr, 0, value.len))
+    if (memchr(value.ptr, 0, value.len))
         return fail(error, BERTH_ERR_INVALID, "%s: must not contain a zero byte", key);
-    memcpy(out, value.ptr ? (const char *)value.ptr : "", value.len);
+    memcpy(out, value.ptr, value.len);
     out[value.len] = '\0';
     return BERTH_OK;
 }

@@ -161,10 +161,10 @@ static void load_job(request *r)
     berth_error error = {0};
     berth_status status = load_order_read(&order, slice_of(r->body.data, r->body.len), &error);
 
-    if (!status && !hooks->load)
-        status = fail(&error, BERTH_ERR_UNSUPPORTED, "this host loads no plugins");
     if (!status)
-        status = hooks->load(hooks->ctx, order.path, order.allow_downgrade, &loaded, &error);
+        status = hooks->load
+                     ? hooks->load(hooks->ctx, order.path, order.allow_downgrade, &loaded, &error)
+                     : fail(&error, BERTH_ERR_UNSUPPORTED, "this host loads no plugins");
     if (status)
         request_fail(r, &error);
     else
