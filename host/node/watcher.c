@@ -21,7 +21,7 @@
 #define SETTLE_NS                                                                                  \
     (1000ll * 1000 * 1000) /* how old a file has to be to be ready at the first look */
 #define ROUND_MS   5000    /* look at least this often: the kernel does not see all */
-#define MENDED_MS  500  /* the same, while the directory cannot be used */
+#define MENDED_MS  500     /* the same, while the directory cannot be used */
 #define SOONEST_MS 20
 
 struct watcher {
