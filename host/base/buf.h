@@ -29,7 +29,7 @@ int slice_eq(slice a, slice b);
 
 typedef struct buf {
     atomic_uint refs;
-    uint32_t reserved;
+    uint32_t size_class; /* buf.c's */
     size_t len;
     uint8_t data[];
 } buf;
@@ -45,8 +45,8 @@ static inline buf *buf_ref(buf *b)
     return b;
 }
 
-/* Drop one reference; the last one frees. NULL is allowed. Who holds the only reference need not pay for
- * an atomic change: nobody else can be making one. */
+/* Drop one reference; the last one frees. NULL is allowed. Who holds the only reference need not
+ * pay for an atomic change: nobody else can be making one. */
 static inline void buf_unref(buf *b)
 {
     if (b && (atomic_load_explicit(&b->refs, memory_order_acquire) == 1 ||

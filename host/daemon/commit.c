@@ -70,12 +70,22 @@ void daemon_show_record(struct daemon *d, buf *bytes)
         ring_put(r, &item);
 }
 
+void outputs_show(struct daemon *d)
+{
+    unshown *u = d->unshown;
+    ring *r = u && u->count ? daemon_outputs(d) : NULL;
+    if (r)
+        ring_give(r, u->items, u->count);
+    for (unsigned i = 0; u && !r && i < u->count; i++)
+        tail_item_release(&u->items[i]);
+    if (u)
+        u->count = 0;
+}
+
 static void show(struct daemon *d, const effect *e)
 {
-    /* only ever set once, and by us or seen under the lock */
-    ring *r = atomic_load_explicit(&d->outputs, memory_order_acquire);
-    if (!r)
-        r = daemon_outputs(d);
+    outputs_show(d); /* what came before it */
+    ring *r = daemon_outputs(d);
     if (!r)
         return;
     tail_item item = {
@@ -339,19 +349,21 @@ void outbox_drop(struct daemon *d)
 
 /*
  * The common case: an output to the caller that may leave at once, with nobody but a client or a
- * tail to hear it. Its one reference goes to the ring, a second one to the batch.
+ * tail to hear it. Nobody else has its bytes yet, so the second reference needs no atomic change.
+ * While nobody reads the ring, it may as well get its items at the end of the run.
  */
 static void release_at_once(struct daemon *d, batch *b, uint32_t index, buf *bytes)
 {
-    ring *r = atomic_load_explicit(&d->outputs, memory_order_acquire);
-    if (b->want_outputs)
-        batch_output(b, index, buf_ref(bytes));
-    if (!r && !(r = daemon_outputs(d))) {
-        buf_unref(bytes);
-        return;
+    if (b->want_outputs) {
+        atomic_store_explicit(&bytes->refs, 2, memory_order_relaxed);
+        batch_output(b, index, bytes);
     }
-    tail_item item = {.bytes = bytes, .wall_ns = d->last_time_ns, .to = BERTH_TO_CALLER};
-    ring_give(r, &item);
+    unshown *u = d->unshown;
+    u->items[u->count++] =
+        (tail_item){.bytes = bytes, .wall_ns = d->last_time_ns, .to = BERTH_TO_CALLER};
+    ring *r = atomic_load_explicit(&d->outputs, memory_order_acquire);
+    if (u->count == UNSHOWN_MAX || (r && ring_has_readers(r)))
+        outputs_show(d);
 }
 
 static void commit_one(struct daemon *d, batch *b, uint32_t index, effect *e,

@@ -126,6 +126,13 @@ typedef struct extras {
     bool has_record;
 } extras;
 
+/* Outputs of a run that its ring will get in one go, while nobody reads it. */
+#define UNSHOWN_MAX 32
+typedef struct unshown {
+    unsigned count;
+    tail_item items[UNSHOWN_MAX];
+} unshown;
+
 typedef struct cursor_entry {
     uint64_t sequence;
     char source[];
@@ -170,6 +177,7 @@ struct daemon {
 
     instance *inst;              /* NULL: could not be made again [runner] */
     struct work *running;        /* the run in progress [runner] */
+    unshown *unshown;            /* of that run [runner] */
     command *doing;              /* the command in progress [runner] */
     atomic_int op;               /* who goes on when an instance has answered; see run.c */
     bool broken;                 /* the instance asked to be destroyed [runner] */
@@ -286,6 +294,8 @@ void batch_settle(batch *b);
 bool outbox_flush(struct daemon *d);
 void outbox_drop(struct daemon *d);
 bool outbox_ready(const struct daemon *d);
+/* Give the ring what a run has gathered for it. */
+void outputs_show(struct daemon *d);
 /* Put a discontinuity record among the outputs that tails see. */
 void daemon_show_record(struct daemon *d, buf *bytes);
 /* The ring of outputs, made when first needed; NULL when memory is short. */

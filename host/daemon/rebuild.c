@@ -234,3 +234,13 @@ void daemon_new_incarnation(struct daemon *d, uint64_t incarnation, uint64_t bas
     daemon_show_record(d, bytes);
     buf_unref(bytes);
 }
+
+void daemon_go_on_above(struct daemon *d, uint64_t incarnation, uint64_t sequence)
+{
+    uint64_t head = d->chain.head.sequence, block = d->rt->sequence_block;
+    uint64_t base = (sequence > head ? sequence : head) + 1;
+    if (incarnation < d->incarnation)
+        incarnation = d->incarnation;
+    daemon_new_incarnation(d, incarnation + 1, base);
+    d->sequence_limit = base > UINT64_MAX - block ? UINT64_MAX : base + block;
+}

@@ -26,4 +26,8 @@ void rebuild_birth(struct daemon *d, slice state, uint32_t state_version, bool r
  */
 void daemon_new_incarnation(struct daemon *d, uint64_t incarnation, uint64_t base_sequence);
 
+/* The same where an earlier life of the daemon may have come as far as `sequence` in `incarnation`:
+ * above both. Reserves sequences in d; the caller puts them on disk before outputs leave. */
+void daemon_go_on_above(struct daemon *d, uint64_t incarnation, uint64_t sequence);
+
 #endif

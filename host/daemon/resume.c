@@ -157,11 +157,7 @@ static struct daemon *bring_back(runtime *rt, const store_daemon *row, runner *o
         goto out;
     if (!row->clean || !stored) {
         /* Outputs up to the reserved sequence may have left: go on above it, and say so. */
-        uint64_t base = row->sequence_limit > d->chain.head.sequence ? row->sequence_limit
-                                                                     : d->chain.head.sequence + 1;
-        daemon_new_incarnation(d, row->incarnation + 1, base);
-        d->sequence_limit =
-            base > UINT64_MAX - rt->sequence_block ? UINT64_MAX : base + rt->sequence_block;
+        daemon_go_on_above(d, row->incarnation, row->sequence_limit);
     }
 out:
     buf_unref(stored);
@@ -281,10 +277,14 @@ berth_status runtime_forget_down(runtime *rt, const char *text, berth_error *err
     pthread_mutex_unlock(&rt->down_lock);
     if (!found)
         return fail(error, BERTH_ERR_NOT_FOUND, "no daemon '%s' is down", text);
-    store_remove_daemon(rt->store, found->row.entity, NULL, NULL);
+    latch gone;
+    latch_init(&gone, 1);
+    store_remove_daemon(rt->store, found->row.entity, store_answered, &gone);
+    berth_status status = latch_wait(&gone, error);
+    latch_fini(&gone);
     row_fini(&found->row);
     free(found);
-    return store_barrier(rt->store, error);
+    return status;
 }
 
 void down_forget(runtime *rt)

@@ -24,6 +24,8 @@ struct ring {
     uint32_t cap, first, count;
     uint64_t next_index;
     uint64_t bytes;
+    uint64_t granted; /* of the budget */
+    atomic_bool reading;
     bool ended;
     tail *tails;
     unsigned tail_count;
@@ -65,10 +67,36 @@ static void drop_oldest(ring *r)
     tail_item *item = &r->items[r->first];
     uint64_t n = cost(item);
     r->bytes -= n;
-    atomic_fetch_sub_explicit(&r->budget->used, n, memory_order_relaxed);
     tail_item_release(item);
     r->first = r->first + 1 == r->cap ? 0 : r->first + 1;
     r->count--;
+}
+
+/* The shared budget is taken and given back in pieces, so that a ring in its stride does not touch
+ * it. */
+#define QUANTUM 4096
+
+/* As much of the budget as n more bytes need. False: it is used up. */
+static bool take_budget(ring *r, uint64_t n)
+{
+    while (r->granted < r->bytes + n) {
+        uint64_t used =
+            atomic_fetch_add_explicit(&r->budget->used, QUANTUM, memory_order_relaxed) + QUANTUM;
+        if (used > r->budget->total) {
+            atomic_fetch_sub_explicit(&r->budget->used, QUANTUM, memory_order_relaxed);
+            return false;
+        }
+        r->granted += QUANTUM;
+    }
+    return true;
+}
+
+static void return_budget(ring *r)
+{
+    while (r->granted >= r->bytes + 2 * QUANTUM || (!r->bytes && r->granted)) {
+        r->granted -= QUANTUM;
+        atomic_fetch_sub_explicit(&r->budget->used, QUANTUM, memory_order_relaxed);
+    }
 }
 
 void ring_unref(ring *r)
@@ -77,6 +105,7 @@ void ring_unref(ring *r)
         return;
     while (r->count)
         drop_oldest(r);
+    return_budget(r);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->quiet);
     free(r->items);
@@ -108,13 +137,13 @@ static bool make_room(ring *r, uint64_t n)
 {
     if (n > r->budget->bytes)
         return false;
-    while (r->count && (r->bytes + n > r->budget->bytes))
+    while (r->count && r->bytes + n > r->budget->bytes)
         drop_oldest(r);
-    while (r->count &&
-           atomic_load_explicit(&r->budget->used, memory_order_relaxed) + n > r->budget->total)
+    while (!take_budget(r, n)) {
+        if (!r->count)
+            return false;
         drop_oldest(r);
-    if (atomic_load_explicit(&r->budget->used, memory_order_relaxed) + n > r->budget->total)
-        return false;
+    }
     if (r->count == r->cap && !grow(r)) {
         if (!r->count)
             return false;
@@ -147,38 +176,51 @@ static void wake_and_unlock(ring *r)
     }
 }
 
+/* Under the lock. False: it cannot be kept, the references are still the caller's. */
+static bool append(ring *r, const tail_item *item)
+{
+    uint64_t index = r->next_index++;
+    uint64_t n = cost(item);
+    if (!make_room(r, n)) {
+        /* A hole in the middle would have to be remembered: start again behind it. */
+        while (r->count)
+            drop_oldest(r);
+        return_budget(r);
+        return false;
+    }
+    uint32_t at = r->first + r->count++;
+    tail_item *slot = &r->items[at < r->cap ? at : at - r->cap];
+    *slot = *item;
+    slot->index = index;
+    r->bytes += n;
+    return true;
+}
+
+void ring_give(ring *r, const tail_item *items, unsigned count)
+{
+    pthread_mutex_lock(&r->lock);
+    for (unsigned i = 0; i < count; i++)
+        if (!append(r, &items[i])) {
+            tail_item refused = items[i];
+            tail_item_release(&refused);
+        }
+    if (r->tails)
+        wake_and_unlock(r);
+    else
+        pthread_mutex_unlock(&r->lock);
+}
+
 void ring_put(ring *r, const tail_item *item)
 {
     buf_ref(item->bytes);
     if (item->channel)
         buf_ref(item->channel);
-    ring_give(r, item);
+    ring_give(r, item, 1);
 }
 
-void ring_give(ring *r, const tail_item *item)
+bool ring_has_readers(ring *r)
 {
-    tail_item refused = {0};
-    pthread_mutex_lock(&r->lock);
-    uint64_t index = r->next_index++;
-    uint64_t n = cost(item);
-    if (make_room(r, n)) {
-        uint32_t at = r->first + r->count++;
-        tail_item *slot = &r->items[at < r->cap ? at : at - r->cap];
-        *slot = *item;
-        slot->index = index;
-        r->bytes += n;
-        atomic_fetch_add_explicit(&r->budget->used, n, memory_order_relaxed);
-    } else {
-        /* A hole in the middle would have to be remembered: start again behind it. */
-        while (r->count)
-            drop_oldest(r);
-        refused = *item;
-    }
-    if (r->tails)
-        wake_and_unlock(r);
-    else
-        pthread_mutex_unlock(&r->lock);
-    tail_item_release(&refused);
+    return atomic_load_explicit(&r->reading, memory_order_relaxed);
 }
 
 void ring_end(ring *r)
@@ -201,6 +243,7 @@ tail *ring_open(ring *r, tail_from from, void (*wake)(void *ctx), void *ctx)
     t->next = r->tails;
     r->tails = t;
     r->tail_count++;
+    atomic_store_explicit(&r->reading, true, memory_order_relaxed);
     pthread_mutex_unlock(&r->lock);
     return t;
 }
@@ -248,6 +291,7 @@ void tail_close(tail *t)
             break;
         }
     r->tail_count--;
+    atomic_store_explicit(&r->reading, r->tail_count > 0, memory_order_relaxed);
     t->armed = false;
     while (t->waking)
         pthread_cond_wait(&r->quiet, &r->lock);

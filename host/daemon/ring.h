@@ -30,8 +30,10 @@ void ring_unref(ring *r);
 
 /* Append; takes references of bytes and channel of its own. Wakes readers. */
 void ring_put(ring *r, const tail_item *item);
-/* The same, but takes over the caller's references. */
-void ring_give(ring *r, const tail_item *item);
+/* The same for several, whose references it takes over. */
+void ring_give(ring *r, const tail_item *items, unsigned count);
+/* A hint: whether anyone reads it. */
+bool ring_has_readers(ring *r);
 
 /* No more will come: readers learn it after what is left. */
 void ring_end(ring *r);

@@ -35,6 +35,7 @@ typedef struct work {
     uint32_t took_events;
     uint64_t took_bytes;
     uint64_t processed, failed;
+    unshown unshown; /* last: not cleared */
 } work;
 
 static void answered(struct daemon *d)
@@ -206,11 +207,12 @@ static void run_finished(instance_run *run)
 
 static bool begin_run(struct daemon *d, batch *b, runner *on, bool guest, int64_t now)
 {
-    work *w = calloc(1, sizeof(*w));
+    work *w = malloc(sizeof(*w));
     if (!w) {
         log_error("daemon", "%s: out of memory to run it", d->name);
         return true;
     }
+    memset(w, 0, offsetof(work, unshown.items));
     w->run = (instance_run){next_event, event_result, request_in_use, run_finished, on};
     w->d = d;
     w->b = b;
@@ -220,6 +222,7 @@ static bool begin_run(struct daemon *d, batch *b, runner *on, bool guest, int64_
     w->time_ns = clock_wall_ns();
     b->unfinished++; /* for the run itself */
     d->running = w;
+    d->unshown = &w->unshown;
     atomic_store_explicit(&d->op, OP_ASKED, memory_order_relaxed);
     atomic_store_explicit(&on->origin, d->origin, memory_order_relaxed);
     bool here = stay(d, d->inst->ops->run(d->inst, &w->run));
@@ -247,6 +250,8 @@ static void end_run(struct daemon *d)
 {
     work *w = d->running;
     batch *b = w->b;
+    outputs_show(d);
+    d->unshown = NULL;
     d->running = NULL;
     if (atomic_load_explicit(&d->busy_since_ns, memory_order_relaxed))
         atomic_store_explicit(&d->busy_since_ns, 0, memory_order_relaxed);

@@ -218,6 +218,39 @@ static berth_status read_snapshot(const spawn_wish *wish, container *c, berth_er
     return rebuild_check(wish->kind, c, error);
 }
 
+/* An identity that ran here before must not repeat (origin, sequence). */
+static berth_status heed_mark(struct daemon *d, berth_error *error)
+{
+    uint64_t incarnation = 0, sequence = 0;
+    berth_status status =
+        store_get_mark(d->rt->store, d->make->key.entity, &incarnation, &sequence, error);
+    if (status != BERTH_OK || !incarnation)
+        return status;
+    /* Restored where it stopped: nothing has left since, the chain goes on. */
+    if (d->incarnation == incarnation && d->chain.head.sequence == sequence && sequence)
+        d->sequence_limit = sequence + d->rt->sequence_block;
+    else
+        daemon_go_on_above(d, incarnation, sequence);
+    return BERTH_OK;
+}
+
+static void destroyed(void *ctx)
+{
+    latch_answer(ctx, BERTH_OK, NULL);
+}
+
+static void unmake_instance(struct daemon *d, runner *on)
+{
+    latch wait;
+    latch_init(&wait, 1);
+    bool before = dispatcher_enter(true);
+    d->inst->ops->destroy(d->inst, on, destroyed, &wait);
+    dispatcher_enter(before);
+    latch_wait(&wait, NULL);
+    latch_fini(&wait);
+    d->inst = NULL;
+}
+
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
                          berth_error *error)
 {
@@ -266,6 +299,12 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
         status = make_instance(d, wish, restored ? &c : NULL, on, error);
     if (status == BERTH_OK && restored)
         rebuild_dues(d, &c, clock_wall_ns());
+    if (status == BERTH_OK && restored && rt->store && !wish->row)
+        d->sequence_limit = d->chain.head.sequence + rt->sequence_block;
+    if (status == BERTH_OK && rt->store && !wish->row)
+        status = heed_mark(d, error);
+    if (status != BERTH_OK && d->inst)
+        unmake_instance(d, on);
 out:
     container_fini(&c);
     if (status != BERTH_OK && d) {
@@ -284,23 +323,11 @@ out:
     return status;
 }
 
-static void destroyed(void *ctx)
-{
-    latch_answer(ctx, BERTH_OK, NULL);
-}
-
 void spawn_abandon(struct daemon *d, runner *on)
 {
-    latch wait;
     daemon_leave_all(d);
     mailbox_cancel(d);
-    latch_init(&wait, 1);
-    bool before = dispatcher_enter(true);
-    d->inst->ops->destroy(d->inst, on, destroyed, &wait);
-    dispatcher_enter(before);
-    latch_wait(&wait, NULL);
-    latch_fini(&wait);
-    d->inst = NULL;
+    unmake_instance(d, on);
     dues_drop(d);
     registry_release_name(&d->rt->registry, d);
     factories_remove(&d->rt->factories, d->make);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* A FINISH on its way. Two hold it: the daemon, and who waits; who waits may give up. */
 typedef struct finish {
@@ -14,6 +15,7 @@ typedef struct finish {
     atomic_uint refs;
     bool forget; /* its rows too */
     latch wait;
+    latch forgotten; /* the rows are gone */
 } finish;
 
 static void release_finish(finish *f)
@@ -21,6 +23,7 @@ static void release_finish(finish *f)
     if (atomic_fetch_sub(&f->refs, 1) != 1)
         return;
     latch_fini(&f->wait);
+    latch_fini(&f->forgotten);
     free(f);
 }
 
@@ -47,6 +50,26 @@ static void leave_table(struct daemon *d)
     daemon_unref(d); /* the table's */
 }
 
+static void rows_gone(void *ctx, berth_status status, const berth_error *error)
+{
+    finish *f = ctx;
+    /* a daemon that was never recorded has nothing to forget */
+    latch_answer(&f->forgotten, status == BERTH_ERR_NOT_FOUND ? BERTH_OK : status, error);
+    release_finish(f);
+}
+
+/* The mark that remains says exactly how far the chain has come, so that the daemon can go on from
+ * its last snapshot without a gap if that is where it stopped. */
+static void forget_rows(finish *f, struct daemon *d)
+{
+    store *s = d->rt->store;
+    store_daemon row = {.sequence_limit = d->chain.head.sequence};
+    memcpy(row.entity, d->make->key.entity, sizeof(row.entity));
+    atomic_fetch_add(&f->refs, 1);
+    store_update_daemon(s, &row, STORE_SET_LIMIT, NULL, NULL);
+    store_remove_daemon(s, row.entity, rows_gone, f);
+}
+
 /*
  * Nothing of d can run any more: only now are its name and identity free. Its rows go first; the
  * store works in order, so whoever takes the identity next finds them gone.
@@ -56,8 +79,8 @@ static void finished(command *c, struct daemon *d)
     finish *f = (finish *)c;
     runtime *rt = d->rt;
     leave_table(d);
-    if (f->forget && rt->store)
-        store_remove_daemon(rt->store, d->make->key.entity, NULL, NULL);
+    if (f->forget)
+        forget_rows(f, d);
     registry_release_name(&rt->registry, d);
     factories_remove(&rt->factories, d->make);
     buf_unref(c->container);
@@ -73,7 +96,8 @@ static finish *begin_finish(struct daemon *d, bool keep, bool drained, bool forg
     finish *f = calloc(1, sizeof(*f));
     if (!f)
         return NULL;
-    f->forget = forget;
+    f->forget = forget && d->rt->store;
+    latch_init(&f->forgotten, 1);
     f->command = (command){.kind = COMMAND_FINISH,
                            .keep = keep,
                            .clean = keep,
@@ -143,8 +167,8 @@ berth_status berth_stop(berth_runtime *rt, uint64_t origin, uint64_t grace_ms, b
             "daemon '%s' is in a call that does not return: it takes no more events, and will be "
             "destroyed when the call returns",
             d->name);
-    } else if (rt->store) {
-        status = store_barrier(rt->store, error);
+    } else if (f->forget) {
+        status = latch_wait(&f->forgotten, error);
     }
     release_finish(f);
     daemon_unref(d);

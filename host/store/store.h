@@ -96,7 +96,8 @@ void store_add_daemon(store *s, const store_daemon *row, store_done *done, void 
 void store_update_daemon(store *s, const store_daemon *row, unsigned set, store_done *done,
                          void *ctx);
 
-/* Row, identity and snapshots. What remains is a mark: how far the daemon had come. */
+/* Row, identity and snapshots. What remains is a mark of how far the daemon can have come: the
+ * row's incarnation and sequence_limit. Who knows exactly sets the limit first. */
 void store_remove_daemon(store *s, const uint8_t entity[32], store_done *done, void *ctx);
 
 /*

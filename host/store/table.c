@@ -22,7 +22,8 @@ static const char *const sql[TABLE_STATEMENTS] = {
                       "incarnation = ifnull(?3, incarnation), epoch = ifnull(?4, epoch), "
                       "sequence_limit = ifnull(?5, sequence_limit), clean = ifnull(?6, clean), "
                       "digest = ifnull(?7, digest), config = ifnull(?8, config) WHERE entity = ?1"),
-    [TABLE_LOOKUP] = ("SELECT d.id, d.incarnation, s.incarnation, s.sequence, s.file, s.id "
+    [TABLE_LOOKUP] = ("SELECT d.id, d.incarnation, s.incarnation, s.sequence, s.file, s.id, "
+                      "d.sequence_limit "
                       "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
     [TABLE_REMOVE_SNAPSHOT] = "DELETE FROM snapshot WHERE id = ?1",
     [TABLE_REMOVE_DAEMON] = "DELETE FROM daemon WHERE id = ?1",
@@ -185,7 +186,8 @@ static berth_status update(table *t, change *c, berth_error *error)
 typedef struct found {
     bool daemon, snapshot;
     int64_t id;
-    uint64_t daemon_incarnation, incarnation, sequence;
+    uint64_t daemon_incarnation, limit; /* of its row */
+    uint64_t incarnation, sequence;     /* of its snapshot */
 } found;
 
 /* Also puts the name of the snapshot's file into c->old_file. */
@@ -204,6 +206,7 @@ static berth_status look_up(table *t, change *c, const uint8_t entity[32], found
         f->daemon = true;
         f->id = sqlite3_column_int64(st, 0);
         f->daemon_incarnation = db_u64(st, 1);
+        f->limit = db_u64(st, 6);
         f->snapshot = sqlite3_column_type(st, 5) != SQLITE_NULL;
         f->incarnation = db_u64(st, 2);
         f->sequence = db_u64(st, 3);
@@ -235,7 +238,8 @@ static berth_status get_mark(table *t, const uint8_t entity[32], found *f, berth
     return status;
 }
 
-/* The highest of the daemon's incarnation, its snapshot and an earlier mark becomes the mark. */
+/* The highest of the daemon's row (nothing above its limit has left), its snapshot and an earlier
+ * mark becomes the mark. */
 static berth_status put_mark(table *t, const uint8_t entity[32], const found *f, berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_PUT_MARK];
@@ -247,8 +251,8 @@ static berth_status put_mark(table *t, const uint8_t entity[32], const found *f,
         return status;
     if (later(f->incarnation, f->sequence, mark.incarnation, mark.sequence))
         mark = *f;
-    if (f->daemon_incarnation > mark.incarnation)
-        mark = (found){.incarnation = f->daemon_incarnation};
+    if (later(f->daemon_incarnation, f->limit, mark.incarnation, mark.sequence))
+        mark = (found){.incarnation = f->daemon_incarnation, .sequence = f->limit};
     if (!mark.incarnation && !mark.sequence)
         return BERTH_OK; /* it did nothing that could be repeated */
     db_bind_slice(st, 1, slice_of(entity, 32));

@@ -237,7 +237,7 @@ int main(int argc, char **argv)
         bench_fn *fn = argc > 2 && !strcmp(argv[2], "mailbox") ? deliver_mailbox
                        : argc > 2 && !strcmp(argv[2], "spawn") ? spawn_ephemeral
                                                                : deliver_inline;
-        for (int i = 0; i < 20; i++)
+        for (int i = 0, n = getenv("ROUNDS") ? atoi(getenv("ROUNDS")) : 20; i < n; i++)
             fn(&w, fn == spawn_ephemeral ? SPAWNS : 1 << 20);
         _exit(0);
     }
