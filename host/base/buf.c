@@ -69,9 +69,16 @@ static void make_key(void)
     pthread_key_create(&at_exit, empty);
 }
 
+/* CLASSES: not one of those that are kept. */
 static unsigned class_of(size_t len)
 {
-    return (unsigned)((sizeof(buf) + len - 1) / STEP);
+#if KEEP
+    if (len <= CLASSES * STEP - sizeof(buf))
+        return len ? (unsigned)((sizeof(buf) + len - 1) / STEP) : 0;
+#else
+    (void)len;
+#endif
+    return CLASSES;
 }
 
 buf *buf_new(size_t len)
@@ -79,7 +86,7 @@ buf *buf_new(size_t len)
     buf *b = NULL;
     if (len > SIZE_MAX - sizeof(buf) - STEP)
         return NULL;
-    unsigned size_class = len < CLASSES * STEP ? class_of(len) : CLASSES;
+    unsigned size_class = class_of(len);
     if (size_class < CLASSES) {
         b = (buf *)mine.free[size_class];
         if (b) {
@@ -102,7 +109,7 @@ buf *buf_new(size_t len)
 void buf_free_(buf *b)
 {
     unsigned size_class = b->size_class;
-    if (size_class >= CLASSES || mine.count[size_class] >= KEEP) {
+    if (size_class >= CLASSES || mine.count[size_class] == KEEP) {
         free(b);
         return;
     }
