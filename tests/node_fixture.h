@@ -168,8 +168,10 @@ static inline bool find(berth_node *node, const char *name, berth_daemon_info *i
     uint64_t origin;
 
     *info = (berth_daemon_info){.size = sizeof *info};
+    /* A short name may also be the beginning of another one, or of an origin. */
     return berth_daemon_find(berth_node_runtime(node), name, &origin, NULL) == BERTH_OK &&
-           berth_daemon_get(berth_node_runtime(node), origin, info, NULL) == BERTH_OK;
+           berth_daemon_get(berth_node_runtime(node), origin, info, NULL) == BERTH_OK &&
+           strcmp(info->name, name) == 0;
 }
 
 /* Send one event; the first output as text, valid until the next call. */
