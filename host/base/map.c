@@ -89,21 +89,39 @@ static bool grow64(map64 *m)
     return true;
 }
 
-bool map64_put(map64 *m, uint64_t key, void *value)
+/* The slot of key, or a free one that may be filled; NULL when memory is short. */
+static map64_slot *slot64(map64 *m, uint64_t key)
 {
-    map64_slot *slot;
+    map64_slot *slot = NULL;
 
     pthread_once(&once, choose_keys);
     if (m->cap) {
         slot = find64(m, key);
-        if (slot->value) {
-            slot->value = value;
-            return true;
-        }
+        if (slot->value || !must_grow(m->count, m->cap))
+            return slot;
     }
-    if (must_grow(m->count, m->cap) && !grow64(m))
+    return grow64(m) ? find64(m, key) : NULL;
+}
+
+bool map64_put(map64 *m, uint64_t key, void *value)
+{
+    map64_slot *slot = slot64(m, key);
+
+    if (!slot)
         return false;
-    *find64(m, key) = (map64_slot){key, value};
+    m->count += slot->value == NULL;
+    *slot = (map64_slot){key, value};
+    return true;
+}
+
+bool map64_add(map64 *m, uint64_t key, void *value, void **incumbent)
+{
+    map64_slot *slot = slot64(m, key);
+
+    *incumbent = slot ? slot->value : NULL;
+    if (!slot || slot->value)
+        return false;
+    *slot = (map64_slot){key, value};
     m->count++;
     return true;
 }
@@ -186,25 +204,42 @@ static bool grow_str(strmap *m)
     return true;
 }
 
-bool strmap_put(strmap *m, slice key, void *value)
+static strmap_slot *slot_str(strmap *m, slice key, uint64_t *hash)
 {
-    strmap_slot *slot;
-    uint64_t hash;
+    strmap_slot *slot = NULL;
 
     pthread_once(&once, choose_keys);
-    hash = hash_bytes(key);
+    *hash = hash_bytes(key);
     if (m->cap) {
-        slot = find_str(m, key, hash);
-        if (slot->value) {
-            /* The old key lay in the old value, which may go now. */
-            slot->key = key;
-            slot->value = value;
-            return true;
-        }
+        slot = find_str(m, key, *hash);
+        if (slot->value || !must_grow(m->count, m->cap))
+            return slot;
     }
-    if (must_grow(m->count, m->cap) && !grow_str(m))
+    return grow_str(m) ? find_str(m, key, *hash) : NULL;
+}
+
+bool strmap_put(strmap *m, slice key, void *value)
+{
+    uint64_t hash;
+    strmap_slot *slot = slot_str(m, key, &hash);
+
+    if (!slot)
         return false;
-    *find_str(m, key, hash) = (strmap_slot){key, hash, value};
+    m->count += slot->value == NULL;
+    /* The old key lay in the old value, which may go now. */
+    *slot = (strmap_slot){key, hash, value};
+    return true;
+}
+
+bool strmap_add(strmap *m, slice key, void *value, void **incumbent)
+{
+    uint64_t hash;
+    strmap_slot *slot = slot_str(m, key, &hash);
+
+    *incumbent = slot ? slot->value : NULL;
+    if (!slot || slot->value)
+        return false;
+    *slot = (strmap_slot){key, hash, value};
     m->count++;
     return true;
 }

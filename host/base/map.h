@@ -27,6 +27,8 @@ void map64_fini(map64 *m);
 void *map64_get(const map64 *m, uint64_t key);
 /* False when memory is short; the map is then unchanged. Replaces silently. */
 bool map64_put(map64 *m, uint64_t key, void *value);
+/* Put unless there is one: false with *incumbent then, and with NULL there when memory is short. */
+bool map64_add(map64 *m, uint64_t key, void *value, void **incumbent);
 /* The removed value, or NULL. */
 void *map64_del(map64 *m, uint64_t key);
 /* Iterate: start with *at = 0; false at the end. The map must not change meanwhile. */
@@ -47,6 +49,7 @@ void strmap_fini(strmap *m);
 void *strmap_get(const strmap *m, slice key);
 /* key must live as long as the entry. */
 bool strmap_put(strmap *m, slice key, void *value);
+bool strmap_add(strmap *m, slice key, void *value, void **incumbent);
 void *strmap_del(strmap *m, slice key);
 bool strmap_next(const strmap *m, size_t *at, slice *key, void **value);
 

@@ -65,20 +65,18 @@ void factories_fini(factories *f)
 
 berth_status factories_add(factories *f, factory *entry, berth_error *error)
 {
-    berth_status status = BERTH_OK;
+    void *there;
     bool other = false;
     pthread_mutex_lock(&SHARD(f, entry->origin)->lock);
-    factory *incumbent = map64_get(&SHARD(f, entry->origin)->map, entry->origin);
-    if (incumbent) {
-        status = BERTH_ERR_EXISTS;
+    bool added = map64_add(&SHARD(f, entry->origin)->map, entry->origin, entry, &there);
+    const factory *incumbent = there;
+    if (added)
+        factory_ref(entry);
+    else if (incumbent)
         other = incumbent->has_key && entry->has_key &&
                 !entity_eq(incumbent->key.entity, entry->key.entity);
-    } else if (!map64_put(&SHARD(f, entry->origin)->map, entry->origin, entry)) {
-        status = BERTH_ERR_NO_MEMORY;
-    } else {
-        factory_ref(entry);
-    }
     pthread_mutex_unlock(&SHARD(f, entry->origin)->lock);
+    berth_status status = added ? BERTH_OK : there ? BERTH_ERR_EXISTS : BERTH_ERR_NO_MEMORY;
     if (other)
         return fail(
             error, status,

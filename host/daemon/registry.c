@@ -53,13 +53,10 @@ struct daemon *registry_get_name(registry *r, slice name)
 
 berth_status registry_claim_name(registry *r, struct daemon *d, berth_error *error)
 {
-    berth_status status = BERTH_OK;
-    slice name = slice_str(d->name);
+    void *incumbent;
     pthread_mutex_lock(&r->names_lock);
-    if (strmap_get(&r->names, name))
-        status = BERTH_ERR_EXISTS;
-    else if (!strmap_put(&r->names, name, d))
-        status = BERTH_ERR_NO_MEMORY;
+    bool added = strmap_add(&r->names, slice_str(d->name), d, &incumbent);
+    berth_status status = added ? BERTH_OK : incumbent ? BERTH_ERR_EXISTS : BERTH_ERR_NO_MEMORY;
     pthread_mutex_unlock(&r->names_lock);
     if (status == BERTH_ERR_EXISTS)
         fail(error, status,
@@ -80,19 +77,16 @@ void registry_release_name(registry *r, struct daemon *d)
 
 berth_status registry_add(registry *r, struct daemon *d)
 {
-    berth_status status = BERTH_OK;
+    void *incumbent;
     registry_shard *s = shard_of(r, d->origin);
     pthread_mutex_lock(&s->lock);
-    if (map64_get(&s->map, d->origin))
-        status = BERTH_ERR_EXISTS;
-    else if (!map64_put(&s->map, d->origin, d))
-        status = BERTH_ERR_NO_MEMORY;
-    else
+    bool added = map64_add(&s->map, d->origin, d, &incumbent);
+    if (added)
         daemon_ref(d);
     pthread_mutex_unlock(&s->lock);
-    if (status == BERTH_OK)
+    if (added)
         atomic_fetch_add(&r->count, 1);
-    return status;
+    return added ? BERTH_OK : incumbent ? BERTH_ERR_EXISTS : BERTH_ERR_NO_MEMORY;
 }
 
 struct daemon *registry_replace(registry *r, struct daemon *d)

@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "identity/entity.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,12 +102,17 @@ memory:
 
 static char *make_name(const factory *f, const berth_daemon_config *c)
 {
-    char text[NAME_LEN_MAX + 1];
     if (c && c->name)
         return strdup(c->name);
-    snprintf(text, sizeof(text), "%.110s-%016llx", f->kind->facts->name,
-             (unsigned long long)f->origin);
-    return strdup(text);
+    const char *kind = f->kind->facts->name;
+    size_t n = strnlen(kind, NAME_LEN_MAX - ID_TEXT);
+    char *name = malloc(n + 1 + ID_TEXT);
+    if (!name)
+        return NULL;
+    memcpy(name, kind, n);
+    name[n] = '-';
+    id_encode(name + n + 1, f->origin);
+    return name;
 }
 
 static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_config *config)
