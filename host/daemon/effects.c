@@ -178,7 +178,8 @@ berth_code effects_output(effects *e, const effect_context *c, const berth_outpu
         code = check_output(e, c, &o);
     if (code != BERTH_OK)
         return code;
-    effect *slot = record_general(e, o.data.len + o.channel.len);
+    uint64_t len = o.data.len + o.channel.len;
+    effect *slot = record_general(e, len < o.data.len ? UINT64_MAX : len);
     if (!slot)
         return BERTH_E_LIMIT;
     slot->op = EFFECT_OUTPUT;
