@@ -86,6 +86,8 @@ static berth_code create(berth_call *call, const berth_birth *birth, void **out)
 {
     if (config_is(birth, "post"))
         birth->daemon->host->post(birth->daemon, "from create", 11);
+    if (config_is(birth, "gate"))
+        gate_pass();
     if (config_is(birth, "fail") || config_is(birth, "post and fail"))
         return call->api->fail(call, BERTH_E_CONFIG, "told to fail", 12);
     if (birth->state.ptr && birth->state.len != 8)
@@ -161,7 +163,7 @@ const berth_kind kind_counter = {
 
 /*
  * Words of an event, one action each, in order; parts are set off by colons, N is decimal, HEX an
- * origin. Anything else is refused.
+ * origin; in TEXT, which may have colons, a semicolon stands for a space. Anything else is refused.
  *
  *   add:N                 state += N               show     output the state
  *   emit:TEXT             output                   many:N   N outputs of one byte
@@ -219,6 +221,7 @@ static berth_code repeat(berth_call *call, uint64_t to, uint64_t times, const ch
 
 typedef struct words {
     char *part[4];
+    const char *rest[4]; /* from this part to the end, colons and all */
     uint64_t n1, n2, origin;
     int64_t within_ns;
 } words;
@@ -230,7 +233,7 @@ static berth_code send_word(self *s, berth_call *call, words *w, bool *known)
     char text[64];
     *known = true;
     if (!strcmp(word, "send"))
-        return put(call, (berth_output){.to = BERTH_TO_DAEMON, .origin = w->origin}, w->part[2]);
+        return put(call, (berth_output){.to = BERTH_TO_DAEMON, .origin = w->origin}, w->rest[2]);
     if (!strcmp(word, "flood"))
         return repeat(call, w->origin, w->n2, "add:1");
     if (!strcmp(word, "within")) {
@@ -243,7 +246,7 @@ static berth_code send_word(self *s, berth_call *call, words *w, bool *known)
                                   .origin = w->origin,
                                   .request = w->n2,
                                   .delay_ns = w->within_ns},
-                   w->part[3]);
+                   w->rest[3]);
     if (!strcmp(word, "bounce")) {
         snprintf(text, sizeof(text), "bounce:%016" PRIx64 ":%" PRIu64, s->origin, w->n2 - 1);
         return w->n2 ? repeat(call, w->origin, 2, text) : BERTH_OK;
@@ -254,12 +257,12 @@ static berth_code send_word(self *s, berth_call *call, words *w, bool *known)
         return put(
             call,
             (berth_output){.to = BERTH_TO_CHANNEL, .channel = {w->part[1], strlen(w->part[1])}},
-            w->part[2]);
+            w->rest[2]);
     if (!strcmp(word, "timer"))
         return put(call,
                    (berth_output){
                        .to = BERTH_TO_SELF, .request = w->n1, .delay_ns = (int64_t)w->n2 * 1000000},
-                   w->part[3]);
+                   w->rest[3]);
     if (!strcmp(word, "cancel"))
         return put(
             call, (berth_output){.to = BERTH_TO_SELF, .flags = BERTH_CANCEL, .request = w->n1}, "");
@@ -270,7 +273,7 @@ static berth_code send_word(self *s, berth_call *call, words *w, bool *known)
 static berth_code act(self *s, berth_call *call, const berth_event *e, words *w)
 {
     const berth_call_api *api = call->api;
-    const char *word = w->part[0], *text = w->part[1];
+    const char *word = w->part[0], *text = w->rest[1];
     bool known;
     if (!strcmp(word, "add")) {
         s->count += w->n1;
@@ -297,7 +300,7 @@ static berth_code act(self *s, berth_call *call, const berth_event *e, words *w)
     }
     if (!strcmp(word, "spawn")) {
         berth_spawn sp = {.size = sizeof(sp),
-                          .kind = {text, strlen(text)},
+                          .kind = {w->part[1], strlen(w->part[1])},
                           .name = {w->part[3], strlen(w->part[3])},
                           .request = w->n2};
         return api->spawn(call, &sp);
@@ -321,7 +324,7 @@ static berth_code act(self *s, berth_call *call, const berth_event *e, words *w)
         return BERTH_OK;
     }
     if (!strcmp(word, "code"))
-        return api->fail(call, (berth_code)w->n1, w->part[2], strlen(w->part[2]));
+        return api->fail(call, (berth_code)w->n1, w->rest[2], strlen(w->rest[2]));
     if (!strcmp(word, "reject"))
         return api->fail(call, BERTH_E_REJECT, "told to", 7);
     if (!strcmp(word, "broken"))
@@ -330,8 +333,12 @@ static berth_code act(self *s, berth_call *call, const berth_event *e, words *w)
     return known ? code : api->fail(call, BERTH_E_REJECT, word, strlen(word));
 }
 
-static void split(words *w, char *word)
+static void split(words *w, char *word, char *whole)
 {
+    strcpy(whole, word);
+    for (char *c = whole; *c; c++)
+        if (*c == ';')
+            *c = ' ';
     w->part[0] = word;
     for (int i = 1; i < 4; i++) {
         w->part[i] = strchr(w->part[i - 1], ':');
@@ -339,6 +346,7 @@ static void split(words *w, char *word)
             *w->part[i]++ = 0;
         else
             w->part[i] = w->part[i - 1] + strlen(w->part[i - 1]);
+        w->rest[i] = whole + (w->part[i] - word);
     }
     w->origin = strtoull(w->part[1], NULL, 16);
     w->n1 = strtoull(w->part[1], NULL, 10);
@@ -347,7 +355,7 @@ static void split(words *w, char *word)
 
 static berth_code script(void *me, berth_call *call, const berth_event *e)
 {
-    char text[4096], *save_ptr = NULL;
+    char text[4096], whole[4096], *save_ptr = NULL;
     size_t n = e->data.len < sizeof(text) - 1 ? e->data.len : sizeof(text) - 1;
     words w = {.within_ns = 0};
     berth_code code = BERTH_OK;
@@ -357,7 +365,7 @@ static berth_code script(void *me, berth_call *call, const berth_event *e)
     text[n] = 0;
     for (char *word = strtok_r(text, " ", &save_ptr); word && code == BERTH_OK;
          word = strtok_r(NULL, " ", &save_ptr)) {
-        split(&w, word);
+        split(&w, word, whole);
         code = act(me, call, e, &w);
     }
     leave(me);

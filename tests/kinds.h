@@ -6,7 +6,8 @@
  * counter  counts, outputs the count in decimal; state: u64
  * script   does what its events say; see kinds.c. What comes to its other handlers it outputs
  *
- * A configuration that begins with "fail" makes create fail; "post" makes it post to itself.
+ * A configuration that begins with "fail" makes create fail, "post" makes it post to itself, "gate"
+ * makes it wait at the gate.
  */
 #ifndef TESTS_KINDS_H
 #define TESTS_KINDS_H
