@@ -155,7 +155,6 @@ void berth_runtime_free(berth_runtime *rt)
     if (rt->dispatcher && berth_runtime_shutdown(rt, FINISH_MS, &error) != BERTH_OK)
         log_error("daemon", "%s", error.text);
     loop_stop(rt);
-    status_forget(rt);
     if (rt->dispatcher && !dispatcher_free(rt->dispatcher, clock_mono_ns() + 1000000000)) {
         /* A thread is in plugin code that does not return, and will look at us if it does. */
         log_error("daemon", "a daemon's call does not return: its memory is left behind");
@@ -166,6 +165,7 @@ void berth_runtime_free(berth_runtime *rt)
     registry_fini(&rt->registry);
     factories_fini(&rt->factories);
     down_forget(rt);
+    free(rt->dirty);
     heap_fini(&rt->dues);
     if (rt->own_plugins)
         plugins_free(rt->plugins);

@@ -49,9 +49,10 @@ struct berth_runtime {
     pthread_mutex_t block_lock;
     struct daemon *blocked;
 
-    /* Daemons that ran since they were last asked how they are. One reference each. */
+    /* Origins of daemons that ran since they were last asked how they are. No references: one that
+     * is stopped must not keep its kind until the next poll. */
     pthread_mutex_t dirty_lock;
-    struct daemon **dirty;
+    uint64_t *dirty;
     size_t dirty_count, dirty_cap;
 
     pthread_mutex_t down_lock;
@@ -78,9 +79,6 @@ void runtime_tick(runtime *rt, int64_t now_ns);
 /* status.c */
 void status_mark_dirty(struct daemon *d);
 void status_poll(runtime *rt);
-/* Drops the daemons that wait to be asked. */
-void status_forget(runtime *rt);
-
 /* resume.c */
 void down_forget(runtime *rt);
 

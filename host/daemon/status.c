@@ -18,14 +18,14 @@ void status_mark_dirty(struct daemon *d)
     pthread_mutex_lock(&rt->dirty_lock);
     if (rt->dirty_count == rt->dirty_cap) {
         size_t cap = rt->dirty_cap ? rt->dirty_cap * 2 : 64;
-        struct daemon **more = realloc(rt->dirty, cap * sizeof(*more));
+        uint64_t *more = realloc(rt->dirty, cap * sizeof(*more));
         if (more) {
             rt->dirty = more;
             rt->dirty_cap = cap;
         }
     }
     if (rt->dirty_count < rt->dirty_cap) {
-        rt->dirty[rt->dirty_count++] = daemon_ref(d);
+        rt->dirty[rt->dirty_count++] = d->origin;
         d->dirty = true;
     }
     pthread_mutex_unlock(&rt->dirty_lock);
@@ -56,29 +56,22 @@ static void polled(command *c, struct daemon *d)
 void status_poll(runtime *rt)
 {
     pthread_mutex_lock(&rt->dirty_lock);
-    struct daemon **list = rt->dirty;
+    uint64_t *list = rt->dirty;
     size_t count = rt->dirty_count;
     rt->dirty = NULL;
     rt->dirty_count = rt->dirty_cap = 0;
     pthread_mutex_unlock(&rt->dirty_lock);
     for (size_t i = 0; i < count; i++) {
-        command *c = calloc(1, sizeof(*c));
+        struct daemon *d = registry_get(&rt->registry, list[i]);
+        command *c = d ? calloc(1, sizeof(*c)) : NULL;
         if (c) {
             c->kind = COMMAND_STATUS;
             c->done = polled;
-            if (!mailbox_command(list[i], c))
+            if (!mailbox_command(d, c))
                 free(c);
         }
-        daemon_unref(list[i]);
+        if (d)
+            daemon_unref(d);
     }
     free(list);
-}
-
-void status_forget(runtime *rt)
-{
-    for (size_t i = 0; i < rt->dirty_count; i++)
-        daemon_unref(rt->dirty[i]);
-    free(rt->dirty);
-    rt->dirty = NULL;
-    rt->dirty_count = rt->dirty_cap = 0;
 }
