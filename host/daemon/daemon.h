@@ -72,6 +72,9 @@ struct command {
     /* Once; without locks, on the runner's thread or, where plugin code answers later, another. The
      * command is the callee's again. */
     void (*done)(command *c, struct daemon *d);
+    /* FINISH: after done, once the turn is given up: whoever is told now finds nothing of the
+     * daemon held any more, neither its kind nor its memory. The command is its again. */
+    void (*after)(command *c);
     void (*fn)(command *c, struct daemon *d); /* CALL */
     void *ctx;
     berth_status status;
@@ -179,6 +182,7 @@ struct daemon {
     struct work *running;        /* the run in progress [runner] */
     unshown *unshown;            /* of that run [runner] */
     command *doing;              /* the command in progress [runner] */
+    command *ends;               /* done, their `after` is to come [runner] */
     atomic_int op;               /* who goes on when an instance has answered; see run.c */
     bool broken;                 /* the instance asked to be destroyed [runner] */
     bool want_snapshot;          /* enough events since the last one [runner] */
@@ -199,6 +203,7 @@ struct daemon {
     uint64_t incarnation, epoch; /* [runner]; read by info under lock */
     buf *last_snapshot;          /* to rebuild from when it breaks [runner] */
     atomic_bool observed;        /* someone observes its deliveries */
+    atomic_bool forgotten;       /* its rows are gone, or going */
 
     _Atomic uint64_t sequence, processed, emitted, errors, snapshots, breaks, lost, overruns;
     _Atomic int64_t busy_since_ns;
@@ -372,6 +377,13 @@ void daemon_leave_all(struct daemon *d);
 
 /* A daemon's wish to spawn: done on a dispatcher thread, answered through on_reply. */
 void spawn_for(struct daemon *d, const effect *e);
+
+/* ---- stop.c
+ * --------------------------------------------------------------------------------------- */
+
+/* Take a published daemon out again and destroy it, without a last snapshot; when this returns, if
+ * the calling thread may wait, else soon. Its rows are the caller's to remove. */
+void daemon_end(struct daemon *d);
 
 /* ---- rebuild.c
  * ----------------------------------------------------------------------------------- */

@@ -344,10 +344,15 @@ static void finish_command(struct daemon *d, command *c)
         log_warn("daemon", "%s: %s", d->name, c->error.text);
     if (own)
         buf_unref(c->container);
+    bool after = c->after != NULL;
     if (c->done)
         c->done(c, d);
     else if (own)
         free(c);
+    if (after) {
+        c->next = d->ends;
+        d->ends = c;
+    }
 }
 
 /* Everything it has goes; who waits is told. */
@@ -490,6 +495,9 @@ static command *take_command(struct daemon *d)
 /* Give d up: to the run queue if it is to go on at once, else it is idle until something comes. */
 static void yield_turn(struct daemon *d, bool again)
 {
+    command *ends = again ? NULL : d->ends;
+    if (!again)
+        d->ends = NULL;
     pthread_mutex_lock(&d->lock);
     d->turn = again ? TURN_QUEUED : TURN_IDLE;
     d->out_held = !outbox_empty(d);
@@ -501,6 +509,11 @@ static void yield_turn(struct daemon *d, bool again)
     }
     mailbox_kick(d);
     daemon_unref(d); /* the turn's */
+    while (ends) {
+        command *c = ends;
+        ends = c->next;
+        c->after(c);
+    }
 }
 
 /*

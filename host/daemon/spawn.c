@@ -256,6 +256,18 @@ static void unmake_instance(struct daemon *d, runner *on)
     d->inst = NULL;
 }
 
+/* Nothing comes in any more: a plugin's own thread, a timer or a channel may have reached a daemon
+ * that nobody can find yet. */
+static void close_mailbox(struct daemon *d)
+{
+    pthread_mutex_lock(&d->lock);
+    d->gone = d->finished = true;
+    pthread_mutex_unlock(&d->lock);
+    daemon_leave_all(d);
+    dues_drop(d);
+    mailbox_cancel(d);
+}
+
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
                          berth_error *error)
 {
@@ -308,12 +320,12 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
         d->sequence_limit = d->chain.head.sequence + rt->sequence_block;
     if (status == BERTH_OK && rt->store && !wish->row)
         status = heed_mark(d, error);
-    if (status != BERTH_OK && d->inst)
-        unmake_instance(d, on);
 out:
     container_fini(&c);
     if (status != BERTH_OK && d) {
-        dues_drop(d);
+        close_mailbox(d);
+        if (d->inst)
+            unmake_instance(d, on);
         if (named)
             registry_release_name(&rt->registry, d);
     }
@@ -330,10 +342,8 @@ out:
 
 void spawn_abandon(struct daemon *d, runner *on)
 {
-    daemon_leave_all(d);
-    mailbox_cancel(d);
+    close_mailbox(d);
     unmake_instance(d, on);
-    dues_drop(d);
     registry_release_name(&d->rt->registry, d);
     factories_remove(&d->rt->factories, d->make);
     daemon_unref(d);
@@ -385,7 +395,8 @@ bool daemon_open_gate(struct daemon *d)
     bool may = !r->may_run || r->may_run(r->ctx, d->make->key.entity, d->epoch);
     pthread_mutex_lock(&d->lock);
     d->gate_open = may;
-    d->state = may ? BERTH_DAEMON_RUNNING : BERTH_DAEMON_HELD;
+    if (!d->refusing)
+        d->state = may ? BERTH_DAEMON_RUNNING : BERTH_DAEMON_HELD;
     pthread_mutex_unlock(&d->lock);
     if (may)
         mailbox_kick(d);
@@ -402,27 +413,20 @@ berth_status spawn_publish(struct daemon *d, int32_t reason, runner *on, berth_e
     daemon_join_all(d);
     observers_tell(&rt->observers, BERTH_LIFECYCLE_REGISTERED, d, 0, "");
     atomic_fetch_add_explicit(&rt->spawned, 1, memory_order_relaxed);
-    berth_status status = registry_add(&rt->registry, d);
-    bool ours = status != BERTH_OK;
-    /* Whoever shuts down sees us in the table, or we see that it does (compute-core K11). */
-    if (status == BERTH_OK && atomic_load(&rt->state) != BERTH_RUNTIME_READY) {
-        status = BERTH_ERR_SHUTTING_DOWN;
-        ours = registry_remove(&rt->registry, d);
-        if (ours)
-            daemon_unref(d);
-    }
-    if (status == BERTH_OK) {
-        daemon_open_gate(d);
-        daemon_unref(d);
-        return BERTH_OK;
-    }
-    if (ours) {
+    if (registry_add(&rt->registry, d) != BERTH_OK) {
         observers_tell(&rt->observers, BERTH_LIFECYCLE_UNREGISTERED, d, 0, "");
         spawn_abandon(d, on);
-    } else {
-        daemon_unref(d); /* the shutdown took it out, and finishes it */
+        return fail(error, BERTH_ERR_EXISTS, "the daemon's origin is already registered");
     }
-    return status == BERTH_ERR_SHUTTING_DOWN
-               ? fail(error, status, "the runtime is shutting down")
-               : fail(error, status, "the daemon's origin is already registered");
+    /* Whoever shuts down sees us in the table, or we see that it does (compute-core K11). Others
+     * may have found the daemon by now, and the shutdown may be ending it: it ends as any other
+     * does. */
+    if (atomic_load(&rt->state) != BERTH_RUNTIME_READY) {
+        daemon_end(d);
+        daemon_unref(d);
+        return fail(error, BERTH_ERR_SHUTTING_DOWN, "the runtime is shutting down");
+    }
+    daemon_open_gate(d);
+    daemon_unref(d);
+    return BERTH_OK;
 }

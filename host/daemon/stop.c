@@ -79,13 +79,20 @@ static void finished(command *c, struct daemon *d)
     finish *f = (finish *)c;
     runtime *rt = d->rt;
     leave_table(d);
-    if (f->forget)
+    if (f->forget && !atomic_exchange(&d->forgotten, true))
         forget_rows(f, d);
+    else if (f->forget) /* another stop did it: by now they may be those of a successor */
+        latch_answer(&f->forgotten, BERTH_OK, NULL);
     registry_release_name(&rt->registry, d);
     factories_remove(&rt->factories, d->make);
     buf_unref(c->container);
     atomic_fetch_sub(&rt->finishing, 1);
     daemon_unref(d); /* the FINISH's */
+}
+
+static void ended(command *c)
+{
+    finish *f = (finish *)c;
     latch_answer(&f->wait, BERTH_OK, NULL);
     release_finish(f);
 }
@@ -102,7 +109,8 @@ static finish *begin_finish(struct daemon *d, bool keep, bool drained, bool forg
                            .keep = keep,
                            .clean = keep,
                            .when_drained = drained,
-                           .done = finished};
+                           .done = finished,
+                           .after = ended};
     atomic_init(&f->refs, 2);
     latch_init(&f->wait, 1);
     atomic_fetch_add(&d->rt->finishing, 1);
@@ -111,9 +119,22 @@ static finish *begin_finish(struct daemon *d, bool keep, bool drained, bool forg
     d->refusing = true;
     d->state = BERTH_DAEMON_STOPPING;
     pthread_mutex_unlock(&d->lock);
-    if (!mailbox_command(d, &f->command))
-        finished(&f->command, d); /* it has ended already */
+    if (!mailbox_command(d, &f->command)) { /* it has ended already */
+        finished(&f->command, d);
+        ended(&f->command);
+    }
     return f;
+}
+
+void daemon_end(struct daemon *d)
+{
+    finish *f = begin_finish(d, false, false, false);
+    leave_table(d);
+    if (!f)
+        return;
+    if (!dispatcher_inside())
+        latch_wait(&f->wait, NULL);
+    release_finish(f);
 }
 
 /* Do not wait for its mail any longer. */
