@@ -190,6 +190,75 @@ berth_status berth_spawn_kind(berth_runtime *rt, const char *kind, const berth_k
     return spawn(rt, kind, NULL, NULL, identity, (slice){0}, config, origin, error);
 }
 
+/* The batch is recorded while it is being built: the store's thread works beside this one. */
+static berth_status build_batch(runtime *rt, spawn_wish *wish, const berth_keypair *identities,
+                                struct daemon **built, uint64_t count, runner *on,
+                                berth_error *error)
+{
+    berth_status status = BERTH_OK, recorded = BERTH_OK;
+    berth_error why = {0};
+    latch stored;
+    latch_init(&stored, (unsigned)count);
+    for (uint64_t i = 0; i < count; i++) {
+        wish->identity = &identities[i];
+        if (status == BERTH_OK)
+            status = spawn_build(rt, wish, on, &built[i], error);
+        if (built[i] && rt->store)
+            spawn_record(built[i], &stored);
+        else
+            latch_answer(&stored, BERTH_OK, NULL);
+    }
+    recorded = latch_wait(&stored, &why);
+    latch_fini(&stored);
+    if (status == BERTH_OK && recorded != BERTH_OK) {
+        status = recorded;
+        *error = why;
+    }
+    return status;
+}
+
+berth_status berth_spawn_batch(berth_runtime *rt, const char *kind, const berth_keypair *identities,
+                               uint64_t count, const berth_daemon_config *config, uint64_t *origins,
+                               berth_error *error)
+{
+    berth_error local = {0};
+    berth_status status = runtime_check(rt, true, error);
+    if (status != BERTH_OK)
+        return status;
+    if (!count || count > UINT32_MAX || (config && config->name))
+        return fail(error, BERTH_ERR_INVALID,
+                    "a batch has 1 to 2^32 - 1 daemons, and no name for them");
+    spawn_wish wish = {.kind = find_kind(rt, slice_str(kind), error), .config = config};
+    if (!wish.kind)
+        return BERTH_ERR_KIND_UNKNOWN;
+    struct daemon **built = calloc(count, sizeof(*built));
+    runner *on = dispatcher_borrow(rt->dispatcher);
+    if (!built || !on)
+        status = fail(&local, BERTH_ERR_NO_MEMORY, "out of memory");
+    else
+        status = build_batch(rt, &wish, identities, built, count, on, &local);
+    for (uint64_t i = 0; built && i < count; i++) {
+        if (!built[i])
+            continue;
+        if (origins)
+            origins[i] = built[i]->origin;
+        bool publish = status == BERTH_OK;
+        if (publish)
+            status = spawn_publish(built[i], BERTH_START_NEW, on, &local);
+        else
+            spawn_abandon(built[i], on);
+        if (status != BERTH_OK && rt->store)
+            store_remove_daemon(rt->store, identities[i].entity, NULL, NULL);
+    }
+    if (on)
+        dispatcher_return(rt->dispatcher, on);
+    free(built);
+    plugin_kind_unref(wish.kind);
+    if (status != BERTH_OK && error)
+        *error = local;
+    return status;
+}
+
 berth_status berth_spawn_with_daemon(berth_runtime *rt, const berth_keypair *identity,
                                      const berth_daemon_config *config, const berth_kind *table,
                                      void *self, uint64_t *origin, berth_error *error)

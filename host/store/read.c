@@ -15,6 +15,7 @@ typedef enum read_statement {
     READ_SNAPSHOT,
     READ_FACT,
     READ_MARK,
+    READ_ANY_MARK,
     READ_STATEMENTS
 } read_statement;
 
@@ -28,6 +29,7 @@ static const char *const sql[READ_STATEMENTS] = {
                        "FROM daemon d JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
     [READ_FACT] = "SELECT value FROM fact WHERE key = ?1",
     [READ_MARK] = "SELECT incarnation, sequence FROM mark WHERE entity = ?1",
+    [READ_ANY_MARK] = "SELECT 1 FROM mark LIMIT 1",
 };
 
 struct read_connection {
@@ -342,6 +344,24 @@ berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarna
         status = db_fail(r->db, rc, error);
     }
     sqlite3_reset(st);
+    give_back(p, r);
+    return status;
+}
+
+berth_status read_any_mark(read_pool *p, bool *any, berth_error *error)
+{
+    read_connection *r;
+    berth_status status = borrow(p, &r, error);
+    int rc;
+
+    *any = true;
+    if (status)
+        return status;
+    rc = sqlite3_step(r->statements[READ_ANY_MARK]);
+    *any = rc == SQLITE_ROW;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        status = db_fail(r->db, rc, error);
+    sqlite3_reset(r->statements[READ_ANY_MARK]);
     give_back(p, r);
     return status;
 }

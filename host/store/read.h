@@ -33,5 +33,6 @@ berth_status read_each_daemon(read_pool *p, bool (*fn)(void *ctx, const store_da
 berth_status read_fact(read_pool *p, const char *key, buf **out, berth_error *error);
 berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarnation,
                        uint64_t *sequence, berth_error *error);
+berth_status read_any_mark(read_pool *p, bool *any, berth_error *error);
 
 #endif

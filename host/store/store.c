@@ -46,6 +46,9 @@ struct store {
     int log_pages;
     berth_error failure; /* the first since the last barrier; code 0: none */
 
+    /* Whether there is any mark: most stores have none, and each spawn would ask. */
+    atomic_bool marks;
+
     atomic_uint_fast64_t commits, changes, failures, snapshot_bytes, commit_ns, queued;
 };
 
@@ -186,6 +189,7 @@ void store_update_daemon(store *s, const store_daemon *row, unsigned set, store_
 
 void store_remove_daemon(store *s, const uint8_t entity[32], store_done *done, void *ctx)
 {
+    atomic_store(&s->marks, true);
     hand_in(s, change_remove(entity), done, ctx);
 }
 
@@ -282,6 +286,9 @@ berth_status store_each_daemon(store *s, bool (*fn)(void *ctx, const store_daemo
 berth_status store_get_mark(store *s, const uint8_t entity[32], uint64_t *incarnation,
                             uint64_t *sequence, berth_error *error)
 {
+    *incarnation = *sequence = 0;
+    if (!atomic_load(&s->marks))
+        return BERTH_OK;
     return read_mark(&s->reads, entity, incarnation, sequence, error);
 }
 
@@ -401,7 +408,7 @@ berth_status store_open(const char *state_dir, store **out, berth_error *error)
 {
     store *s = calloc(1, sizeof *s);
     berth_status status = BERTH_ERR_NO_MEMORY;
-    bool named;
+    bool named, marks = true;
 
     *out = NULL;
     if (!s)
@@ -428,6 +435,9 @@ berth_status store_open(const char *state_dir, store **out, berth_error *error)
         status = open_database(s, state_dir, error);
     if (!status)
         status = snapfile_sweep(s->snapshot_dir, s->table.db, error);
+    if (!status)
+        status = read_any_mark(&s->reads, &marks, error);
+    atomic_init(&s->marks, marks);
     if (!status)
         status = start_writer(s, error);
 

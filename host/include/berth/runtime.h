@@ -121,6 +121,16 @@ BERTH_API berth_status berth_spawn_kind(berth_runtime *rt, const char *kind,
                                         const berth_daemon_config *config, uint64_t *origin,
                                         berth_error *error);
 
+/*
+ * The same for many identities at once: their rows go to disk together, which makes a durable daemon cost
+ * little more than its row. All or none. config applies to each; its name has to be NULL. origins (may be
+ * NULL) has room for count. Blocks.
+ */
+BERTH_API berth_status berth_spawn_batch(berth_runtime *rt, const char *kind,
+                                         const berth_keypair *identities, uint64_t count,
+                                         const berth_daemon_config *config, uint64_t *origins,
+                                         berth_error *error);
+
 /* The same with a table of the caller's own, not registered as a kind. self: an instance the caller
  * has made (the runtime owns it from OK on), or NULL: the table's create makes it. */
 BERTH_API berth_status berth_spawn_with_daemon(berth_runtime *rt, const berth_keypair *identity,
