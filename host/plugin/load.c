@@ -211,6 +211,11 @@ static berth_status go(load *l, plugins_loaded *out, berth_error *error)
         status = reserve(l, &already, error);
     if (status)
         return status;
+    /* Signed since it was loaded: the stored copy must have that signature at the next start. */
+    if (already && !l->options.dry_run && l->file.temporary && l->file.signature)
+        status = content_keep(l->set->store, &l->file, &l->created, error);
+    if (status)
+        return status;
     if (already || l->options.dry_run) {
         tell(l, l->found.manifest, already, out);
         return BERTH_OK;

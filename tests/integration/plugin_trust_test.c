@@ -155,6 +155,25 @@ static void keys_are_asked_again_at_every_open(void **state)
     assert_ok(plugins_load_digest(f->set, loaded.digest, &restart, NULL, ERROR));
 }
 
+static void a_signature_made_while_the_plugin_runs_counts_at_the_next_start(void **state)
+{
+    fixture *f = *state;
+    plugins_load_options restart = {.source = PLUGINS_RESTART};
+    const char *const trusted[] = {f->key.line, NULL};
+    plugins_loaded loaded;
+
+    fixture_policy(f, &(policy_options){0});
+    assert_ok(plugins_load(f->set, operator_file(f, PLUGIN("plain"), NULL), NULL, &loaded, ERROR));
+    assert_ok(
+        plugins_load(f->set, operator_file(f, PLUGIN("plain"), &f->key), NULL, &loaded, ERROR));
+    assert_true(loaded.already);
+    assert_int_equal(stored_files(f), 2);
+    fixture_policy(f, &(policy_options){.trusted = trusted});
+    fixture_restart(f);
+    assert_ok(plugins_load_digest(f->set, loaded.digest, &restart, &loaded, ERROR));
+    assert_true(loaded.has_key);
+}
+
 /* ---- Floors */
 
 static void retire(fixture *f, const char *name)
@@ -409,6 +428,7 @@ int main(int argc, char **argv)
         test(a_key_signs_only_what_its_scope_says),
         test(a_revoked_digest_is_refused_from_file_and_from_store),
         test(keys_are_asked_again_at_every_open),
+        test(a_signature_made_while_the_plugin_runs_counts_at_the_next_start),
         test(below_the_floor_only_an_operator_who_says_so_gets),
         test(a_plugin_that_fails_does_not_raise_the_floor),
         test(floors_are_per_key),
