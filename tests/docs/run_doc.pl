@@ -10,7 +10,7 @@
 #
 # Output has to match line by line. A line "..." stands for any lines, "..." inside of one for any text.
 # Times, rates, process numbers, keys, digests and origins differ from run to run and are not compared,
-# nor is the width of columns. A command has to succeed, unless what it prints begins with "berth: ".
+# nor is the width of columns; the reader's home is /home/you. A command has to succeed, unless what it prints begins with "berth: ".
 #
 # The reader's home is a temporary directory with berth installed in ~/.local. They start in a directory
 # that looks like the top of the source tree. One shell runs all of a document; after `berth run ... &`
@@ -138,7 +138,7 @@ sub in_shell {    # the exit status of a piece of script, and what it printed
 
 sub plain {
     my ($text) = @_;
-    $text =~ s{\Q$dir\E/home}{~}g;
+    $text =~ s{\Q$dir\E/home|/home/you\b}{~}g;
     $text =~ s/\d{4}-\d\d-\d\dT[\d:.]+Z/TIME/g;
     $text =~ s/\b[0-9a-fA-F]{64}\b/DIGEST/g;
     $text =~ s/\b[0-9a-f]{16}\b(?!\.\.)/ORIGIN/g;
