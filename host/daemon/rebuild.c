@@ -146,29 +146,94 @@ berth_status rebuild_check(const plugin_kind *kind, const container *c, berth_er
 /* ---- After a break
  * --------------------------------------------------------------------------------- */
 
+/* What is lent to create until it answers, which may be after daemon_remake has returned. */
+typedef struct remaking {
+    struct daemon *d;
+    instance_created *done;
+    berth_birth birth;
+    instance_spec spec;
+} remaking;
+
+static void remaking_over(void *ctx, berth_status status, instance *made, const berth_error *error)
+{
+    remaking *r = ctx;
+    r->done(r->d, status, made, error);
+    free(r);
+}
+
 instance_answer daemon_remake(struct daemon *d, runner *on, instance_created *done)
 {
     container c = {0};
     berth_error error = {0};
-    berth_birth birth;
-    instance_answer how = INSTANCE_DONE;
+    remaking *r = calloc(1, sizeof(*r));
     d->broken = false;
     atomic_fetch_add_explicit(&d->breaks, 1, memory_order_relaxed);
-    if (d->last_snapshot && rebuild_read(slice_of(d->last_snapshot->data, d->last_snapshot->len),
-                                         &c, &error) != BERTH_OK) {
+    if (!r)
+        fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
+    else if (d->last_snapshot)
+        rebuild_read(slice_of(d->last_snapshot->data, d->last_snapshot->len), &c, &error);
+    if (error.code) {
+        free(r);
         done(d, error.code, NULL, &error);
-        return how;
+        return INSTANCE_DONE;
     }
-    rebuild_birth(d, c.snapshot.state, c.state_version, d->last_snapshot != NULL, &birth);
-    instance_spec spec = {
+    /* The state lies in last_snapshot, which stays. */
+    rebuild_birth(d, c.snapshot.state, rebuild_version(d->make->kind, &c), d->last_snapshot != NULL,
+                  &r->birth);
+    r->d = d;
+    r->done = done;
+    r->spec = (instance_spec){
         .kind = d->make->kind,
         .daemon = &d->handle,
-        .birth = &birth,
+        .birth = &r->birth,
         .limits = {d->rt->limits.max_outputs, d->rt->limits.max_output_bytes},
     };
-    how = d->rt->instances->create(&spec, on, done, d);
     container_fini(&c);
-    return how;
+    return d->rt->instances->create(&r->spec, on, remaking_over, r);
+}
+
+static void drop_cursors(struct daemon *d)
+{
+    void *value;
+    for (size_t at = 0; strmap_next(&d->more->cursors, &at, NULL, &value);)
+        free(value);
+    strmap_fini(&d->more->cursors);
+}
+
+/*
+ * What stands around the state goes back with it: timers and requests as they were, or the daemon
+ * would wait for what came already; cursors, or what it has forgotten could not be sent again. Of
+ * its subscriptions none is taken away: some were made by others.
+ */
+static void go_back(struct daemon *d)
+{
+    container c = {0};
+    ledger before = {0};
+    berth_error error = {0};
+    if (d->more) {
+        dues_drop(d);
+        drop_cursors(d);
+    }
+    if (!d->last_snapshot)
+        return;
+    berth_status status =
+        rebuild_read(slice_of(d->last_snapshot->data, d->last_snapshot->len), &c, &error);
+    if (status == BERTH_OK) {
+        rebuild_dues(d, &c, clock_wall_ns());
+        status = restore_cursors(d, &c);
+    }
+    if (status == BERTH_OK && c.snapshot.bindings.len)
+        status = ledger_decode(&before, c.snapshot.bindings, &error);
+    for (size_t i = 0; status == BERTH_OK && i < before.count; i++) {
+        binding b = ledger_at(&before, i);
+        status = daemon_subscribe(d, b.publisher, b.channel, b.has_token ? &b.token : NULL, true,
+                                  &error);
+    }
+    if (status != BERTH_OK)
+        log_error("daemon", "%s: not all that stood around its state is back: %s", d->name,
+                  error.text[0] ? error.text : berth_status_text(status));
+    ledger_fini(&before);
+    container_fini(&c);
 }
 
 static void quarantine(struct daemon *d, const char *why)
@@ -205,6 +270,7 @@ void daemon_remade(struct daemon *d, berth_status status, const berth_error *err
     }
     log_warn("daemon", "%s: it broke and was rebuilt %s", d->name,
              d->last_snapshot ? "from its last snapshot" : "without state");
+    go_back(d);
     daemon_new_incarnation(d, d->incarnation + 1, d->chain.head.sequence + 1);
     keep_raise(d);
     send_start(d, d->last_snapshot ? BERTH_START_RESTORED : BERTH_START_NEW);

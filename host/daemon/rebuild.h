@@ -16,6 +16,11 @@ berth_status rebuild_check(const plugin_kind *kind, const container *c, berth_er
 berth_status rebuild_restore(struct daemon *d, const container *c, berth_error *error);
 /* Timers and requests; once it is published. */
 void rebuild_dues(struct daemon *d, const container *c, int64_t now_wall);
+/* The version of c's state; a bare snapshot does not say it. */
+static inline uint32_t rebuild_version(const plugin_kind *kind, const container *c)
+{
+    return c->bare ? kind->facts->state_writes : c->state_version;
+}
 /* What create is told. */
 void rebuild_birth(struct daemon *d, slice state, uint32_t state_version, bool restored,
                    berth_birth *out);

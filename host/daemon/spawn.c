@@ -186,8 +186,7 @@ static berth_status make_instance(struct daemon *d, const spawn_wish *wish, cons
     berth_birth birth;
     creation c = {.made = NULL};
     rebuild_birth(d, from ? from->snapshot.state : (slice){0},
-                  from ? (from->bare ? wish->kind->facts->state_writes : from->state_version) : 0,
-                  from != NULL, &birth);
+                  from ? rebuild_version(wish->kind, from) : 0, from != NULL, &birth);
     instance_spec spec = {
         .kind = wish->kind,
         .daemon = &d->handle,
