@@ -134,7 +134,8 @@ static berth_status release_send(struct daemon *d, pending_output *p)
         /* The deadline runs from the first try; the request is open before an answer can come. */
         int64_t in = e->delay_ns ? e->delay_ns : d->rt->limits.send_deadline_ns;
         if (due_set(d, true, e->request, e->peer, NULL, in, d->last_time_ns + in) != BERTH_OK) {
-            lost(d, e, BERTH_REPLY_LOST);
+            atomic_fetch_add_explicit(&d->lost, 1, memory_order_relaxed);
+            due_refused(d, e->request, e->peer);
             return BERTH_OK;
         }
     }

@@ -313,6 +313,9 @@ static inline bool outbox_empty(const struct daemon *d)
 /* ---- dues.c: timers and requests ---------------------------------------------------------------
  */
 
+/* batch.generation of an answer that is to come though no request is open. */
+#define GENERATION_ANY UINT32_MAX
+
 berth_status due_set(struct daemon *d, bool request, uint64_t number, uint64_t target, buf *data,
                      int64_t in_ns, int64_t wall_ns);
 void due_cancel(struct daemon *d, bool request, uint64_t number);
@@ -320,6 +323,8 @@ bool due_known(const struct daemon *d, bool request, uint64_t number);
 /* Whether an event of this generation still counts; a timer's is then forgotten. */
 bool due_accept(struct daemon *d, bool request, uint64_t number, uint32_t generation);
 void dues_drop(struct daemon *d);
+/* There was no room to remember a request: it is answered as lost. */
+void due_refused(struct daemon *d, uint64_t number, uint64_t target);
 
 /* ---- send.c: from one daemon to another ---------------------------------------------------------
  */

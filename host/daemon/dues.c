@@ -75,7 +75,8 @@ berth_status due_set(struct daemon *d, bool request, uint64_t number, uint64_t t
             number = (1ull << 63) | ++more->next_anonymous;
         while (find(d, false, number));
     }
-    uint32_t generation = ++more->next_generation ? more->next_generation : ++more->next_generation;
+    /* never 0, never GENERATION_ANY */
+    uint32_t generation = more->next_generation = more->next_generation % (GENERATION_ANY - 1) + 1;
     due_cancel(d, request, number);
     map64 *m = table(d, request);
     due *x = m->count < DUES_MAX ? calloc(1, sizeof(*x)) : NULL;
@@ -129,6 +130,13 @@ void dues_drop(struct daemon *d)
         return;
     drop_table(d, &d->more->timers);
     drop_table(d, &d->more->requests);
+}
+
+void due_refused(struct daemon *d, uint64_t number, uint64_t target)
+{
+    berth_event event = {
+        .type = BERTH_EVENT_REPLY, .origin = target, .request = number, .status = BERTH_REPLY_LOST};
+    send_system(d, &event, NULL, false, GENERATION_ANY);
 }
 
 /* Fire one due that is over, if there is one. */

@@ -68,6 +68,15 @@ static void drop_reserved(inline_scratch *s)
     s->reserved = NULL;
 }
 
+/* What was reserved is dead at the next effect, whichever it is. */
+static inline_scratch *recording_other(berth_call *call)
+{
+    inline_scratch *s = recording(call);
+    if (s)
+        drop_reserved(s);
+    return s;
+}
+
 static berth_code call_emit(berth_call *call, const void *ptr, uint64_t len)
 {
     inline_scratch *s = recording(call);
@@ -146,19 +155,19 @@ static berth_code call_fail(berth_call *call, berth_code code, const char *ptr, 
 
 static berth_code call_subscribe(berth_call *call, const berth_subscription *what)
 {
-    inline_scratch *s = recording(call);
+    inline_scratch *s = recording_other(call);
     return s ? effects_subscribe(&s->effects, what, true) : BERTH_E_NOT_NOW;
 }
 
 static berth_code call_unsubscribe(berth_call *call, const berth_subscription *what)
 {
-    inline_scratch *s = recording(call);
+    inline_scratch *s = recording_other(call);
     return s ? effects_subscribe(&s->effects, what, false) : BERTH_E_NOT_NOW;
 }
 
 static berth_code call_spawn(berth_call *call, const berth_spawn *spawn)
 {
-    inline_scratch *s = recording(call);
+    inline_scratch *s = recording_other(call);
     return s ? effects_spawn(&s->effects, &s->context, spawn) : BERTH_E_NOT_NOW;
 }
 

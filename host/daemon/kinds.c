@@ -360,7 +360,11 @@ void spawn_for(struct daemon *d, const effect *e)
     berth_ref answer = {{d->origin, e->request, d->incarnation, REPLY_TO_DAEMON}};
     if (e->request) {
         int64_t in = d->rt->limits.send_deadline_ns;
-        due_set(d, true, e->request, 0, NULL, in, d->last_time_ns + in);
+        if (due_set(d, true, e->request, 0, NULL, in, d->last_time_ns + in) != BERTH_OK) {
+            due_refused(d, e->request, 0);
+            free(j);
+            return;
+        }
     } else {
         answer = (berth_ref){{0}};
     }

@@ -20,6 +20,9 @@
 #define SLICE_NS     2000000 /* then others have their turn */
 #define SLICE_EVENTS 64      /* between two looks at the clock */
 
+/* Of the text that comes with a failure. */
+#define PLUGIN_WORDS_MAX 1024
+
 enum { OP_ASKED, OP_ANSWERED, OP_LEFT };
 
 typedef struct work {
@@ -82,9 +85,42 @@ static bool is_void(struct daemon *d, batch *b)
     if (b->common.type == BERTH_EVENT_TIMER)
         return b->generation && !due_accept(d, false, number, b->generation);
     if (b->common.type == BERTH_EVENT_REPLY)
-        return !(b->generation ? due_accept(d, true, number, b->generation)
+        return b->generation != GENERATION_ANY &&
+               !(b->generation ? due_accept(d, true, number, b->generation)
                                : due_known(d, true, number));
     return false;
+}
+
+/* The cursor of the batch's source, made when there is none. NULL: the table is full. */
+static cursor_entry *cursor_of(struct daemon *d, const batch *b)
+{
+    extras *x = daemon_extras(d);
+    cursor_entry *c = x ? strmap_get(&x->cursors, slice_str(b->source)) : NULL;
+    if (x && !c && x->cursors.count < CURSORS_MAX) {
+        size_t len = strlen(b->source) + 1;
+        c = malloc(sizeof(*c) + len);
+        if (c) {
+            c->sequence = 0; /* the event that it is made for sets it */
+            memcpy(c->source, b->source, len);
+            if (!strmap_put(&x->cursors, slice_of(c->source, len - 1), c)) {
+                free(c);
+                c = NULL;
+            }
+        }
+    }
+    return c;
+}
+
+/* An event of a source that cannot be remembered could be applied twice: it is not run. */
+static void refuse_source(work *w)
+{
+    static const char why[] = "the daemon remembers as many sources as it can: close some";
+    batch *b = w->b;
+    w->failed++;
+    w->took_events++;
+    w->took_bytes += b->messages[b->at].len;
+    batch_fail(b, b->at, BERTH_ERR_LIMIT, why, sizeof(why) - 1);
+    b->unfinished--;
 }
 
 static const berth_event *next_event(instance_run *run)
@@ -105,6 +141,10 @@ static const berth_event *next_event(instance_run *run)
             w->took_events++;
             w->took_bytes += m->len;
             b->unfinished--; /* the run itself ends the batch, if this was the last */
+            continue;
+        }
+        if (b->source[0] && !cursor_of(d, b)) {
+            refuse_source(w);
             continue;
         }
         if (m->origin && !horizon_observe(&d->seen, m->origin, m->sequence,
@@ -131,26 +171,6 @@ static const berth_event *next_event(instance_run *run)
     return NULL;
 }
 
-static bool advance_cursor(struct daemon *d, const batch *b, uint32_t index)
-{
-    extras *x = daemon_extras(d);
-    cursor_entry *c = x ? strmap_get(&x->cursors, slice_str(b->source)) : NULL;
-    if (x && !c && x->cursors.count < CURSORS_MAX) {
-        size_t len = strlen(b->source) + 1;
-        c = malloc(sizeof(*c) + len);
-        if (c) {
-            memcpy(c->source, b->source, len);
-            if (!strmap_put(&x->cursors, slice_of(c->source, len - 1), c)) {
-                free(c);
-                c = NULL;
-            }
-        }
-    }
-    if (c)
-        c->sequence = b->source_seq + index;
-    return c != NULL;
-}
-
 static berth_status status_of(const struct daemon *d, berth_code code, const effects *recorded,
                               slice *text)
 {
@@ -175,7 +195,7 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
     w->took_bytes += e->data.len;
     berth_status status = status_of(d, code, recorded, &text);
     if (b->source[0])
-        advance_cursor(d, b, w->index);
+        cursor_of(d, b)->sequence = b->source_seq + w->index;
     if (status == BERTH_OK) {
         w->processed += counts;
         b->applied++;
@@ -186,10 +206,12 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
         if (counts && d->make->auto_snapshot && ++d->since_snapshot >= d->make->auto_snapshot)
             d->want_snapshot = true;
     } else {
+        char words[PLUGIN_WORDS_MAX + 1];
+        text_escape(words, sizeof(words), (const char *)text.ptr, text.len);
         w->failed++;
         d->broken = status == BERTH_ERR_BROKEN;
-        send_answer(d->rt, &e->reply_to, BERTH_REPLY_REFUSED, d->origin, text);
-        batch_fail(b, w->index, status, (const char *)text.ptr, text.len);
+        send_answer(d->rt, &e->reply_to, BERTH_REPLY_REFUSED, d->origin, slice_str(words));
+        batch_fail(b, w->index, status, words, strlen(words));
         effects_clear(recorded);
     }
     b->unfinished--; /* never the end of the batch: the run itself holds one */
@@ -331,7 +353,6 @@ static void keep_state(struct daemon *d, command *c)
     c->state = NULL;
     if (c->status != BERTH_OK)
         return;
-    d->since_snapshot = 0;
     atomic_fetch_add_explicit(&d->snapshots, 1, memory_order_relaxed);
     keep_store(d, c->container, c->clean);
 }
@@ -390,6 +411,7 @@ static bool step_command(struct daemon *d, runner *on)
 
         case COMMAND_SNAPSHOT << 4:
             d->want_snapshot = false;
+            d->since_snapshot = 0; /* one that fails is tried again after as many events */
             if (!d->inst) {
                 c->status = fail(&c->error, BERTH_ERR_BROKEN, "daemon '%s' is down: %s", d->name,
                                  d->quarantine ? d->quarantine : "it broke");
@@ -400,6 +422,7 @@ static bool step_command(struct daemon *d, runner *on)
             break;
         case COMMAND_SNAPSHOT << 4 | 1:
             keep_state(d, c);
+            d->broken = c->status == BERTH_ERR_BROKEN;
             c->step = 15;
             break;
 
