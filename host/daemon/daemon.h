@@ -38,6 +38,7 @@ struct daemon;
 
 typedef struct factory {
     atomic_uint refs;
+    bool facts_only; /* its daemon has ended: kind is a reference to facts */
     bool has_key;           /* else a placeholder: the key comes with the migration */
     uint32_t durability;    /* DURABILITY_VOLATILE or _SNAPSHOT */
     plugin_kind *kind;      /* one reference */

@@ -28,7 +28,9 @@ void factory_unref(factory *f)
         return;
     berth_keypair_wipe(&f->key);
     buf_unref(f->config);
-    if (f->kind)
+    if (f->kind && f->facts_only)
+        plugin_kind_unref_facts(f->kind);
+    else if (f->kind)
         plugin_kind_unref(f->kind);
     free(f);
 }

@@ -72,31 +72,40 @@ static void drop_oldest(ring *r)
     r->count--;
 }
 
-/* The shared budget is taken and given back in pieces, so that a ring in its stride does not touch
- * it. */
-#define QUANTUM 4096
+/*
+ * The shared budget is taken and given back in pieces, so that a ring in its stride does not touch
+ * it: 4 KiB of the usual 64 MiB, and less of a small one.
+ */
+static uint64_t piece(const ring_budget *b)
+{
+    uint64_t n = b->total / 16384;
+    return n > 4096 ? 4096 : n ? n : 1;
+}
 
 /* As much of the budget as n more bytes need. False: it is used up. */
 static bool take_budget(ring *r, uint64_t n)
 {
-    while (r->granted < r->bytes + n) {
-        uint64_t used =
-            atomic_fetch_add_explicit(&r->budget->used, QUANTUM, memory_order_relaxed) + QUANTUM;
-        if (used > r->budget->total) {
-            atomic_fetch_sub_explicit(&r->budget->used, QUANTUM, memory_order_relaxed);
-            return false;
-        }
-        r->granted += QUANTUM;
+    if (r->granted >= r->bytes + n)
+        return true;
+    uint64_t unit = piece(r->budget);
+    uint64_t want = (r->bytes + n - r->granted + unit - 1) / unit * unit;
+    uint64_t used = atomic_fetch_add_explicit(&r->budget->used, want, memory_order_relaxed) + want;
+    if (used > r->budget->total) {
+        atomic_fetch_sub_explicit(&r->budget->used, want, memory_order_relaxed);
+        return false;
     }
+    r->granted += want;
     return true;
 }
 
 static void return_budget(ring *r)
 {
-    while (r->granted >= r->bytes + 2 * QUANTUM || (!r->bytes && r->granted)) {
-        r->granted -= QUANTUM;
-        atomic_fetch_sub_explicit(&r->budget->used, QUANTUM, memory_order_relaxed);
-    }
+    uint64_t unit = piece(r->budget);
+    uint64_t keep = r->bytes ? (r->bytes + 2 * unit - 1) / unit * unit : 0;
+    if (r->granted <= keep)
+        return;
+    atomic_fetch_sub_explicit(&r->budget->used, r->granted - keep, memory_order_relaxed);
+    r->granted = keep;
 }
 
 void ring_unref(ring *r)

@@ -85,6 +85,10 @@ static void finished(command *c, struct daemon *d)
         latch_answer(&f->forgotten, BERTH_OK, NULL);
     registry_release_name(&rt->registry, d);
     factories_remove(&rt->factories, d->make);
+    /* Whoever still looks at d must not keep its plugin from being unloaded. */
+    plugin_kind_ref_facts(d->make->kind);
+    d->make->facts_only = true;
+    plugin_kind_unref(d->make->kind);
     buf_unref(c->container);
     atomic_fetch_sub(&rt->finishing, 1);
     daemon_unref(d); /* the FINISH's */

@@ -164,6 +164,17 @@ static void fill_info(const plugin *p, bool retired, plugin_info *out)
     memcpy(out->digest, p->digest, DIGEST_BYTES);
 }
 
+plugin_kind *plugin_kind_ref_facts(plugin_kind *kind)
+{
+    atomic_fetch_add_explicit(&kind->owner->memory_refs, 1, memory_order_relaxed);
+    return kind;
+}
+
+void plugin_kind_unref_facts(plugin_kind *kind)
+{
+    plugin_unref(kind->owner);
+}
+
 void plugin_kind_info(const plugin_kind *kind, plugin_info *out)
 {
     plugin *p = kind->owner;

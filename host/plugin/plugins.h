@@ -49,6 +49,13 @@ plugin_kind *plugin_kind_ref(plugin_kind *kind);
  * under a lock, nor from a thread that still has to return into the plugin. */
 void plugin_kind_unref(plugin_kind *kind);
 
+/*
+ * A reference that lets its owner look at the kind, its facts and its plugin's info, but not run its
+ * code: it does not keep the library in memory, nor an unload waiting.
+ */
+plugin_kind *plugin_kind_ref_facts(plugin_kind *kind);
+void plugin_kind_unref_facts(plugin_kind *kind);
+
 void plugin_kind_info(const plugin_kind *kind, plugin_info *out);
 
 /*
