@@ -43,6 +43,7 @@ typedef struct transfer {
     int read_errno;   /* of reading the upload */
     int signals;      /* signalfd for SIGINT, or -1 */
     bool waits;       /* for the upload's descriptor to have something */
+    bool refused;     /* the answer is a no: nothing more need be sent */
     bool failed;      /* the answer's status is no success */
     bool ended;       /* well, by the sink ... */
     bool interrupted; /* ... or by an interrupt or a reader that left */
@@ -158,6 +159,8 @@ static size_t give_body(char *out, size_t size, size_t count, void *ctx)
     struct pollfd ready = {.fd = t->request->fd, .events = POLLIN};
     ssize_t n;
 
+    if (t->refused)
+        return 0;
     /* A pipe that has nothing now must not keep us from hearing the host. */
     if (poll(&ready, 1, 0) == 0) {
         t->waits = true;
@@ -310,10 +313,14 @@ static void look(transfer *t)
 {
     struct pollfd in = {.fd = t->request->fd, .events = POLLIN};
     struct pollfd interrupt = {.fd = t->signals, .events = POLLIN};
+    long status = 0;
 
     if (t->signals >= 0 && (poll(&interrupt, 1, 0) > 0 || nobody_reads()))
         t->ended = t->interrupted = true;
-    if (t->waits && poll(&in, 1, 0) > 0) {
+    curl_easy_getinfo(t->client->easy, CURLINFO_RESPONSE_CODE, &status);
+    t->refused = status >= 400;
+    /* An upload that waits keeps libcurl from ending, even when the answer is no. */
+    if (t->waits && (t->refused || poll(&in, 1, 0) > 0)) {
         t->waits = false;
         curl_easy_pause(t->client->easy, CURLPAUSE_CONT);
     }
@@ -332,8 +339,9 @@ static CURLcode run_to_end(transfer *t)
         code = curl_multi_perform(multi, &running);
         if (code != CURLM_OK || !running)
             break;
-        code = curl_multi_poll(multi, fds, watch(t, fds), TICK_MS, NULL);
         look(t);
+        if (!t->ended)
+            code = curl_multi_poll(multi, fds, watch(t, fds), TICK_MS, NULL);
     }
     for (int left = 1; left;) {
         const CURLMsg *message = curl_multi_info_read(multi, &left);

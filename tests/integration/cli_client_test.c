@@ -2,6 +2,8 @@
 /* The program against a host that answers what the test wants: exit codes, bytes, streams. */
 #include "cli_fake.h"
 
+#include <dirent.h>
+
 static void nobody_at_the_socket_is_exit_3(void **state)
 {
     (void)state;
@@ -204,8 +206,10 @@ static void an_answer_before_the_upload_ends_is_heard(void **state)
     will(FAKE_ERROR("404", "NOT_FOUND", "no such daemon"));
     fake.answer.early = true;
     expect("send x --lines big", NULL, 1, "", "no such daemon");
-    /* Nobody writes to this pipe, and nobody closes it. */
+    /* Nothing more comes through this pipe, and nobody closes it. */
+    fake.answer = (answer){.text = fake.answer.text, .midway = true};
     run_start(&r, "send x --lines");
+    assert_int_equal(write(r.in, "line\n", 5), 5);
     run_expect(&r, true, "no such daemon");
     run_finish(&r, "x", 1);
     assert_int_equal(r.code, 1);
@@ -325,24 +329,38 @@ static void a_full_disk_under_standard_output_is_a_failure(void **state)
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
+static int entries(void)
+{
+    DIR *d = opendir(dir);
+    int n = -2; /* . and .. */
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
 static void a_snapshot_appears_whole_or_not_at_all(void **state)
 {
     char *text;
 
     (void)state;
-    will("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
-    expect("daemon snapshot x -o {}/s", NULL, 1, "", "berth: ");
-    assert_null(read_whole("s", NULL));
     will(FAKE_ERROR("404", "NOT_FOUND", "no such daemon"));
     expect("daemon snapshot x -o {}/s", NULL, 1, "", "no such daemon");
-    will(FAKE_OK("application/octet-stream", "BSN1bytes"));
-    expect("daemon snapshot x -o -", NULL, 0, "BSN1bytes", "");
-    /* The answer serves for the name and for the snapshot. */
     will(FAKE_JSON("{\"name\":\"../words\"}"));
-    expect("daemon snapshot w", NULL, 0, ".._words.snapshot: snapshot of ../words, 19 B\n", "");
+    fake.snapshot = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
+    expect("daemon snapshot x -o {}/s", NULL, 1, "", "went away");
+    fake.snapshot = FAKE_ERROR("503", "SHUTTING_DOWN", "the host is stopping");
+    expect("daemon snapshot x -o {}/s", NULL, 1, "", "stopping");
+    assert_int_equal(entries(), 1); /* the socket */
+    fake.snapshot = FAKE_OK("application/octet-stream", "BSN1bytes");
+    expect("daemon snapshot x -o -", NULL, 0, "BSN1bytes", "");
+    expect("daemon snapshot x -o {}/s", NULL, 0, NULL, "");
+    expect("daemon snapshot w", NULL, 0, ".._words.snapshot: snapshot of ../words, 9 B\n", "");
     text = read_whole(".._words.snapshot", NULL);
-    assert_string_equal(text, "{\"name\":\"../words\"}");
+    assert_string_equal(text, "BSN1bytes");
     free(text);
+    assert_int_equal(entries(), 3);
     expect("daemon snapshot x -o {}/no/s", NULL, 1, "", "No such file");
 }
 

@@ -25,14 +25,16 @@
 /* What comes when a client connects; sent whole, headers and all. */
 typedef struct answer {
     const char *text;
-    bool early; /* before the request's body is read */
-    bool held;  /* the connection stays open until the client closes it */
+    bool early;  /* before the request's body is read */
+    bool midway; /* when the first byte of the body is there */
+    bool held;   /* the connection stays open until the client closes it */
 } answer;
 
 static struct fake {
     int listener;
     pthread_t thread;
     answer answer;
+    const char *snapshot; /* instead, to requests for a snapshot; or NULL */
     char head[8192];
     char *body;
     size_t body_len;
@@ -101,6 +103,7 @@ static inline void serve(int fd)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     FILE *in = fdopen(fd, "r");
+    const char *text;
     char drain[4096];
 
     take_head(in);
@@ -110,9 +113,13 @@ static inline void serve(int fd)
     if (!fake.answer.early) {
         if (strcasestr(fake.head, "Expect: 100-continue"))
             send(fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
-        take_body(in);
+        if (fake.answer.midway)
+            next_byte(in);
+        else
+            take_body(in);
     }
-    send(fd, fake.answer.text, strlen(fake.answer.text), MSG_NOSIGNAL);
+    text = fake.snapshot && strstr(fake.head, "/snapshot ") ? fake.snapshot : fake.answer.text;
+    send(fd, text, strlen(text), MSG_NOSIGNAL);
     while (fake.answer.held && read(fd, drain, sizeof drain) > 0)
         continue;
     fclose(in);
