@@ -130,7 +130,10 @@ const cli_command cli_commands[] = {
         .noun = "plugin",
         .verb = "check",
         .summary = "try a plugin hard, each check in a process of its own",
-        .text = "Runs the plugin's code. Exit 0 only if every check holds, 4 otherwise.",
+        .text =
+            "Runs the plugin's code, as this user: it is for authors, not for files of strangers.\n"
+            "A line for each check says what was found, and the cure. Exit 0 only if every check\n"
+            "holds, 4 otherwise.",
         .run = cmd_plugin_check,
         .arguments = {PLUGIN_FILE},
         .options =
@@ -139,8 +142,31 @@ const cli_command cli_commands[] = {
                  .value = "N",
                  .hint = HINT_NUMBER,
                  .help = "repeat the random checks of an earlier run"},
+                {.name = "config",
+                 .value = "TEXT|@FILE",
+                 .hint = HINT_TEXT,
+                 .help = "configuration for create, for kinds that want one"},
+                {.name = "events",
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .help = "realistic events, one a line, beside the usual ones"},
+                {.name = "kind",
+                 .value = "KIND",
+                 .hint = HINT_TEXT,
+                 .help = "check this kind only"},
+                {.name = "time-limit",
+                 .value = "SECONDS",
+                 .hint = HINT_TEXT,
+                 .help = "for each check (default: 10)"},
             },
-        .examples = {{"berth plugin check build/libthermostat.so", NULL}},
+        .examples =
+            {
+                {"berth plugin check build/libthermostat.so", NULL},
+                {"berth plugin check thermostat.so --config 21.5 --events readings.txt",
+                 "with what it will meet"},
+                {"berth plugin check tally.so --json | jq '.[] | select(.result == \"fail\")'",
+                 NULL},
+            },
     },
     {
         .noun = "plugin",
