@@ -118,26 +118,26 @@ static inline void write_conf(const char *text)
     assert_int_equal(file_write(at.conf, text, strlen(text), 0600, NULL), BERTH_OK);
 }
 
-/* plugin: a file to load, or NULL. The test's configuration is used when it has written one. */
-static inline berth_status try_start(const char *plugin, berth_node **out, berth_error *error)
+/* file: a plugin to load, or NULL. The test's configuration is used when it has written one. */
+static inline berth_status try_start(const char *file, berth_node **out, berth_error *error)
 {
     berth_node_options options = {.size = sizeof options,
                                   .threads = 2,
                                   .config_file = access(at.conf, F_OK) == 0 ? at.conf : NULL,
                                   .state_dir = at.state,
                                   .socket = at.socket,
-                                  .plugins = &plugin,
-                                  .plugin_count = plugin ? 1 : 0};
+                                  .plugins = &file,
+                                  .plugin_count = file ? 1 : 0};
 
     return berth_node_start(&options, out, error);
 }
 
-static inline berth_node *start_node(const char *plugin)
+static inline berth_node *start_node(const char *file)
 {
     berth_node *node = NULL;
     berth_error error = {0};
 
-    if (try_start(plugin, &node, &error) != BERTH_OK)
+    if (try_start(file, &node, &error) != BERTH_OK)
         fail_msg("%s: %s; the log: %s", berth_status_name(error.code), error.text, logged.text);
     return node;
 }
@@ -195,6 +195,18 @@ static inline const char *ask(berth_node *node, const char *name, const char *ev
     return answer;
 }
 
+/* A copy of a file in the watched directory, under its own name or another. */
+static inline void drop(const char *file, const char *name)
+{
+    char path[PATH_MAX];
+    buf *bytes = NULL;
+
+    assert_int_equal(file_read(file, 64 << 20, 0, &bytes, NULL), BERTH_OK);
+    snprintf(path, sizeof path, "%s/%s", at.drop, name ? name : strrchr(file, '/') + 1);
+    assert_int_equal(file_write(path, bytes->data, bytes->len, 0644, NULL), BERTH_OK);
+    buf_unref(bytes);
+}
+
 static inline unsigned count_entries(const char *path)
 {
     DIR *dir = opendir(path);
@@ -222,7 +234,7 @@ static inline void told(uint64_t n)
         _exit(3);
 }
 
-static inline pid_t start_child(void (*body)(berth_node *node), const char *plugin, int *progress)
+static inline pid_t start_child(void (*body)(berth_node *node), const char *file, int *progress)
 {
     int fds[2];
     pid_t pid;
@@ -236,7 +248,7 @@ static inline pid_t start_child(void (*body)(berth_node *node), const char *plug
 
         close(fds[0]);
         told_fd = fds[1];
-        if (try_start(plugin, &node, &error) != BERTH_OK) {
+        if (try_start(file, &node, &error) != BERTH_OK) {
             fprintf(stderr, "child: %s\n", error.text);
             _exit(2);
         }

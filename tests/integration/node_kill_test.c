@@ -108,17 +108,6 @@ static void load_and_spawn(berth_node *node)
     }
 }
 
-static void copy(const char *from, const char *name)
-{
-    char path[PATH_MAX];
-    buf *bytes = NULL;
-
-    assert_int_equal(file_read(from, 64 << 20, 0, &bytes, NULL), BERTH_OK);
-    snprintf(path, sizeof path, "%s/%s", at.drop, name);
-    assert_int_equal(file_write(path, bytes->data, bytes->len, 0644, NULL), BERTH_OK);
-    buf_unref(bytes);
-}
-
 static bool only_whole_files(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -144,15 +133,15 @@ a_host_killed_while_it_loads_and_spawns_starts_again_with_nothing_half_done(void
     (void)state;
     snprintf(stored, sizeof stored, "%s/plugins", at.state);
     write_conf("plugins { dir = drop }");
-    copy(COUNTER, "counter.so");
+    drop(COUNTER, NULL);
     for (int round = 0; round < ROUNDS; round++) {
         int progress;
         pid_t pid = start_child(load_and_spawn, NULL, &progress);
         berth_node *node;
         uint64_t count;
 
-        copy(TALLY, "tally.so");
-        copy(ECHO, "echo.so");
+        drop(TALLY, NULL);
+        drop(ECHO, NULL);
         hear(progress, 1 + (uint64_t)round * 2);
         kill_child(pid);
         close(progress);

@@ -188,17 +188,6 @@ static void variables_of_the_dynamic_loader_are_refused(void **state)
 /* ---- Reload -----------------------------------------------------------------------------------
  */
 
-static void drop(const char *file)
-{
-    char path[PATH_MAX];
-    buf *bytes = NULL;
-
-    assert_int_equal(file_read(file, 64 << 20, 0, &bytes, NULL), BERTH_OK);
-    snprintf(path, sizeof path, "%s/%s", at.drop, strrchr(file, '/') + 1);
-    assert_int_equal(file_write(path, bytes->data, bytes->len, 0644, NULL), BERTH_OK);
-    buf_unref(bytes);
-}
-
 static void a_reload_takes_the_new_policy_and_looks_at_the_directory(void **state)
 {
     berth_daemon_info info;
@@ -206,7 +195,7 @@ static void a_reload_takes_the_new_policy_and_looks_at_the_directory(void **stat
 
     (void)state;
     write_conf("plugins { dir = drop unsigned = refuse }");
-    drop(COUNTER);
+    drop(COUNTER, NULL);
     node = start_node(NULL);
     write_conf("plugins { dir = drop unsigned = warn } daemon c { kind = counter }");
     assert_int_equal(berth_node_reload(node, NULL), BERTH_OK);
@@ -230,7 +219,7 @@ static void a_broken_configuration_leaves_the_old_one_in_force(void **state)
     assert_int_equal(berth_node_reload(node, &error), BERTH_ERR_NOT_FOUND);
     write_conf("plugins { dir = drop keys = { gone.pub } }");
     assert_int_equal(berth_node_reload(node, &error), BERTH_ERR_NOT_FOUND);
-    drop(COUNTER);
+    drop(COUNTER, NULL);
     write_conf("plugins { dir = drop unsigned = refuse }");
     assert_int_equal(berth_node_reload(node, &error), BERTH_OK);
     assert_false(log_has("counter 1.0.0: loaded"));
@@ -263,7 +252,7 @@ static void a_wanted_daemon_waits_for_its_kind(void **state)
     write_conf("plugins { dir = drop }\ndaemon c { kind = counter }");
     node = start_node(NULL);
     assert_true(log_has("berth.conf:2: daemon \"c\": no loaded plugin provides counter"));
-    drop(COUNTER);
+    drop(COUNTER, NULL);
     wait_log("started daemon \"c\"");
     assert_string_equal(ask(node, "c", "x"), "1");
     stop_node(node);
@@ -319,7 +308,7 @@ static void reloads_and_a_stop_from_several_threads(void **state)
 
     (void)state;
     write_conf("plugins { dir = drop } daemon c { kind = counter }");
-    drop(COUNTER);
+    drop(COUNTER, NULL);
     node = start_node(NULL);
     for (int i = 0; i < 3; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, reload_often, node), 0);
