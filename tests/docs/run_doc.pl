@@ -59,6 +59,10 @@ my @steps;    # {line, file, text} or {line, command, expected => [...]}
     }
     die "$doc:$begin: a block without an end\n" if defined $block;
 }
+# The default is root's own, where root runs the tests.
+for (grep { ($_->{command} // '') =~ /\bberth run\b/ } @steps) {
+    die "$doc:$_->{line}: berth run without --state\n" unless $_->{command} =~ /--(state|ephemeral)\b/;
+}
 my $commands = grep { defined $_->{command} } @steps;
 die "$doc: has no commands to run\n" unless $commands;
 
@@ -138,6 +142,8 @@ sub in_shell {    # the exit status of a piece of script, and what it printed
 
 sub plain {
     my ($text) = @_;
+    $text =~ s/\s+/ /g;
+    $text =~ s/^ | $//g;
     $text =~ s{\Q$dir\E/home|/home/you\b}{~}g;
     $text =~ s/\d{4}-\d\d-\d\dT[\d:.]+Z/TIME/g;
     $text =~ s/\b[0-9a-fA-F]{64}\b/DIGEST/g;
@@ -150,8 +156,6 @@ sub plain {
     $text =~ s/\(?\b[\d,.]+ a second\)?/RATE/g;
     $text =~ s/\b[\d.,]+ ?(ns|us|µs|ms|s|sec|seconds|min)\b/DURATION/g;
     $text =~ s/\bin now\b|\bnow\b/DURATION/g;
-    $text =~ s/\s+/ /g;
-    $text =~ s/^ | $//g;
     return $text;
 }
 
