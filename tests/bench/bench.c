@@ -29,7 +29,8 @@ void bench_begin(int argc, char **argv)
     if (json)
         printf("[");
     else
-        printf("%-34s %12s %12s %8s  %s\n", "", "figure", "floor", "ratio", "goal; what the floor is");
+        printf("%-34s %12s %12s %8s  %s\n", "", "figure", "floor", "ratio",
+               "goal; what the floor is");
 }
 
 void bench_end(void)
@@ -50,8 +51,8 @@ static double median(double *values, int n)
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-static void print(const char *group, const char *name, const char *unit, double figure, double floor_value,
-                  double ratio, const char *floor_name, const char *target)
+static void print(const char *group, const char *name, const char *unit, double figure,
+                  double floor_value, double ratio, const char *floor_name, const char *target)
 {
     if (json) {
         printf("%s\n  {\"group\": \"%s\", \"name\": \"%s\", \"unit\": \"%s\", \"figure\": %.2f, "
@@ -83,14 +84,15 @@ void bench_run(const bench_row *row)
     for (int i = 0; i < rounds; i++) {
         figures[i] = (double)row->figure(row->ctx, row->n) / (double)row->n;
         floors[i] = row->floor ? (double)row->floor(row->ctx, row->n) / (double)row->n : 0;
-        ratios[i] = row->floor ? (row->faster ? floors[i] / figures[i] : figures[i] / floors[i]) : 0;
+        ratios[i] =
+            row->floor ? (row->faster ? floors[i] / figures[i] : figures[i] / floors[i]) : 0;
     }
     print(row->group, row->name, "ns", median(figures, rounds), median(floors, rounds),
           median(ratios, rounds), row->floor_name, row->target);
 }
 
-void bench_report(const char *group, const char *name, const char *unit, double figure, double floor_value,
-                  const char *floor_name, const char *target, bool faster)
+void bench_report(const char *group, const char *name, const char *unit, double figure,
+                  double floor_value, const char *floor_name, const char *target, bool faster)
 {
     double ratio = floor_value > 0 ? (faster ? floor_value / figure : figure / floor_value) : 0;
     if (only && !strstr(group, only))

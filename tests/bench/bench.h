@@ -2,9 +2,9 @@
 /*
  * tests/bench/bench.h: figures beside their floors.
  *
- * A row is a figure and the floor it is measured against, both taken in this run, in turns (figure, floor,
- * figure, floor, ...), so that a machine whose speed drifts shifts both. Printed: medians, and the median of
- * the ratios pair by pair. Nothing here passes or fails.
+ * A row is a figure and the floor it is measured against, both taken in this run, in turns (figure,
+ * floor, figure, floor, ...), so that a machine whose speed drifts shifts both. Printed: medians,
+ * and the median of the ratios pair by pair. Nothing here passes or fails.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -22,16 +22,16 @@ typedef struct bench_row {
     const char *target;     /* as the goal is written: "at most 4x" */
     bench_fn *figure, *floor;
     void *ctx;
-    uint64_t n;   /* operations a round */
-    int rounds;   /* 0: 9 */
-    bool faster;  /* the ratio wanted is floor / figure: how many times faster we are */
+    uint64_t n;  /* operations a round */
+    int rounds;  /* 0: 9 */
+    bool faster; /* the ratio wanted is floor / figure: how many times faster we are */
 } bench_row;
 
 void bench_begin(int argc, char **argv);
 void bench_run(const bench_row *row);
 /* A figure that was measured elsewhere, with its floor (0: none). */
-void bench_report(const char *group, const char *name, const char *unit, double figure, double floor,
-                  const char *floor_name, const char *target, bool faster);
+void bench_report(const char *group, const char *name, const char *unit, double figure,
+                  double floor, const char *floor_name, const char *target, bool faster);
 void bench_end(void);
 
 int64_t bench_now(void);

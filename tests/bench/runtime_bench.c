@@ -4,6 +4,8 @@
  */
 #include "bench.h"
 
+#include "base/log.h"
+
 #include "base/map.h"
 #include "berth/runtime.h"
 
@@ -18,7 +20,8 @@
 #define PAYLOAD 64
 #define BATCH   64
 
-/* ---- The kinds measured: as cheap as a kind can be ---------------------------------------------- */
+/* ---- The kinds measured: as cheap as a kind can be ----------------------------------------------
+ */
 
 static berth_code make(berth_call *call, const berth_birth *birth, void **self)
 {
@@ -48,10 +51,16 @@ static berth_code count(void *self, berth_call *call, const berth_event *e)
     return BERTH_OK;
 }
 
-static const berth_kind kind_echo = {
-    .size = sizeof(berth_kind), .name = {"bench-echo", 10}, .create = make, .destroy = unmake, .process = echo};
-static const berth_kind kind_count = {
-    .size = sizeof(berth_kind), .name = {"bench-count", 11}, .create = make, .destroy = unmake, .process = count};
+static const berth_kind kind_echo = {.size = sizeof(berth_kind),
+                                     .name = {"bench-echo", 10},
+                                     .create = make,
+                                     .destroy = unmake,
+                                     .process = echo};
+static const berth_kind kind_count = {.size = sizeof(berth_kind),
+                                      .name = {"bench-count", 11},
+                                      .create = make,
+                                      .destroy = unmake,
+                                      .process = count};
 
 static void must(berth_status status, const berth_error *error)
 {
@@ -71,7 +80,8 @@ typedef struct world {
     uint64_t *origins;
 } world;
 
-/* ---- Delivery on the caller's thread ---------------------------------------------------------------- */
+/* ---- Delivery on the caller's thread
+ * ---------------------------------------------------------------- */
 
 static int64_t deliver_inline(void *ctx, uint64_t n)
 {
@@ -83,8 +93,8 @@ static int64_t deliver_inline(void *ctx, uint64_t n)
     return bench_now() - t;
 }
 
-/* The plugin's function through a table, as dlopen would give it; the hash of link and payload in one
- * piece; one allocation of 512 bytes. */
+/* The plugin's function through a table, as dlopen would give it; the hash of link and payload in
+ * one piece; one allocation of 512 bytes. */
 static berth_code (*volatile floor_handler)(void *, berth_call *, const berth_event *) = count;
 
 static int64_t deliver_floor(void *ctx, uint64_t n)
@@ -107,7 +117,8 @@ static int64_t deliver_floor(void *ctx, uint64_t n)
     return bench_now() - t;
 }
 
-/* ---- Through mailboxes -------------------------------------------------------------------------------- */
+/* ---- Through mailboxes
+ * -------------------------------------------------------------------------------- */
 
 static int64_t deliver_mailbox(void *ctx, uint64_t n)
 {
@@ -123,7 +134,8 @@ static int64_t deliver_mailbox(void *ctx, uint64_t n)
 /* Erlang's send and receive to a process that counts, on this machine; 0: no erlang. */
 static double erlang_ns(void)
 {
-    FILE *p = popen("d=$(mktemp -d) && erlc -o $d " SOURCE_DIR "/tests/bench/send_receive.erl 2>/dev/null && "
+    FILE *p = popen("d=$(mktemp -d) && erlc -o $d " SOURCE_DIR
+                    "/tests/bench/send_receive.erl 2>/dev/null && "
                     "erl -noshell -pa $d -s send_receive main 2>/dev/null; rm -rf $d",
                     "r");
     double ns = 0;
@@ -135,7 +147,8 @@ static double erlang_ns(void)
     return ns;
 }
 
-/* ---- Spawning -------------------------------------------------------------------------------------------- */
+/* ---- Spawning
+ * -------------------------------------------------------------------------------------------- */
 
 #define SPAWNS 100000
 
@@ -151,7 +164,8 @@ static int64_t spawn_ephemeral(void *ctx, uint64_t n)
     berth_error error;
     int64_t t = bench_now();
     for (uint64_t i = 0; i < n; i++)
-        must(berth_spawn_kind(w->rt, "bench-count", &w->keys[i], NULL, &w->origins[i], &error), &error);
+        must(berth_spawn_kind(w->rt, "bench-count", &w->keys[i], NULL, &w->origins[i], &error),
+             &error);
     t = bench_now() - t;
     stop_all(w, n);
     return t;
@@ -209,9 +223,10 @@ static void million(world *w)
         must(berth_spawn_kind(w->rt, "bench-count", &key, NULL, NULL, &error), &error);
     }
     t = bench_now() - t;
-    bench_report("memory", "a million idle daemons, each", "B", (resident_bytes() - before) / (double)n, 1024,
-                 "1 KiB", "at most 1x", false);
-    bench_report("memory", "spawning them, fresh keys", "ns", (double)t / (double)n, 0, "none", "-", false);
+    bench_report("memory", "a million idle daemons, each", "B",
+                 (resident_bytes() - before) / (double)n, 1024, "1 KiB", "at most 1x", false);
+    bench_report("memory", "spawning them, fresh keys", "ns", (double)t / (double)n, 0, "none", "-",
+                 false);
 }
 
 int main(int argc, char **argv)
@@ -219,6 +234,7 @@ int main(int argc, char **argv)
     world w = {.outputs = berth_outputs_new()};
     berth_error error = {0};
     bench_begin(argc, argv);
+    log_set_level(LOG_LEVEL_ERROR);
     must(berth_runtime_new(NULL, &w.rt, &error), &error);
     must(berth_register_factory(w.rt, &kind_echo, &error), &error);
     must(berth_register_factory(w.rt, &kind_count, &error), &error);
@@ -242,8 +258,8 @@ int main(int argc, char **argv)
         _exit(0);
     }
     bench_run(&(bench_row){"deliver", "caller's thread, batches of 64", "event",
-                           "indirect call + XXH3 + malloc(512)", "at most 4x", deliver_inline, deliver_floor,
-                           &w, 1 << 20, 0, false});
+                           "indirect call + XXH3 + malloc(512)", "at most 4x", deliver_inline,
+                           deliver_floor, &w, 1 << 20, 0, false});
     int64_t t = deliver_mailbox(&w, 1 << 20);
     (void)t;
     double best[9];
@@ -258,8 +274,9 @@ int main(int argc, char **argv)
             }
     bench_report("deliver", "through a mailbox, batches of 64", "ns", best[4], erlang_ns(),
                  "Erlang send and receive", "at least 1.5x faster", true);
-    bench_run(&(bench_row){"spawn", "ephemeral, key pair given", "daemon", "create + malloc(512) + 3 map inserts",
-                           "at most 3x", spawn_ephemeral, spawn_floor, &w, SPAWNS, 5, false});
+    bench_run(&(bench_row){"spawn", "ephemeral, key pair given", "daemon",
+                           "create + malloc(512) + 3 map inserts", "at most 3x", spawn_ephemeral,
+                           spawn_floor, &w, SPAWNS, 5, false});
     million(&w);
     bench_end();
     fflush(stdout);

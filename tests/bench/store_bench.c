@@ -2,6 +2,8 @@
 /* Durable daemons, spawned in batches, beside the same rows put into SQLite by hand. */
 #include "bench.h"
 
+#include "base/log.h"
+
 #include "base/random.h"
 #include "daemon/runtime.h"
 
@@ -36,8 +38,11 @@ static berth_code ignore(void *self, berth_call *call, const berth_event *e)
     return BERTH_OK;
 }
 
-static const berth_kind kind = {
-    .size = sizeof(berth_kind), .name = {"bench", 5}, .create = make, .destroy = unmake, .process = ignore};
+static const berth_kind kind = {.size = sizeof(berth_kind),
+                                .name = {"bench", 5},
+                                .create = make,
+                                .destroy = unmake,
+                                .process = ignore};
 
 typedef struct world {
     char dir[64];
@@ -86,17 +91,20 @@ static int64_t rows_by_hand(void *ctx, uint64_t n)
     uint8_t sealed[73] = {0}, digest[32] = {0};
     snprintf(path, sizeof(path), "%s/b%d.db", w->dir, w->round++);
     must(sqlite3_open(path, &db) == SQLITE_OK, "open");
-    must(sqlite3_exec(db,
-                      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                      "CREATE TABLE daemon (id INTEGER PRIMARY KEY, entity BLOB NOT NULL UNIQUE,"
-                      " origin INTEGER NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, kind TEXT, plugin TEXT,"
-                      " digest BLOB, identity BLOB, config BLOB, desired INTEGER, durability INTEGER,"
-                      " auto_snapshot INTEGER, incarnation INTEGER, epoch INTEGER, sequence_limit INTEGER,"
-                      " clean INTEGER, created INTEGER) STRICT",
-                      NULL, NULL, NULL) == SQLITE_OK,
+    must(sqlite3_exec(
+             db,
+             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+             "CREATE TABLE daemon (id INTEGER PRIMARY KEY, entity BLOB NOT NULL UNIQUE,"
+             " origin INTEGER NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE, kind TEXT, plugin TEXT,"
+             " digest BLOB, identity BLOB, config BLOB, desired INTEGER, durability INTEGER,"
+             " auto_snapshot INTEGER, incarnation INTEGER, epoch INTEGER, sequence_limit INTEGER,"
+             " clean INTEGER, created INTEGER) STRICT",
+             NULL, NULL, NULL) == SQLITE_OK,
          "schema");
-    must(sqlite3_prepare_v2(db, "INSERT INTO daemon VALUES (NULL,?,?,?,'bench','',?,?,x'',1,2,0,1,0,4294967296,0,?)",
-                            -1, &st, NULL) == SQLITE_OK,
+    must(sqlite3_prepare_v2(
+             db,
+             "INSERT INTO daemon VALUES (NULL,?,?,?,'bench','',?,?,x'',1,2,0,1,0,4294967296,0,?)",
+             -1, &st, NULL) == SQLITE_OK,
          "prepare");
     int64_t t = bench_now();
     sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
@@ -124,12 +132,14 @@ int main(int argc, char **argv)
     world w = {.dir = "./berth-bench-XXXXXX"};
     char command[96];
     bench_begin(argc, argv);
+    log_set_level(LOG_LEVEL_ERROR);
     must(mkdtemp(w.dir) != NULL, "mkdtemp");
     w.keys = calloc(COUNT, sizeof(*w.keys));
     for (int i = 0; i < COUNT; i++)
         berth_keypair_generate(&w.keys[i]);
-    bench_run(&(bench_row){"spawn", "durable, 10,000 in a batch", "daemon", "the same rows, one transaction",
-                           "at most 1.5x", spawn_durable, rows_by_hand, &w, COUNT, 7, false});
+    bench_run(&(bench_row){"spawn", "durable, 10,000 in a batch", "daemon",
+                           "the same rows, one transaction", "at most 1.5x", spawn_durable,
+                           rows_by_hand, &w, COUNT, 7, false});
     bench_end();
     snprintf(command, sizeof(command), "rm -rf %s", w.dir);
     return system(command);
