@@ -10,18 +10,20 @@
  * differs from the manifest is found only after the constructors ran. Blocking; any thread but one
  * that runs a plugin's code; no lock is held while a plugin's code runs.
  *
- * What the answer means
- *   NOT_FOUND, IO, PERMISSION, NO_SPACE   the file or the store cannot be read or written
- *   INVALID      not a file
- *   LIMIT        file too large
- *   BUSY         the file changed while it was copied
- *   SIGNATURE    malformed, of the legacy form, of another file, or by a key that is not trusted
- *   REFUSED      by policy: unsigned, a symbolic link, out of the key's scope, revoked, below the
- * floor ADMISSION    by what the file is: no plugin, damaged, for another machine or ABI, a
- * manifest that is not right, a rule of plugin/admit.h, undefined symbols, a table unlike the
- * manifest UNSUPPORTED  it would need a process of its own EXISTS       another version of this
- * plugin is loaded KIND_EXISTS  another plugin provides one of its kinds CORRUPT      the store's
- * copy, or the table of floors, is damaged PLUGIN       its init failed
+ * What the answer means:
+ * - NOT_FOUND, IO, PERMISSION, NO_SPACE: the file or the store cannot be read or written
+ * - INVALID: not a file
+ * - LIMIT: file too large
+ * - BUSY: the file changed while it was copied
+ * - SIGNATURE: malformed, of the legacy form, of another file, or by a key that is not trusted
+ * - REFUSED, by policy: unsigned, a symbolic link, out of the key's scope, revoked, below the floor
+ * - ADMISSION, by what the file is: no plugin, damaged, for another machine or ABI, a manifest that
+ *   is not right, a rule of plugin/admit.h, undefined symbols, a table unlike the manifest
+ * - UNSUPPORTED: it would need a process of its own
+ * - EXISTS: another version of this plugin is loaded
+ * - KIND_EXISTS: another plugin provides one of its kinds
+ * - CORRUPT: the store's copy, or the table of floors, is damaged
+ * - PLUGIN: its init failed
  */
 #ifndef PLUGIN_LOAD_H
 #define PLUGIN_LOAD_H

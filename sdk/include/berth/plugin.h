@@ -6,11 +6,12 @@
  * plugin and use abi.h only. It needs no C library beyond what the compiler itself may call
  * (memcpy, memset, strlen). C99 and C++17, gcc and clang, ELF.
  *
- *   the manifest      BERTH_MANIFEST, BERTH_EMBEDDED_MANIFEST
- *   bytes             BERTH_LIT, BERTH_NAME, berth_str, berth_bytes_of, berth_bytes_equal
- *   effects           berth_emit, berth_send, berth_request, berth_reply, berth_publish,
- * berth_timer_set ... failing, logging  berth_fail, berth_log, berth_host_log, berth_post snapshots
- * berth_reader, berth_writer chance            berth_random
+ * - the manifest: BERTH_MANIFEST, BERTH_MANIFEST_FILE, BERTH_EMBEDDED_MANIFEST
+ * - bytes: BERTH_LIT, BERTH_NAME, berth_str, berth_bytes_of, berth_bytes_equal
+ * - effects: berth_emit, berth_send, berth_request, berth_reply, berth_publish, berth_timer_set ...
+ * - failing, logging: berth_fail, berth_log, berth_host_log, berth_post
+ * - snapshots: berth_reader, berth_writer
+ * - chance: berth_random
  *
  * Unless its comment says otherwise a function is for the thread of the running call, does not
  * block, allocates nothing, keeps no pointer that it was given (what it passes on is copied), and
