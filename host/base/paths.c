@@ -59,10 +59,10 @@ berth_status paths_socket(char *out, size_t cap, berth_error *error)
                         cap - 1);
         return BERTH_OK;
     }
+    if (geteuid() == 0) /* whatever the session's directory is: a service has none */
+        return put(out, cap, "/run", "berth/berth.sock", error);
     if (runtime)
         return put(out, cap, runtime, "berth/berth.sock", error);
-    if (geteuid() == 0)
-        return put(out, cap, "/run", "berth/berth.sock", error);
     return in_home(out, cap, ".local/state/berth/berth.sock", error);
 }
 

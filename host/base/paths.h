@@ -20,8 +20,8 @@
 #define PATHS_MAX        4096
 
 /*
- * $BERTH_SOCKET; else $XDG_RUNTIME_DIR/berth/berth.sock; else /run/berth/berth.sock for root and
- * ~/.local/state/berth/berth.sock for others.
+ * $BERTH_SOCKET; else /run/berth/berth.sock for root, and for others
+ * $XDG_RUNTIME_DIR/berth/berth.sock, or ~/.local/state/berth/berth.sock without that variable.
  */
 berth_status paths_socket(char *out, size_t cap, berth_error *error);
 

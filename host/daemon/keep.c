@@ -142,7 +142,8 @@ static void stored(void *ctx, berth_status status, const berth_error *error)
 void keep_store(struct daemon *d, buf *bytes, bool clean)
 {
     buf_unref(d->last_snapshot);
-    d->last_snapshot = buf_ref(bytes);
+    /* Where there is a store it is read again when it is needed: states can be large. */
+    d->last_snapshot = d->rt->store ? NULL : buf_ref(bytes);
     atomic_fetch_add_explicit(&d->rt->snapshot_bytes, bytes->len, memory_order_relaxed);
     if (d->rt->store)
         store_put_snapshot(d->rt->store, d->make->key.entity, d->incarnation,

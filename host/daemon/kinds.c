@@ -113,9 +113,13 @@ static berth_status spawn_one(runtime *rt, const spawn_wish *wish, int32_t reaso
         spawn_record(d, &stored);
         status = latch_wait(&stored, &local);
         latch_fini(&stored);
-        if (status == BERTH_OK && wish->snapshot.ptr)
+        buf *from = status == BERTH_OK && wish->snapshot.ptr
+                        ? buf_copy(wish->snapshot.ptr, wish->snapshot.len)
+                        : NULL;
+        if (from)
             store_put_snapshot(rt->store, d->make->key.entity, d->incarnation,
-                               d->chain.head.sequence, d->last_snapshot, false, NULL, NULL);
+                               d->chain.head.sequence, from, false, NULL, NULL);
+        buf_unref(from);
         if (status != BERTH_OK)
             spawn_abandon(d, on);
     }

@@ -161,6 +161,30 @@ static void remaking_over(void *ctx, berth_status status, instance *made, const 
     free(r);
 }
 
+/* Where there is a store, the last snapshot is there, not in memory. */
+static berth_status fetch_last(struct daemon *d, berth_error *error)
+{
+    store *s = d->rt->store;
+    if (!s)
+        return BERTH_OK;
+    store_barrier(s,
+                  NULL); /* one may still be on its way; whether it arrived its `done` has told */
+    berth_status status = store_get_snapshot(s, d->make->key.entity, &d->last_snapshot, error);
+    if (status == BERTH_ERR_NOT_FOUND) {
+        *error = (berth_error){0};
+        status = BERTH_OK;
+    }
+    return status;
+}
+
+static void drop_last(struct daemon *d)
+{
+    if (!d->rt->store)
+        return;
+    buf_unref(d->last_snapshot);
+    d->last_snapshot = NULL;
+}
+
 instance_answer daemon_remake(struct daemon *d, runner *on, instance_created *done)
 {
     container c = {0};
@@ -170,7 +194,7 @@ instance_answer daemon_remake(struct daemon *d, runner *on, instance_created *do
     atomic_fetch_add_explicit(&d->breaks, 1, memory_order_relaxed);
     if (!r)
         fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
-    else if (d->last_snapshot)
+    else if (fetch_last(d, &error) == BERTH_OK && d->last_snapshot)
         rebuild_read(slice_of(d->last_snapshot->data, d->last_snapshot->len), &c, &error);
     if (error.code) {
         free(r);
@@ -249,7 +273,7 @@ static void quarantine(struct daemon *d, const char *why)
     log_error("daemon", "%s: quarantined, its mail waits: %s", d->name, why);
 }
 
-void daemon_remade(struct daemon *d, berth_status status, const berth_error *error)
+static void go_on_after_break(struct daemon *d, berth_status status, const berth_error *error)
 {
     runtime *rt = d->rt;
     int64_t now = clock_mono_ns();
@@ -274,6 +298,12 @@ void daemon_remade(struct daemon *d, berth_status status, const berth_error *err
     daemon_new_incarnation(d, d->incarnation + 1, d->chain.head.sequence + 1);
     keep_raise(d);
     send_start(d, d->last_snapshot ? BERTH_START_RESTORED : BERTH_START_NEW);
+}
+
+void daemon_remade(struct daemon *d, berth_status status, const berth_error *error)
+{
+    go_on_after_break(d, status, error);
+    drop_last(d);
 }
 
 void daemon_new_incarnation(struct daemon *d, uint64_t incarnation, uint64_t base_sequence)

@@ -100,10 +100,15 @@ memory:
     return NULL;
 }
 
-static char *make_name(const factory *f, const berth_daemon_config *c)
+/* The one that was asked for, else the one it had, else one that is its own. */
+static char *make_name(const factory *f, const berth_daemon_config *c, slice had)
 {
     if (c && c->name)
         return strdup(c->name);
+    char *old = had.len ? strndup((const char *)had.ptr, had.len) : NULL;
+    if (old && daemon_name_valid(old))
+        return old;
+    free(old);
     const char *kind = f->kind->facts->name;
     size_t n = strnlen(kind, NAME_LEN_MAX - ID_TEXT);
     char *name = malloc(n + 1 + ID_TEXT);
@@ -115,7 +120,8 @@ static char *make_name(const factory *f, const berth_daemon_config *c)
     return name;
 }
 
-static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_config *config)
+static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_config *config,
+                                  slice had)
 {
     struct daemon *d = calloc(1, sizeof(*d));
     if (!d)
@@ -128,7 +134,7 @@ static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_co
     d->origin = f->origin;
     pthread_mutex_init(&d->lock, NULL);
     d->state = BERTH_DAEMON_RUNNING;
-    d->name = make_name(f, config);
+    d->name = make_name(f, config, had);
     d->seed = runtime_seed(rt);
     d->incarnation = 1;
     d->started_wall_ns = clock_wall_ns();
@@ -291,7 +297,7 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
     if (status != BERTH_OK)
         goto out;
     claimed = true;
-    d = make_daemon(rt, f, wish->config);
+    d = make_daemon(rt, f, wish->config, c.name);
     if (!d) {
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
         goto out;
@@ -308,7 +314,7 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
     }
     if (restored) {
         status = rebuild_restore(d, &c, error);
-        if (status == BERTH_OK)
+        if (status == BERTH_OK && !rt->store)
             d->last_snapshot = buf_copy(wish->snapshot.ptr, wish->snapshot.len);
     }
     if (status == BERTH_OK)

@@ -10,6 +10,8 @@ static void nobody_at_the_socket_is_exit_3(void **state)
     expect("--socket {}/nobody status", NULL, 3, "", "berth: no host answers at");
     write_file("file", "", 0, 0600);
     expect("--socket {}/file daemon ls", NULL, 3, "", "'berth run'");
+    if (geteuid() == 0) /* whose own socket is the system's: a host may be there */
+        return;
     unsetenv("BERTH_SOCKET");
     setenv("XDG_RUNTIME_DIR", dir, 1);
     expect("status", NULL, 3, "", in_dir("berth/berth.sock"));

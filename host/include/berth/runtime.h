@@ -102,8 +102,9 @@ BERTH_API berth_status berth_unregister_factory(berth_runtime *rt, const char *k
 typedef struct berth_daemon_config {
     uint32_t size;
     uint32_t durability; /* 0: what the kind prefers; 1 volatile; 2 snapshot */
-    const char *name;    /* NULL: made from the kind and the origin. a-z A-Z 0-9 - _ . , 1..127 */
-    const void *config;  /* for create; at most 64 KiB */
+    const char *name; /* NULL: as in the snapshot, else made from kind and origin. a-z A-Z 0-9 - _ .
+                         , 1..127 */
+    const void *config; /* for create; at most 64 KiB */
     uint64_t config_len;
     uint64_t auto_snapshot; /* a snapshot after every N events; 0: never */
 } berth_daemon_config;
@@ -122,9 +123,9 @@ BERTH_API berth_status berth_spawn_kind(berth_runtime *rt, const char *kind,
                                         berth_error *error);
 
 /*
- * The same for many identities at once: their rows go to disk together, which makes a durable daemon cost
- * little more than its row. All or none. config applies to each; its name has to be NULL. origins (may be
- * NULL) has room for count. Blocks.
+ * The same for many identities at once: their rows go to disk together, which makes a durable
+ * daemon cost little more than its row. All or none. config applies to each; its name has to be
+ * NULL. origins (may be NULL) has room for count. Blocks.
  */
 BERTH_API berth_status berth_spawn_batch(berth_runtime *rt, const char *kind,
                                          const berth_keypair *identities, uint64_t count,
