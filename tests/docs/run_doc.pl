@@ -59,7 +59,7 @@ my @steps;    # {line, file, text} or {line, command, expected => [...]}
     }
     die "$doc:$begin: a block without an end\n" if defined $block;
 }
-# The default is root's own, where root runs the tests.
+# The usual place is the system's own, where root runs the tests. So is that of the socket, see below.
 for (grep { ($_->{command} // '') =~ /\bberth run\b/ } @steps) {
     die "$doc:$_->{line}: berth run without --state\n" unless $_->{command} =~ /--(state|ephemeral)\b/;
 }
@@ -95,7 +95,7 @@ symlink $build, "$dir/top/build";
 
 delete $ENV{$_} for grep { /^(BERTH_|XDG_|LD_|CMAKE_|MAKE|CTEST|DASHBOARD|PKG_CONFIG|CFLAGS|NOTIFY|DESTDIR)/ } keys %ENV;
 $ENV{HOME}            = "$dir/home";
-$ENV{XDG_RUNTIME_DIR} = "$dir/run";
+$ENV{BERTH_SOCKET}    = "$dir/run/berth.sock";
 $ENV{LC_ALL}          = 'C.UTF-8';
 $ENV{TMPDIR}          = $dir;
 $ENV{PS1}             = '';
