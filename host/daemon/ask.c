@@ -54,10 +54,19 @@ static berth_status ask(runtime *rt, uint64_t origin, question *q, berth_error *
 berth_status berth_snapshot(berth_runtime *rt, uint64_t origin, void **bytes, uint64_t *len,
                             berth_error *error)
 {
-    question q = {.command = {.kind = COMMAND_SNAPSHOT}};
+    latch on_disk;
+    latch_init(&on_disk, 1);
+    question q = {.command = {.kind = COMMAND_SNAPSHOT, .on_disk = &on_disk}};
     *bytes = NULL;
     *len = 0;
     berth_status status = ask(rt, origin, &q, error);
+    if (q.command.container && rt->store) {
+        berth_error why = {0};
+        berth_status kept = latch_wait(&on_disk, &why);
+        if (status == BERTH_OK && kept != BERTH_OK)
+            status = fail(error, kept, "the snapshot was taken but not stored: %s", why.text);
+    }
+    latch_fini(&on_disk);
     if (status == BERTH_OK) {
         *bytes = malloc(q.command.container->len);
         *len = q.command.container->len;

@@ -32,13 +32,14 @@
 #include <pthread.h>
 
 struct daemon;
+struct latch;
 
 /* ---- Factory: what a daemon is rebuilt from (daemon/factories.h) ------------------------------
  */
 
 typedef struct factory {
     atomic_uint refs;
-    bool facts_only; /* its daemon has ended: kind is a reference to facts */
+    bool facts_only;        /* its daemon has ended: kind is a reference to facts */
     bool has_key;           /* else a placeholder: the key comes with the migration */
     uint32_t durability;    /* DURABILITY_VOLATILE or _SNAPSHOT */
     plugin_kind *kind;      /* one reference */
@@ -80,7 +81,8 @@ struct command {
     void *ctx;
     berth_status status;
     berth_error error;
-    buf *container; /* SNAPSHOT: one reference */
+    buf *container;        /* SNAPSHOT: one reference */
+    struct latch *on_disk; /* SNAPSHOT: answered when the store has it; NULL: nobody waits */
     /* What the instance answered, until the runner goes on. */
     buf *state;
     instance *made;
@@ -359,7 +361,8 @@ void block_clear(struct daemon *d);
 berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, buf **out,
                          berth_error *error);
 /* Hand a container to the store, and remember it for rebuilding. */
-void keep_store(struct daemon *d, buf *container, bool clean);
+/* on_disk (may be NULL) gets an answer if there is a store. */
+void keep_store(struct daemon *d, buf *bytes, bool clean, struct latch *on_disk);
 
 /* Raise d->committed as far as the daemon's level allows; the rest comes when the disk has it. */
 void keep_commit(struct daemon *d);

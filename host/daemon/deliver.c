@@ -37,6 +37,8 @@ uint64_t berth_outputs_count(const berth_outputs *o)
 
 berth_output_view berth_outputs_at(const berth_outputs *o, uint64_t index)
 {
+    if (index >= berth_outputs_count(o))
+        return (berth_output_view){0};
     const output *out = &o->done->outputs[index];
     berth_output_view view = {
         .data = out->bytes->data + EFFECT_HEAD,

@@ -139,15 +139,19 @@ static void stored(void *ctx, berth_status status, const berth_error *error)
     daemon_unref(d);
 }
 
-void keep_store(struct daemon *d, buf *bytes, bool clean)
+void keep_store(struct daemon *d, buf *bytes, bool clean, struct latch *on_disk)
 {
+    store *s = d->rt->store;
     buf_unref(d->last_snapshot);
     /* Where there is a store it is read again when it is needed: states can be large. */
-    d->last_snapshot = d->rt->store ? NULL : buf_ref(bytes);
+    d->last_snapshot = s ? NULL : buf_ref(bytes);
     atomic_fetch_add_explicit(&d->rt->snapshot_bytes, bytes->len, memory_order_relaxed);
-    if (d->rt->store)
-        store_put_snapshot(d->rt->store, d->make->key.entity, d->incarnation,
-                           d->chain.head.sequence, bytes, clean, stored, daemon_ref(d));
+    if (s && on_disk)
+        store_put_snapshot(s, d->make->key.entity, d->incarnation, d->chain.head.sequence, bytes,
+                           clean, store_answered, on_disk);
+    else if (s)
+        store_put_snapshot(s, d->make->key.entity, d->incarnation, d->chain.head.sequence, bytes,
+                           clean, stored, daemon_ref(d));
 }
 
 void keep_commit(struct daemon *d)

@@ -354,7 +354,7 @@ static void keep_state(struct daemon *d, command *c)
     if (c->status != BERTH_OK)
         return;
     atomic_fetch_add_explicit(&d->snapshots, 1, memory_order_relaxed);
-    keep_store(d, c->container, c->clean);
+    keep_store(d, c->container, c->clean, c->on_disk);
 }
 
 static void finish_command(struct daemon *d, command *c)

@@ -164,8 +164,8 @@ BERTH_API berth_status berth_spawn_from_snapshot_with_daemon(
 BERTH_API berth_status berth_stop(berth_runtime *rt, uint64_t origin, uint64_t grace_ms,
                                   berth_error *error);
 
-/* A snapshot between two events, as BSN1 bytes; free() them. UNSUPPORTED never: a stateless kind
- * gives one with an empty state. Blocks. */
+/* A snapshot between two events, as BSN1 bytes; free() them. A stateless kind gives one with an
+ * empty state. With a store it is on disk when this returns OK. Blocks. */
 BERTH_API berth_status berth_snapshot(berth_runtime *rt, uint64_t origin, void **bytes,
                                       uint64_t *len, berth_error *error);
 
@@ -207,8 +207,8 @@ BERTH_API const char *berth_outputs_text(const berth_outputs *outputs, uint64_t 
 
 /*
  * Deliver count events in order and wait until they have been applied. The outputs that they
- * caused, and that go to their caller, are appended to outputs (may be NULL). Runs on the calling
- * thread when the daemon is idle, else through its mailbox. Blocks.
+ * caused, and that go to their caller, are in outputs afterwards (may be NULL; what was in it
+ * goes). Runs on the calling thread when the daemon is idle, else through its mailbox. Blocks.
  *
  * OK: all were applied. REJECTED or BROKEN, with the daemon's text: that of the first event that
  * failed; the others were applied nevertheless (berth_outputs_status tells which). LIMIT: an event
