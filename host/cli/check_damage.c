@@ -23,9 +23,12 @@ static bool try_state(damage *m, size_t len)
 {
     check *c = m->c;
     host_birth birth = {.raw_state = slice_of(m->room, len), .raw_version = m->version};
-    check_daemon *d = host_create(c, &birth, NULL);
     berth_daemon_status status;
+    check_daemon *d;
 
+    host_set_lend(c->host, LEND_END);
+    d = host_create(c, &birth, NULL);
+    host_set_lend(c->host, LEND_PLAIN);
     m->tried++;
     if (!d)
         return false;
@@ -165,7 +168,6 @@ void check_damage(check *c)
     if (!m.room)
         abort();
     check_open(c, TABLES_PLAIN);
-    host_set_lend(c->host, LEND_END);
     refusing_leaves_nothing(&m, whole);
     made_up(&m);
     truncated(&m, whole);

@@ -117,7 +117,10 @@ static bool explain_address(const check_board *board, const char *signal, const 
 
         if (a < region->begin - region->guard || a >= region->end + region->guard)
             continue;
-        if (a >= region->end) {
+        if (strncmp(region->name, "the stack", 9) == 0) {
+            what = "ran out of";
+            cure = "put what is large on the heap: a call has 1 MiB of stack";
+        } else if (a >= region->end) {
             what = "touched memory past the end of";
             cure = "never go past the length that comes with the pointer; there is no zero behind "
                    "it unless abi.h says so";
@@ -151,6 +154,12 @@ void check_fault_explain(check_board *board, int number, const char *said, check
     if (noted && (number == SIGSEGV || number == SIGBUS) &&
         explain_address(board, signal, where, r))
         return;
+    if (noted && board->unloading && board->place == CHECK_PLACES) {
+        snprintf(r->text, CHECK_TEXT,
+                 "a thread of its own still ran when its code was unloaded (%s)", signal);
+        snprintf(r->cure, CHECK_CURE, "stop and join every thread in destroy or deinit");
+        return;
+    }
     if (number == SIGABRT) {
         snprintf(r->text, CHECK_TEXT, "aborted%s%s%s (%s)", where, said[0] ? ": " : "", said,
                  signal);

@@ -57,8 +57,10 @@ static void live_all(void *ctx, const plugin_info *info)
 {
     check *c = (check *)ctx;
 
-    for (size_t i = 0; i < info->manifest->kind_count; i++)
-        live_a_little(c, &info->manifest->kinds[i]);
+    for (size_t i = 0; i < info->manifest->kind_count; i++) {
+        if (c->lives[i])
+            live_a_little(c, &info->manifest->kinds[i]);
+    }
     snprintf(c->board->places[1].detail, CHECK_DETAIL, "%s", info->manifest->name);
     c->board->places[2].detail[0] =
         info->manifest->runtime && strcmp(info->manifest->runtime, "go") == 0;
@@ -78,6 +80,7 @@ void check_unload(check *c)
     is_go = c->board->places[2].detail[0];
     c->facts = NULL;
     check_call(c, "deinit (or a destructor)");
+    c->board->unloading = true;
     if (plugins_retire(c->set, slice_str(name), false, &gone, why, sizeof why, &error) != BERTH_OK)
         check_fail(c, "", "%s", error.text);
     check_call(c, NULL);

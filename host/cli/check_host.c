@@ -100,6 +100,8 @@ void check_open(check *c, host_tables tables)
 {
     berth_error error = {0};
 
+    if (c->shared->braces)
+        c->config = slice_str("{}");
     if (host_load(c, tables, &error) != BERTH_OK)
         check_fail(c, "", "cannot be loaded again: %s", error.text);
     c->kind = plugins_kind(c->set, slice_str(c->facts->name));
@@ -399,13 +401,17 @@ bool host_keep_state(check_state *out, slice state, uint32_t version)
 berth_code host_status(check_daemon *d, berth_daemon_status *out, host_answer *answer)
 {
     check_host *h = d->host;
-    berth_daemon_status own = {.size = sizeof own}, *lent = &own;
+    struct {
+        berth_daemon_status status;
+        uint8_t behind[HOST_BEHIND];
+    } own = {.status = {.size = sizeof own.status}};
+    berth_daemon_status *lent = &own.status;
     host_handle *handle;
     berth_code code;
 
     if (h->tables != TABLES_PLAIN)
         lent = (berth_daemon_status *)put_struct(h, &h->areas[SLOT_STATUS], slot_names[SLOT_STATUS],
-                                                 &own, sizeof own);
+                                                 lent, sizeof *lent);
     handle = host_begin(d, PHASE_STATUS, "status");
     code = h->c->kind->table.status(d->self, &handle->call, lent);
     code = host_end(d, code, answer);

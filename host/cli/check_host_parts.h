@@ -19,7 +19,8 @@ enum {
     HOST_PENDING = 64,
     HOST_POSTS = 16,
     HOST_POST_BYTES = 512,
-    HOST_CANARY = 64
+    HOST_CANARY = 64,
+    HOST_BEHIND = 64,
 };
 
 #define HOST_MAX_EVENT   ((uint64_t)1 << 20)
@@ -86,8 +87,11 @@ struct check_daemon {
     host_record record;
     script_world world;
     int64_t now_ns;
+    /* Zeroes behind them, in case somebody looks there. */
     berth_event event;
+    uint8_t behind_event[HOST_BEHIND];
     berth_birth birth;
+    uint8_t behind_birth[HOST_BEHIND];
     pthread_mutex_t lock; /* over posts */
     host_post posts[HOST_POSTS];
     unsigned post_first, post_count;

@@ -74,6 +74,7 @@ typedef struct running {
     examination found;
     size_t done, total, failed;
     bool file_failed[PLAN], kind_failed[PLAN]; /* or were left out for one that failed */
+    bool lives[MANIFEST_MAX_KINDS]; /* which kinds can be played when the file is unloaded */
     bool stopped;
 } running;
 
@@ -131,6 +132,14 @@ static berth_status judge_file(running *r, berth_error *error)
     report_text(r, "hygiene", CHECK_PASS, noted ? text : "nothing to note");
     admission_free(&a);
     return BERTH_OK;
+}
+
+static const char *without_path(const running *r, const char *text)
+{
+    size_t n = strlen(r->options->file);
+
+    return strncmp(text, r->options->file, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2
+                                                                                      : text;
 }
 
 /* A copy of our own: it has no signature beside it, and nobody builds over it meanwhile. */
@@ -220,7 +229,7 @@ static bool is_chosen(const running *r, const manifest_kind *facts)
     return !r->options->kind || strcmp(r->options->kind, facts->name) == 0;
 }
 
-static void check_kind(running *r, const manifest_kind *facts)
+static void check_kind(running *r, const manifest_kind *facts, bool *lives)
 {
     check_shared *of_file = r->c.shared;
 
@@ -231,6 +240,7 @@ static void check_kind(running *r, const manifest_kind *facts)
         if (concerns(plan[i].whom, facts))
             run_entry(r, i, r->kind_failed);
     }
+    *lives = !r->kind_failed[plan_find("run")] && !r->kind_failed[plan_find("growth")];
     munmap(r->c.shared, sizeof *r->c.shared);
     r->c.shared = of_file;
     r->c.facts = NULL;
@@ -254,7 +264,7 @@ static berth_status check_all(running *r, berth_error *error)
     run_entry(r, plan_find("table"), r->file_failed);
     for (size_t k = 0; k < m->kind_count && !r->file_failed[plan_find("table")]; k++) {
         if (is_chosen(r, &m->kinds[k]))
-            check_kind(r, &m->kinds[k]);
+            check_kind(r, &m->kinds[k], &r->lives[k]);
     }
     run_entry(r, plan_find("unload"), r->file_failed);
     return BERTH_OK;
@@ -284,6 +294,7 @@ static berth_status run_all(running *r, berth_error *error)
                    .file = r->file,
                    .config = slice_of(r->config, o->config.len),
                    .script = r->script,
+                   .lives = r->lives,
                    .limit_ns = o->limit_ns ? o->limit_ns : CHECK_LIMIT_NS,
                    .board = (check_board *)shared_memory(sizeof *r->c.board),
                    .shared = (check_shared *)shared_memory(sizeof *r->c.shared)};
@@ -321,7 +332,7 @@ berth_status check_plugin(const check_options *options, size_t *failed, berth_er
     if (status == BERTH_OK) {
         status = examine_file(options->file, FILE_MAX_BYTES, &r->found, error);
         if (status == BERTH_ERR_ADMISSION) {
-            report_text(r, "admission", CHECK_FAIL, error->text);
+            report_text(r, "admission", CHECK_FAIL, without_path(r, error->text));
             *error = (berth_error){0};
             status = BERTH_OK;
         } else if (status == BERTH_OK) {

@@ -111,16 +111,18 @@ bool check_has_time(const check *c)
     return clock_mono_ns() - c->began_ns < (most < enough ? most : enough);
 }
 
-/* What is made next lies elsewhere in memory than in other checks: blocks of several sizes, and
- * pages, that nobody gives back. */
-static void perturb(unsigned amount)
+/* What is made next lies elsewhere in memory than in other checks: so many blocks of each small
+ * size, and pages, that nobody gives back. */
+static void perturb(unsigned number)
 {
-    for (unsigned i = 0; i < 1 + amount % 7; i++) {
-        void *volatile kept = malloc(48 + 16 * (size_t)(amount + i));
+    for (size_t size = 16; size <= 1024; size += 16) {
+        for (unsigned i = 0; i <= number % 64; i++) {
+            void *volatile kept = malloc(size);
 
-        (void)kept;
+            (void)kept;
+        }
     }
-    mmap(NULL, (size_t)(1 + amount % 61) << 16, PROT_NONE,
+    mmap(NULL, (size_t)(1 + number % 64) << 16, PROT_NONE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 

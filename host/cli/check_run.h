@@ -42,6 +42,7 @@ typedef struct check_board {
     check_place places[CHECK_PLACES];
     check_region regions[CHECK_REGIONS];
     atomic_uint region_count;
+    bool unloading; /* the plugin's code is gone, or about to go */
     /* Of a fault, by the handler. */
     atomic_bool faulted;
     int signal;
@@ -65,6 +66,7 @@ typedef struct check_shared {
     script_trace trace;   /* of the whole script, undisturbed; by run */
     uint32_t event_count; /* how much of the script is used, fewer for slow plugins; by run */
     bool repeats;         /* another process answers the same; by replay */
+    bool braces;          /* JSON is wanted and none was given: "{}" serves; by run */
     check_state middle;   /* the state after half of the script; by snapshot */
     check_state older;    /* the same in the oldest format that is written and read */
     script_world world;   /* timers and requests at that point */
@@ -80,6 +82,7 @@ typedef struct check {
     const char *name;
     const manifest_kind *facts; /* NULL for checks of the whole file */
     slice config;               /* with a zero behind it */
+    const bool *lives;          /* for checks of the whole file: which kinds can be played */
     const script *script;
     check_board *board;
     check_shared *shared; /* of this kind */

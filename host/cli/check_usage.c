@@ -72,19 +72,20 @@ void usage_compare(check *c, const usage *before, const usage *after, unsigned r
 
     if (after->threads > before->threads)
         check_fail(c, "destroy stops and joins the daemon's threads before it returns",
-                   "left %u threads running after %u times %s", after->threads - before->threads,
-                   rounds, what);
+                   "left %u threads running after %u rounds of %s",
+                   after->threads - before->threads, rounds, what);
     if (after->files > before->files)
         check_fail(c, "close in destroy what create or a handler opens",
-                   "left %u files open after %u times %s", after->files - before->files, rounds,
+                   "left %u files open after %u rounds of %s", after->files - before->files, rounds,
                    what);
     if (after->heap > before->heap + HEAP_GROWTH)
         check_fail(
             c, "free in destroy what create and the handlers allocate; valgrind names the place",
-            "the heap grew by %s over %u times %s, %llu bytes each time",
+            "the heap grew by %s over %u rounds of %s, %llu bytes in each",
             format_bytes(bytes, after->heap - before->heap), rounds, what,
             (unsigned long long)((after->heap - before->heap) / rounds));
     if (!__sanitizer_get_current_allocated_bytes && after->resident > before->resident + RSS_GROWTH)
-        check_fail(c, "give back in destroy what was mapped", "memory grew by %s over %u times %s",
+        check_fail(c, "give back in destroy what was mapped",
+                   "memory grew by %s over %u rounds of %s",
                    format_bytes(bytes, after->resident - before->resident), rounds, what);
 }

@@ -18,8 +18,8 @@ usage usage_now(void);
 usage usage_settled(unsigned threads);
 
 /*
- * End the check if there is more after `rounds` times `what` than before. Tolerated are 16 KiB of
- * heap, which over a thousand rounds is less than one smallest block each, and 4 MiB of resident
+ * End the check if there is more after `rounds` rounds of `what` than before. Tolerated are 16 KiB
+ * of heap, which over a thousand rounds is less than one smallest block each, and 4 MiB of resident
  * memory, which malloc may keep of what it got back.
  */
 void usage_compare(check *c, const usage *before, const usage *after, unsigned rounds,

@@ -14,6 +14,7 @@ typedef struct daemon {
     uint64_t origin;
     berth_call *call;    /* of an earlier call */
     const uint8_t *data; /* of an earlier event */
+    uint64_t address;    /* of the instance that was there first */
 } daemon_state;
 
 #ifdef SHARES_STATICS
@@ -21,6 +22,10 @@ static uint64_t shared_count;
 #define COUNT(d) (*((void)(d), &shared_count))
 #else
 #define COUNT(d) ((d)->count)
+#endif
+
+#ifdef LEAKS
+void *volatile lost __attribute__((visibility("hidden")));
 #endif
 
 static berth_code create(berth_call *call, const berth_birth *birth, void **self)
@@ -31,18 +36,22 @@ static berth_code create(berth_call *call, const berth_birth *birth, void **self
     if (!d)
         return BERTH_E_MEMORY;
     d->origin = birth->origin;
+    d->address = (uint64_t)(uintptr_t)d;
 #ifdef TRUSTS_STATE
     /* The length of what follows, believed. */
     if (birth->state.len >= 8) {
-        uint64_t len;
-        memcpy(&len, birth->state.ptr, 8);
-        uint8_t *copy = malloc(len);
+        uint64_t len = berth_read_u64(&state);
+        uint8_t *copy = malloc(len + sizeof d->count);
         memcpy(copy, (const uint8_t *)birth->state.ptr + 8, len);
+        memcpy(&d->count, copy, sizeof d->count);
         free(copy);
     }
 #elif !defined(IGNORES_STATE)
     if (birth->state.ptr) {
-        d->count = berth_read_u64(&state);
+        COUNT(d) = berth_read_u64(&state);
+#ifdef SNAPSHOT_DIFFERS
+        d->address = berth_read_u64(&state);
+#endif
         if (!berth_reader_done(&state)) {
             free(d);
             return berth_fail(call, BERTH_E_STATE, "the state has 8 bytes");
@@ -66,9 +75,7 @@ static berth_code create(berth_call *call, const berth_birth *birth, void **self
         pause();
 #endif
 #ifdef LEAKS
-    memset(d, 0, sizeof *d);
-    *self = malloc(64 * 1024);
-    memset(*self, 1, 64 * 1024);
+    lost = malloc(64 * 1024);
 #endif
     (void)state;
     (void)call;
@@ -177,9 +184,12 @@ static berth_code snapshot(void *self, berth_call *call, uint32_t want_version)
     COUNT(d)++;
 #endif
     berth_writer_begin(&state, call);
+#ifdef TRUSTS_STATE
+    berth_write_u64(&state, sizeof(uint64_t));
+#endif
     berth_write_u64(&state, COUNT(d));
 #ifdef SNAPSHOT_DIFFERS
-    berth_write_u64(&state, (uint64_t)(uintptr_t)self);
+    berth_write_u64(&state, d->address);
 #endif
     return berth_writer_end(&state);
 }

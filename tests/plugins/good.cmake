@@ -27,3 +27,33 @@ foreach(version 1 2 3)
         PLUGIN versioned VERSION ${version}.0.0 KIND_MEMBERS
         ", \"state\": {\"writes\": ${version}, \"writes_oldest\": ${oldest}, \"reads_oldest\": ${oldest}}")
 endforeach()
+
+# The examples, as their authors' builds make them: C, C++, and Rust where there is a compiler for it.
+set(examples ${PROJECT_SOURCE_DIR}/examples)
+foreach(language c cpp)
+    set(example thermostat-${language})
+    file(GLOB source ${examples}/thirdparty-${language}/thermostat.c*)
+    berth_add_plugin(test-plugin-${example} SOURCES ${source}
+        MANIFEST ${examples}/thirdparty-${language}/berth.json)
+    set_target_properties(test-plugin-${example} PROPERTIES OUTPUT_NAME ${example})
+    add_dependencies(test-plugins test-plugin-${example})
+endforeach()
+target_compile_features(test-plugin-thermostat-cpp PRIVATE cxx_std_17)
+
+find_program(RUSTC rustc)
+if(RUSTC)
+    set(rust ${CMAKE_CURRENT_BINARY_DIR}/rust)
+    file(MAKE_DIRECTORY ${rust})
+    add_custom_command(OUTPUT ${out}/thermostat-rust.so
+        COMMAND ${RUSTC} --edition 2021 -O --crate-type rlib --crate-name berth
+            -o ${rust}/libberth.rlib ${PROJECT_SOURCE_DIR}/sdk/rust/berth.rs
+        COMMAND ${RUSTC} --edition 2021 -O --crate-type cdylib --crate-name thermostat -C strip=symbols
+            -C link-arg=-Wl,-z,now -C link-arg=-Wl,-z,noexecstack -C link-arg=-Wl,-z,defs
+            --extern berth=${rust}/libberth.rlib -o ${out}/thermostat-rust.so
+            ${examples}/thirdparty-rust/thermostat.rs
+        DEPENDS ${PROJECT_SOURCE_DIR}/sdk/rust/berth.rs ${examples}/thirdparty-rust/thermostat.rs
+            ${examples}/thirdparty-rust/berth.json
+        VERBATIM)
+    add_custom_target(test-plugin-thermostat-rust DEPENDS ${out}/thermostat-rust.so)
+    add_dependencies(test-plugins test-plugin-thermostat-rust)
+endif()
