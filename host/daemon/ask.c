@@ -79,16 +79,42 @@ berth_status berth_snapshot(berth_runtime *rt, uint64_t origin, void **bytes, ui
     return status;
 }
 
-static void nothing(question *q, struct daemon *d)
+static void flushed(void *ctx, batch *b)
 {
-    (void)q;
-    (void)d;
+    berth_status status = b->first_status;
+    batch_free(b);
+    latch_answer(ctx, status, NULL);
 }
 
+/* A mark behind what is in the mailbox now. To wait until it is empty could be for ever. */
 berth_status berth_flush(berth_runtime *rt, uint64_t origin, berth_error *error)
 {
-    question q = {.command = {.kind = COMMAND_CALL, .when_drained = true}, .fn = nothing};
-    return ask(rt, origin, &q, error);
+    berth_event mark = {.type = EVENT_MARK};
+    berth_status status = runtime_check(rt, true, error);
+    if (status != BERTH_OK)
+        return status;
+    struct daemon *d = registry_get(&rt->registry, origin);
+    batch *b = d ? batch_of_event(&mark, NULL) : NULL;
+    if (!d)
+        return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
+                    (unsigned long long)origin);
+    latch wait;
+    latch_init(&wait, 1);
+    if (b) {
+        b->done = flushed;
+        b->ctx = &wait;
+    }
+    if (!b) {
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    } else if (mailbox_put(d, b, MAIL_SYSTEM, NULL) != BERTH_OK) {
+        batch_free(b);
+        status = fail(error, BERTH_ERR_STALE, "daemon '%s' has just been stopped", d->name);
+    } else if (latch_wait(&wait, NULL) != BERTH_OK) {
+        status = fail(error, BERTH_ERR_CANCELLED, "daemon '%s' was stopped before", d->name);
+    }
+    latch_fini(&wait);
+    daemon_unref(d);
+    return status;
 }
 
 static void control_done(void *ctx, batch *b)

@@ -242,6 +242,10 @@ static inline bool kind_has_file(const plugin_info *info)
     return any != 0;
 }
 
+/* common.type of a batch that is no event: whoever put it into the mailbox waits for it to come up.
+ */
+#define EVENT_MARK 0
+
 /* The runner's extras, made when first needed. NULL when memory is short. */
 extras *daemon_extras(struct daemon *d);
 

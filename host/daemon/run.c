@@ -69,7 +69,8 @@ static uint64_t next_seed(struct daemon *d)
     return z ^ z >> 31;
 }
 
-/* An event that the daemon must not see: its number was applied before, or its timer is gone. */
+/* An event that the daemon must not see: its number was applied before, its timer is gone, or it is
+ * none. */
 static bool is_void(struct daemon *d, batch *b)
 {
     if (b->source[0]) {
@@ -82,6 +83,8 @@ static bool is_void(struct daemon *d, batch *b)
         }
     }
     uint64_t number = b->common.request;
+    if (b->common.type == EVENT_MARK)
+        return true;
     if (b->common.type == BERTH_EVENT_TIMER)
         return b->generation && !due_accept(d, false, number, b->generation);
     if (b->common.type == BERTH_EVENT_REPLY)
