@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A FINISH on its way. Two hold it: the daemon, and who waits; who waits may give up. */
 typedef struct finish {
@@ -205,6 +206,17 @@ void store_answered(void *ctx, berth_status status, const berth_error *error)
     latch_answer(ctx, status, error);
 }
 
+/* Also those whose stop gave up on them earlier. That is rare: looking again is good enough. */
+static bool all_finished(const runtime *rt, int64_t deadline)
+{
+    while (atomic_load(&rt->finishing)) {
+        if (clock_mono_ns() >= deadline)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return true;
+}
+
 berth_status berth_runtime_shutdown(berth_runtime *rt, uint64_t grace_ms, berth_error *error)
 {
     if (dispatcher_inside())
@@ -237,6 +249,9 @@ berth_status berth_runtime_shutdown(berth_runtime *rt, uint64_t grace_ms, berth_
     }
     free(list);
     free(ends);
+    if (!all_finished(rt, patience) && status == BERTH_OK)
+        status = fail(error, BERTH_ERR_TIMEOUT,
+                      "a daemon that was stopped before is in a call that does not return");
     /* Placeholders and all: nothing stays that holds a key (compute-core §18.10). */
     factories_clear(&rt->factories);
     if (rt->store)
