@@ -23,7 +23,15 @@
 #include <time.h>
 
 #include <cmocka.h>
-#undef fail /* there is a better one */
+/* cmocka's fail() is in the way of ours (base/error.h). */
+#undef fail
+#undef fail_msg
+#define fail_msg(...)                                                                              \
+    do {                                                                                           \
+        print_error(__VA_ARGS__);                                                                  \
+        print_error("\n");                                                                         \
+        _fail(__FILE__, __LINE__);                                                                 \
+    } while (0)
 
 /* Longer than anything takes on a machine that works. */
 #define HELP_PATIENCE_NS 60000000000
