@@ -50,8 +50,8 @@ plugin_kind *plugin_kind_ref(plugin_kind *kind);
 void plugin_kind_unref(plugin_kind *kind);
 
 /*
- * A reference that lets its owner look at the kind, its facts and its plugin's info, but not run its
- * code: it does not keep the library in memory, nor an unload waiting.
+ * A reference that lets its owner look at the kind, its facts and its plugin's info, but not run
+ * its code: it does not keep the library in memory, nor an unload waiting.
  */
 plugin_kind *plugin_kind_ref_facts(plugin_kind *kind);
 void plugin_kind_unref_facts(plugin_kind *kind);
