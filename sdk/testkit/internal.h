@@ -3,8 +3,10 @@
  * internal.h: what the kit's sources share.
  *
  *   record.c   the berth_call that plugins see: phases, limits, effects
- *   world.c    what effects add up to: timers, requests, subscriptions; the log
- *   testkit.c  plugins, daemons, events
+ *   world.c    what effects add up to: timers, requests, subscriptions
+ *   testkit.c  a plugin and the host it sees: its log, posts, extensions; the clock, the seeds
+ *   daemon.c   instances: create, destroy, snapshot, status; the calls into them
+ *   event.c    what a daemon is sent, and what came of it
  */
 #ifndef TESTKIT_INTERNAL_H
 #define TESTKIT_INTERNAL_H
@@ -109,7 +111,7 @@ kit_timer *world_due(const kit_world *w, int64_t now);
 /* Remove it; its data becomes the caller's. */
 kit_timer world_take_timer(kit_world *w, kit_timer *timer);
 
-/* ---- testkit.c ---- */
+/* ---- daemon.c ---- */
 
 /* What create made, until destroy: what the plugin's berth_daemon pointer points to. */
 typedef struct kit_instance {
@@ -140,6 +142,25 @@ struct berth_test_daemon {
     uint64_t post_count;
 };
 
+/*
+ * A copy of exactly len bytes at an odd address, so that a sanitizer sees reads around it and the
+ * plugin learns not to count on alignment. The block is to be freed.
+ */
+typedef struct kit_odd_copy {
+    uint8_t *block;
+    berth_bytes bytes;
+} kit_odd_copy;
+
+/* With so many zeroes behind the len bytes. NULL stays NULL, unless there are zeroes. */
+kit_odd_copy kit_odd_copy_of(berth_bytes from, size_t zeroes);
+kit_call *kit_last_call(berth_test_daemon *d);
+/* Make the next call of d the last one; what to give the plugin. */
+berth_call *kit_begin_call(berth_test_daemon *d, kit_phase phase);
+/* A call that was not made, and why: BERTH_E_ARGUMENT. */
+berth_code kit_refuse(berth_test_daemon *d, const char *why);
+
+/* ---- testkit.c ---- */
+
 typedef struct kit_line {
     int32_t level;
     char *text;
@@ -164,5 +185,8 @@ struct berth_test {
     kit_line *lines;
     size_t line_count;
 };
+
+/* The next seed of the sequence. */
+void kit_take_seed(berth_test *t, uint64_t out[2]);
 
 #endif
