@@ -203,29 +203,75 @@ static void resume_chunk(runtime *rt, const store_daemon *list, size_t count, ru
     }
 }
 
+/* Chunk after chunk; r is used up. */
+static void resume_rows(runtime *rt, rows *r, runner *on,
+                        void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx)
+{
+    for (size_t at = 0; at < r->count; at += CHUNK) {
+        size_t n = r->count - at < CHUNK ? r->count - at : CHUNK;
+        resume_chunk(rt, r->items + at, n, on);
+        if (progress)
+            progress(ctx, at + n, r->count);
+    }
+}
+
+static void rows_fini(rows *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        row_fini(&r->items[i]);
+    free(r->items);
+}
+
 berth_status runtime_resume(runtime *rt, void (*progress)(void *ctx, uint64_t done, uint64_t total),
                             void *ctx, berth_error *error)
 {
     rows r = {0};
+    berth_error damage = {0};
     berth_status status = runtime_check(rt, true, error);
     if (status != BERTH_OK || !rt->store)
         return status;
     runner *on = dispatcher_borrow(rt->dispatcher);
-    status = store_each_daemon(rt->store, collect, &r, error);
+    status = store_each_daemon(rt->store, collect, &r, &damage);
+    if (status == BERTH_ERR_CORRUPT) {
+        /* One that is damaged must not keep the others down; the store has named it. */
+        log_error("daemon", "some daemons cannot be read from the store: %s", damage.text);
+        status = BERTH_OK;
+    } else if (status != BERTH_OK && error) {
+        *error = damage;
+    }
     if (status == BERTH_OK && (r.failed || !on))
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory for %zu daemons", r.count);
-    for (size_t at = 0; status == BERTH_OK && at < r.count; at += CHUNK) {
-        size_t n = r.count - at < CHUNK ? r.count - at : CHUNK;
-        resume_chunk(rt, r.items + at, n, on);
-        if (progress)
-            progress(ctx, at + n, r.count);
-    }
+    if (status == BERTH_OK)
+        resume_rows(rt, &r, on, progress, ctx);
     if (on)
         dispatcher_return(rt->dispatcher, on);
-    for (size_t i = 0; i < r.count; i++)
-        row_fini(&r.items[i]);
-    free(r.items);
+    rows_fini(&r);
     return status;
+}
+
+berth_status runtime_resume_down(runtime *rt, berth_error *error)
+{
+    rows r = {0};
+    berth_status status = runtime_check(rt, true, error);
+    if (status != BERTH_OK)
+        return status;
+    runner *on = dispatcher_borrow(rt->dispatcher);
+    if (!on)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    pthread_mutex_lock(&rt->down_lock);
+    down *list = rt->down;
+    rt->down = NULL;
+    pthread_mutex_unlock(&rt->down_lock);
+    while (list) {
+        down *x = list;
+        list = x->next;
+        r = (rows){.items = &x->row, .count = 1};
+        resume_rows(rt, &r, on, NULL, NULL); /* puts it back if it stays down */
+        row_fini(&x->row);
+        free(x);
+    }
+    dispatcher_return(rt->dispatcher, on);
+    return BERTH_OK;
 }
 
 /* ---- Those that are down

@@ -65,6 +65,8 @@ berth_status runtime_resume(runtime *rt, void (*progress)(void *ctx, uint64_t do
 void runtime_down_each(runtime *rt,
                        void (*fn)(void *ctx, const store_daemon *row, const char *reason),
                        void *ctx);
+/* Try again to bring back those that are down: a plugin was loaded, say. Blocks. */
+berth_status runtime_resume_down(runtime *rt, berth_error *error);
 /* Forget a daemon that is down: its row and snapshots. NOT_FOUND. */
 berth_status runtime_forget_down(runtime *rt, const char *name_or_origin, berth_error *error);
 

@@ -89,9 +89,14 @@ static berth_status take_names(berth_node *n, const config *c, berth_error *erro
 static void plugin_loaded(void *ctx)
 {
     berth_node *n = ctx;
+    berth_error error = {0};
 
-    if (n->keeper)
-        keeper_start_missing(n->keeper);
+    if (!n->keeper)
+        return; /* still starting: both come later */
+    /* The stored ones first: one of them may be what the configuration wants. */
+    if (runtime_resume_down(n->rt, &error))
+        log_error("node", "%s", error.text);
+    keeper_start_missing(n->keeper);
 }
 
 static berth_status open_plugins(berth_node *n, const config *c, berth_error *error)
