@@ -308,7 +308,7 @@ berth_status berth_node_reload(berth_node *n, berth_error *error)
                      c->file);
         if (n->watcher)
             watcher_again(n->watcher, !policy_allows_unsigned(policy));
-        keeper_start_missing(n->keeper);
+        plugin_loaded(n); /* what the old policy kept out may come in now */
     }
     policy_unref(policy);
     config_free(c);

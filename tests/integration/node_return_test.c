@@ -73,12 +73,39 @@ static void a_daemon_of_a_revoked_plugin_stays_down_and_is_not_replaced(void **s
     stop_node(node);
 }
 
+static void a_daemon_that_is_down_returns_when_what_kept_it_out_is_gone(void **state)
+{
+    berth_daemon_info before, after;
+    berth_error error = {0};
+    char conf[300], hex[65];
+    berth_node *node = start_node(VERSION_1);
+
+    (void)state;
+    spawn(node, "versioned", "p");
+    assert_true(find(node, "p", &before));
+    stop_node(node);
+    hex_encode(hex, slice_of(before.plugin_digest, 32));
+    snprintf(conf, sizeof conf, "plugins { revoked = { %s } }\n", hex);
+    write_conf(conf);
+    node = start_node(NULL);
+    assert_int_equal(down(node), 1);
+
+    write_conf("plugins { unsigned = warn }\n");
+    assert_int_equal(berth_node_reload(node, &error), BERTH_OK);
+    assert_int_equal(down(node), 0);
+    assert_true(find(node, "p", &after));
+    assert_memory_equal(after.entity, before.entity, sizeof before.entity);
+    assert_memory_equal(after.plugin_digest, before.plugin_digest, sizeof before.plugin_digest);
+    stop_node(node);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, node_setup, node_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_daemon_returns_on_the_copy_it_ran_on_though_a_newer_file_is_there),
         TEST(a_daemon_of_a_revoked_plugin_stays_down_and_is_not_replaced),
+        TEST(a_daemon_that_is_down_returns_when_what_kept_it_out_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
