@@ -196,7 +196,7 @@ instance_answer daemon_remake(struct daemon *d, runner *on, instance_created *do
         fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
     else if (fetch_last(d, &error) == BERTH_OK && d->last_snapshot)
         rebuild_read(slice_of(d->last_snapshot->data, d->last_snapshot->len), &c, &error);
-    if (error.code) {
+    if (!r || error.code) {
         free(r);
         done(d, error.code, NULL, &error);
         return INSTANCE_DONE;

@@ -64,10 +64,9 @@ static uint64_t cost(const tail_item *item)
 
 static void drop_oldest(ring *r)
 {
-    tail_item *item = &r->items[r->first];
-    uint64_t n = cost(item);
-    r->bytes -= n;
-    tail_item_release(item);
+    tail_item oldest = r->items[r->first];
+    r->bytes -= cost(&oldest);
+    tail_item_release(&oldest);
     r->first = r->first + 1 == r->cap ? 0 : r->first + 1;
     r->count--;
 }
