@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST = 1 << 20, EVENTS_AFTER = 4, ROUNDS = 20000, LEAK_ROUNDS = 500 };
+enum { LARGEST = 1 << 20, EVENTS_AFTER = 4, ROUNDS = 20000, LEAK_ROUNDS = 1000 };
 
 typedef struct damage {
     check *c;

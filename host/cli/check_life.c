@@ -171,7 +171,7 @@ static void random_configs(check *c, uint8_t *room, unsigned *tried, unsigned *t
 /* What create has begun when it refuses, it takes back. */
 static void refusing_leaves_nothing(check *c, uint8_t *room)
 {
-    enum { LEN = 100, ROUNDS = 500 };
+    enum { LEN = 100, ROUNDS = 1000 };
     usage before, after;
 
     memset(room, '[', LEN);

@@ -224,8 +224,8 @@ static void explain_end(check *c, int status, bool timeout, int words, check_res
     } else if (WIFSIGNALED(status)) {
         check_fault_explain(c->board, WTERMSIG(status), said, r);
     } else {
-        snprintf(r->text, CHECK_TEXT, "ended the process with exit code %d%s", WEXITSTATUS(status),
-                 check_fault_where(c->board, 0));
+        snprintf(r->text, CHECK_TEXT, "ended the process with exit code %d%s%s%s",
+                 WEXITSTATUS(status), check_fault_where(c->board, 0), said[0] ? ": " : "", said);
         snprintf(r->cure, CHECK_CURE, "a plugin never calls exit: answer a code instead");
     }
 }

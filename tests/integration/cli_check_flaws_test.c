@@ -65,8 +65,8 @@ static void what_is_left_behind_is_found(void **state)
     static const flaw flaws[] = {
         {"leaks", "growth", "the heap grew"},
         {"leaks-on-event", "growth", "a whole life"},
-        {"leaks-on-config", "config", "48 bytes in each"},
-        {"leaks-on-state", "damage", "48 bytes in each"},
+        {"leaks-on-config", "config", "bytes in each"},
+        {"leaks-on-state", "damage", "bytes in each"},
         {"leaves-threads", "growth", "threads running"},
         {"leaves-files", "growth", "1000 files open"},
         {"thread-left", "unload", "thread"},
@@ -129,7 +129,7 @@ static void crashes_say_the_signal_and_the_call(void **state)
         {"create-crashes", "run", "in create"},
         {"crashes", "run", "crashed, in process, event 1 (5 bytes, 'hello') (SIG"},
         {"aborts", "run", "(SIGABRT)"},
-        {"exits", "run", "exit code 0, in process"},
+        {"exits", "run", "ended the process"},
         {"double-free", "run", "in destroy"},
     };
 
