@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/ring.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +23,9 @@ struct ring {
     uint32_t cap, first, count;
     uint64_t next_index;
     uint64_t bytes;
-    uint64_t granted; /* of the budget */
+    uint64_t granted;    /* of the budget */
+    ring *older, *newer; /* under the budget's lock */
+    bool listed;         /* the same */
     atomic_bool reading;
     bool ended;
     tail *tails;
@@ -81,6 +82,36 @@ static uint64_t piece(const ring_budget *b)
     return n > 4096 ? 4096 : n ? n : 1;
 }
 
+/* Under the budget's lock. */
+static void unlist(ring_budget *b, ring *r)
+{
+    if (!r->listed)
+        return;
+    *(r->older ? &r->older->newer : &b->oldest) = r->newer;
+    *(r->newer ? &r->newer->older : &b->newest) = r->older;
+    r->older = r->newer = NULL;
+    r->listed = false;
+}
+
+static void list_newest(ring *r)
+{
+    ring_budget *b = r->budget;
+    pthread_mutex_lock(&b->lock);
+    unlist(b, r);
+    r->older = b->newest;
+    *(b->newest ? &b->newest->newer : &b->oldest) = r;
+    b->newest = r;
+    r->listed = true;
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void leave_list(ring *r)
+{
+    pthread_mutex_lock(&r->budget->lock);
+    unlist(r->budget, r);
+    pthread_mutex_unlock(&r->budget->lock);
+}
+
 /* As much of the budget as n more bytes need. False: it is used up. */
 static bool take_budget(ring *r, uint64_t n)
 {
@@ -94,7 +125,30 @@ static bool take_budget(ring *r, uint64_t n)
         return false;
     }
     r->granted += want;
+    list_newest(r);
     return true;
+}
+
+/* With r's lock. Others' locks are only tried, so that two rings cannot wait for each other. */
+static bool take_from_idle(ring *r)
+{
+    ring_budget *b = r->budget;
+    bool taken = false;
+    pthread_mutex_lock(&b->lock);
+    for (ring *v = b->oldest; v && !taken; v = taken ? NULL : v->newer) {
+        if (v == r || atomic_load_explicit(&v->reading, memory_order_relaxed) ||
+            pthread_mutex_trylock(&v->lock))
+            continue;
+        while (v->count)
+            drop_oldest(v);
+        atomic_fetch_sub_explicit(&b->used, v->granted, memory_order_relaxed);
+        v->granted = 0;
+        taken = true;
+        unlist(b, v);
+        pthread_mutex_unlock(&v->lock);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return taken;
 }
 
 static void return_budget(ring *r)
@@ -105,12 +159,15 @@ static void return_budget(ring *r)
         return;
     atomic_fetch_sub_explicit(&r->budget->used, r->granted - keep, memory_order_relaxed);
     r->granted = keep;
+    if (!keep)
+        leave_list(r);
 }
 
 void ring_unref(ring *r)
 {
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
+    leave_list(r); /* from here on nobody else can find it */
     while (r->count)
         drop_oldest(r);
     return_budget(r);
@@ -148,6 +205,8 @@ static bool make_room(ring *r, uint64_t n)
     while (r->count && r->bytes + n > r->budget->bytes)
         drop_oldest(r);
     while (!take_budget(r, n)) {
+        if (take_from_idle(r))
+            continue;
         if (!r->count)
             return false;
         drop_oldest(r);

@@ -11,16 +11,24 @@
 
 #include "daemon/tail.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 typedef struct ring ring;
 
-/* What rings share: limits, and the bytes held by all of them. Lives longer than any. */
+/*
+ * What rings share: limits, and the bytes held by all of them. Lives longer than any; what is not a
+ * limit begins as zeros. When the total is used up, the ring that nobody reads and that has not
+ * grown for the longest time gives up what it holds: the outputs of daemons that have fallen silent
+ * do not blind those who follow others.
+ */
 typedef struct ring_budget {
     uint32_t items;
     uint64_t bytes;
     uint64_t total;
     _Atomic uint64_t used;
+    pthread_mutex_t lock;
+    ring *oldest, *newest; /* that hold something, by when they last took more */
 } ring_budget;
 
 /* One reference. NULL when memory is short. */
