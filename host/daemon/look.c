@@ -143,12 +143,12 @@ uint64_t berth_observe_lifecycle(berth_runtime *rt,
     return observers_add_lifecycle(&rt->observers, fn, ctx);
 }
 
-static void set_observed(runtime *rt, uint64_t origin, bool on)
+static void refresh(runtime *rt, uint64_t origin)
 {
     struct daemon *d = registry_get(&rt->registry, origin);
     if (!d)
         return;
-    atomic_store(&d->observed, on);
+    observers_refresh(&rt->observers, d);
     daemon_unref(d);
 }
 
@@ -158,15 +158,13 @@ uint64_t berth_observe_delivery(berth_runtime *rt, uint64_t origin,
 {
     uint64_t id = observers_add_delivery(&rt->observers, origin, fn, ctx);
     if (id)
-        set_observed(rt, origin, true);
+        refresh(rt, origin);
     return id;
 }
 
 void berth_unobserve(berth_runtime *rt, uint64_t id)
 {
-    uint64_t origin;
-    bool last;
-    observers_remove(&rt->observers, id, &origin, &last);
-    if (origin && last)
-        set_observed(rt, origin, false);
+    uint64_t origin = observers_remove(&rt->observers, id);
+    if (origin)
+        refresh(rt, origin);
 }

@@ -122,8 +122,7 @@ static uint64_t add(observers *o, observer *x)
     while (*at)
         at = &(*at)->next;
     *at = x;
-    if (x->lifecycle)
-        atomic_fetch_add(&o->lifecycle, 1);
+    atomic_fetch_add(x->lifecycle ? &o->lifecycle : &o->delivery, 1);
     uint64_t id = x->id;
     pthread_mutex_unlock(&o->lock);
     return id;
@@ -152,10 +151,9 @@ uint64_t observers_add_delivery(observers *o, uint64_t origin,
     return add(o, x);
 }
 
-void observers_remove(observers *o, uint64_t id, uint64_t *origin, bool *last)
+uint64_t observers_remove(observers *o, uint64_t id)
 {
-    *origin = 0;
-    *last = true;
+    uint64_t origin = 0;
     pthread_mutex_lock(&o->lock);
     observer *x = NULL;
     for (observer **at = &o->list; *at; at = &(*at)->next)
@@ -165,18 +163,27 @@ void observers_remove(observers *o, uint64_t id, uint64_t *origin, bool *last)
             break;
         }
     if (x) {
-        *origin = x->delivery ? x->origin : 0;
-        for (observer *y = o->list; y; y = y->next)
-            if (y->delivery && y->origin == x->origin)
-                *last = false;
-        if (x->lifecycle)
-            atomic_fetch_sub(&o->lifecycle, 1);
+        origin = x->delivery ? x->origin : 0;
+        atomic_fetch_sub(x->lifecycle ? &o->lifecycle : &o->delivery, 1);
         x->dead = true;
         unsigned mine = running_here == x;
         while (x->running > mine)
             pthread_cond_wait(&o->quiet, &o->lock);
         put(o, x);
     }
+    pthread_mutex_unlock(&o->lock);
+    return origin;
+}
+
+void observers_refresh(observers *o, struct daemon *d)
+{
+    if (!atomic_load(&o->delivery) && !atomic_load(&d->observed))
+        return;
+    bool any = false;
+    pthread_mutex_lock(&o->lock);
+    for (const observer *x = o->list; x && !any; x = x->next)
+        any = x->delivery && x->origin == d->origin;
+    atomic_store(&d->observed, any);
     pthread_mutex_unlock(&o->lock);
 }
 

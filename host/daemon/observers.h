@@ -30,7 +30,7 @@ typedef struct observers {
     pthread_cond_t work, quiet;
     struct observer *list;
     uint64_t next_id;
-    atomic_uint lifecycle; /* how many of that sort */
+    atomic_uint lifecycle, delivery; /* how many of that sort */
     callback *head, *tail;
     pthread_t thread;
     bool started, stop;
@@ -44,12 +44,16 @@ uint64_t observers_add_lifecycle(observers *o, void (*fn)(void *, const berth_li
                                  void *ctx);
 uint64_t observers_add_delivery(observers *o, uint64_t origin,
                                 void (*fn)(void *, uint64_t, const berth_event *), void *ctx);
-/* *origin: of a delivery observer, else 0; *last: no other one observes it. */
-void observers_remove(observers *o, uint64_t id, uint64_t *origin, bool *last);
+/* The origin of a delivery observer, else 0. */
+uint64_t observers_remove(observers *o, uint64_t id);
 
 /* Queue an event; strings are copied. Costs nothing without observers. */
 void observers_tell(observers *o, berth_lifecycle_type type, struct daemon *d, uint32_t value,
                     const char *text);
+
+/* Set d->observed as it is now. After each change, and once d can be found by its origin: whoever
+ * observes an origin does so through all its lives. */
+void observers_refresh(observers *o, struct daemon *d);
 
 /* The runner's: d applied this event. In the order of registration. */
 void observers_delivered(observers *o, uint64_t origin, const berth_event *event);

@@ -423,6 +423,7 @@ berth_status spawn_publish(struct daemon *d, int32_t reason, runner *on, berth_e
         spawn_abandon(d, on);
         return fail(error, BERTH_ERR_EXISTS, "the daemon's origin is already registered");
     }
+    observers_refresh(&rt->observers, d);
     /* Whoever shuts down sees us in the table, or we see that it does (compute-core K11). Others
      * may have found the daemon by now, and the shutdown may be ending it: it ends as any other
      * does. */
