@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/emit.h"
+#include "api/find.h"
 #include "api/listing.h"
 #include "api/orders.h"
 #include "api/server.h"
@@ -95,7 +96,7 @@ void emit_daemon(writer *w, const berth_daemon_info *info)
     emit_text(w, "}");
 }
 
-static void emit_down(writer *w, const store_daemon *row, const char *reason)
+void emit_down_daemon(writer *w, const store_daemon *row, const char *reason)
 {
     emit_text(w, "{");
     emit_member_string(w, "name", row->name);
@@ -142,7 +143,7 @@ static void list_down(void *ctx, const store_daemon *row, const char *reason)
 
     if (!w)
         return;
-    emit_down(w, row, reason);
+    emit_down_daemon(w, row, reason);
     listing_flush(l);
 }
 
@@ -161,52 +162,6 @@ static void list_job(request *r)
 void daemons_list(request *r)
 {
     request_job(r, list_job);
-}
-
-/* A search among the daemons that are down, by the same rules as among those that run. */
-typedef struct down_search {
-    const char *text;
-    unsigned exact, prefixed;
-    char name[128];
-    uint64_t origin;
-    writer found; /* its JSON */
-} down_search;
-
-static void search_down(void *ctx, const store_daemon *row, const char *reason)
-{
-    down_search *s = (down_search *)ctx;
-    char hex[ID_TEXT];
-    size_t len = strlen(s->text);
-    bool exact;
-
-    id_encode(hex, row->origin);
-    exact = strcmp(row->name, s->text) == 0 || strcasecmp(hex, s->text) == 0;
-    if (!exact && strncmp(row->name, s->text, len) != 0 && strncasecmp(hex, s->text, len) != 0)
-        return;
-    s->prefixed += !exact;
-    if (!exact && (s->exact || s->prefixed > 1))
-        return;
-    s->exact += exact;
-    snprintf(s->name, sizeof s->name, "%s", row->name);
-    s->origin = row->origin;
-    s->found.len = 0;
-    emit_down(&s->found, row, reason);
-}
-
-/* *error says why there is no such running daemon; OK, or the error to answer with. */
-static berth_status find_down(request *r, const char *text, down_search *s, berth_error *error)
-{
-    *s = (down_search){.text = text};
-    if (error->code != BERTH_ERR_NOT_FOUND || !*text)
-        return error->code;
-    runtime_down_each(r->api->rt, search_down, s);
-    if (s->exact || s->prefixed == 1)
-        return BERTH_OK;
-    if (s->prefixed)
-        return fail(error, BERTH_ERR_AMBIGUOUS,
-                    "daemon '%.64s': %u daemons that are down begin so; write more of the name",
-                    text, s->prefixed);
-    return error->code;
 }
 
 void answer_daemon(request *r, unsigned status, uint64_t origin)
@@ -230,20 +185,16 @@ void answer_daemon(request *r, unsigned status, uint64_t origin)
 
 void daemons_get(request *r)
 {
-    const char *text = r->target.segments[2];
     berth_error error = {0};
-    down_search down;
-    uint64_t origin;
+    found_daemon found;
 
-    if (!berth_daemon_find(r->api->rt, text, &origin, &error)) {
-        answer_daemon(r, 200, origin);
-        return;
-    }
-    if (find_down(r, text, &down, &error) == BERTH_OK)
-        request_answer(r, 200, &down.found);
-    else
+    if (find_daemon(r->api, r->target.segments[2], &found, &error))
         request_fail(r, &error);
-    writer_free(&down.found);
+    else if (found.down)
+        request_answer(r, 200, &found.json);
+    else
+        answer_daemon(r, 200, found.origin);
+    found_daemon_fini(&found);
 }
 
 /* ---- Spawn and stop -------------------------------------------------------------------------- */
@@ -282,36 +233,26 @@ void daemons_post(request *r)
 
 static void stop_job(request *r)
 {
-    const char *text = r->target.segments[2];
-    berth_daemon_info info = {.size = sizeof info};
     berth_error error = {0};
-    down_search down = {0};
-    uint64_t grace_ms = 0, origin = 0;
+    found_daemon found;
+    uint64_t grace_ms = 0;
     berth_status status;
     writer w = {0};
 
     if (!request_number(r, "grace_ms", 3600000, &grace_ms))
         return;
-    status = berth_daemon_find(r->api->rt, text, &origin, &error);
-    if (!status) {
-        if (berth_daemon_get(r->api->rt, origin, &info, NULL))
-            *info.name = '\0';
-        status = berth_stop(r->api->rt, origin, grace_ms, &error);
-    } else {
-        status = find_down(r, text, &down, &error);
-        if (!status)
-            status = runtime_forget_down(r->api->rt, down.name, &error);
-        snprintf(info.name, sizeof info.name, "%s", down.name);
-        origin = down.origin;
-        writer_free(&down.found);
-    }
+    status = find_daemon(r->api, r->target.segments[2], &found, &error);
+    if (!status)
+        status = found.down ? runtime_forget_down(r->api->rt, found.name, &error)
+                            : berth_stop(r->api->rt, found.origin, grace_ms, &error);
+    found_daemon_fini(&found);
     if (status) {
         request_fail(r, &error);
         return;
     }
     emit_text(&w, "{\"stopped\":true");
-    emit_member_string(&w, "name", info.name);
-    emit_member_id(&w, "origin", origin);
+    emit_member_string(&w, "name", found.name);
+    emit_member_id(&w, "origin", found.origin);
     emit_text(&w, "}");
     request_answer(r, 200, &w);
 }

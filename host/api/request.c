@@ -2,6 +2,7 @@
 #include "api/request.h"
 #include "api/emit.h"
 #include "api/exchange.h"
+#include "api/find.h"
 #include "api/source.h"
 #include "base/error.h"
 
@@ -210,8 +211,13 @@ bool request_number(request *r, const char *name, uint64_t max, uint64_t *out)
 bool request_daemon(request *r, unsigned index, uint64_t *origin)
 {
     berth_error error = {0};
-    berth_status status = berth_daemon_find(r->api->rt, r->target.segments[index], origin, &error);
+    found_daemon found;
+    berth_status status = find_daemon(r->api, r->target.segments[index], &found, &error);
 
+    if (!status && found.down)
+        status = fail_down(&found, &error);
+    *origin = found.origin;
+    found_daemon_fini(&found);
     if (status)
         request_fail(r, &error);
     return !status;

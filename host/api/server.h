@@ -92,6 +92,8 @@ void messages_post(request *r);
 
 /* The JSON of one daemon that runs. */
 void emit_daemon(writer *w, const berth_daemon_info *info);
+/* And of one that is down. */
+void emit_down_daemon(writer *w, const store_daemon *row, const char *reason);
 /* Answer with the daemon as it is now; 201 with its place. Any thread. */
 void answer_daemon(request *r, unsigned status, uint64_t origin);
 #endif

@@ -304,6 +304,41 @@ static void what_ran_comes_back_with_the_next_host(void **state)
     host_end(SIGINT, 0);
 }
 
+static void a_daemon_that_is_down_is_said_to_be_down_and_why(void **state)
+{
+    static const char conf[] = "plugins { keys = { keys/berth.pub } }\n";
+    static const char *const need_it_running[] = {"send words", "tail words", "send wor",
+                                                  "daemon snapshot words -o -",
+                                                  "daemon control words drain"};
+
+    (void)state;
+    host_start("--state state");
+    expect(TALLY, NULL, 0, NULL, "");
+    expect("daemon spawn tally --name words", NULL, 0, NULL, "");
+    host_end(SIGTERM, 0);
+    expect("plugin keygen -o keys", "\n", 0, NULL, "");
+    write_file("c.conf", conf, sizeof conf - 1, 0600);
+    host_start("--state state --config c.conf");
+    for (size_t i = 0; i < sizeof need_it_running / sizeof *need_it_running; i++) {
+        expect(need_it_running[i], "x", 1, "", "berth: daemon 'words' is down: ");
+        expect(need_it_running[i], "x", 1, "", "is not signed");
+        expect(need_it_running[i], "x", 1, "", "`berth plugin load` brings it back");
+    }
+    /* One that runs and only begins so is not meant. */
+    copy_plugin(BUILD_DIR "/plugins/echo.so", "echo.so");
+    expect("plugin sign echo.so --key keys/berth.key", NULL, 0, NULL, "");
+    expect("plugin load echo.so", NULL, 0, NULL, "");
+    expect("daemon spawn echo --name words-2", NULL, 0, NULL, "");
+    expect("send words", "x", 1, "", "'words' is down");
+    expect("send words- --reply", "x", 0, "x\n", "");
+    expect("daemon show words", NULL, 0, NULL, "");
+    expect("daemon stop words", NULL, 0, NULL, "");
+    expect("daemon show words", NULL, 0, NULL, "");
+    expect("daemon stop words", NULL, 0, NULL, "");
+    expect("daemon show words", NULL, 1, "", "there is no daemon 'words'");
+    host_end(SIGTERM, 0);
+}
+
 static void a_second_host_on_the_same_state_is_refused(void **state)
 {
     (void)state;
@@ -436,6 +471,7 @@ int main(void)
         TEST(what_goes_wrong_has_a_line_and_the_right_code),
         TEST(a_host_with_keys_refuses_what_they_did_not_sign),
         TEST(what_ran_comes_back_with_the_next_host),
+        TEST(a_daemon_that_is_down_is_said_to_be_down_and_why),
         TEST(a_second_host_on_the_same_state_is_refused),
         TEST(a_host_that_cannot_start_says_why_and_leaves_nothing),
         TEST(a_second_signal_stops_at_once),
