@@ -310,9 +310,13 @@ int cmd_daemon_restore(const cli_invocation *inv)
     const char *name = cli_value(inv, "name"), *kind = cli_value(inv, "kind");
     char header[IDENTITY_SEED_TEXT + 32] = "", seed[IDENTITY_SEED_TEXT] = "";
     struct json_object *answer = NULL;
-    int code = identity_of(inv, seed), fd = -1;
+    int code, fd = -1;
     char *path;
 
+    if (!cli_value(inv, "identity"))
+        return output_usage(inv, "--identity FILE is needed: the identity that the snapshot's "
+                                 "daemon had");
+    code = identity_of(inv, seed);
     if (name && kind)
         path = client_path("/v1/restore?name=%s&kind=%s", name, kind);
     else

@@ -72,6 +72,7 @@ static void a_wrong_command_line_is_exit_2(void **state)
     expect("help nonsense", NULL, 2, "", "there is no command 'nonsense'");
     expect("run --ephemeral --state x", NULL, 2, "", "--ephemeral");
     expect("run --threads 5000", NULL, 2, "", "at most 1024");
+    expect("daemon restore snap", NULL, 2, "", "--identity FILE is needed");
 }
 
 static void help_is_exit_0_and_on_standard_output(void **state)
@@ -396,7 +397,7 @@ static void restore_sends_the_file_and_the_identity(void **state)
     assert_non_null(strstr(fake.head, "POST /v1/restore?name=w&kind=tally HTTP"));
     assert_non_null(strstr(fake.head, "Berth-Identity: "));
     assert_string_equal(fake.body, "BSN1");
-    expect("daemon restore - --kind tally", "BSN1", 0, NULL, "");
+    expect("daemon restore - --kind tally --identity id", "BSN1", 0, NULL, "");
     assert_non_null(strstr(fake.head, "POST /v1/restore?kind=tally HTTP"));
 }
 

@@ -244,7 +244,7 @@ static void a_snapshot_brings_a_daemon_back(void **state)
     expect("daemon restore words.snapshot --identity w.id", NULL, 1, "", "berth: ");
     expect("daemon stop words --grace 1000", NULL, 0, NULL, "");
     expect("daemon restore words.snapshot --identity other.id", NULL, 1, "", "berth: ");
-    expect("daemon restore words.snapshot", NULL, 1, "", "berth: ");
+    expect("daemon restore words.snapshot", NULL, 2, "", "--identity FILE is needed");
     expect("daemon restore words.snapshot --name words --identity w.id", NULL, 0, NULL, "");
     expect("send words --reply", "?count b", 0, "{\"word\":\"b\",\"count\":2}\n", "");
     write_file("damaged", "BSN1 but not really", 19, 0600);
