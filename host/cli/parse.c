@@ -119,6 +119,10 @@ static berth_status check_value(const char *what, cli_hint hint, const char *wor
     uint64_t number;
     char list[256] = "";
 
+    if (hint == HINT_DAEMON && !*value)
+        return fail(error, BERTH_ERR_INVALID,
+                    "%s: '' names no daemon: give a name, an origin, or the beginning of either",
+                    what);
     if (hint == HINT_NUMBER && !cli_parse_number(value, &number))
         return fail(error, BERTH_ERR_INVALID, "%s: '%s' is not a whole number", what, value);
     if (hint != HINT_WORDS)

@@ -35,6 +35,9 @@ static void split(line *l, const char *text)
     for (at = l->text; *at; at++) {
         if (*at == '\'' && (!quote || quote == *at)) {
             quote = quote ? 0 : *at;
+            if (!inside)
+                l->argv[l->argc++] = at;
+            inside = true;
             memmove(at, at + 1, strlen(at));
             at--;
             continue;
@@ -281,12 +284,23 @@ static void an_optional_argument_is_followed_by_optional_ones(void **state)
     }
 }
 
+static void an_empty_word_names_no_daemon(void **state)
+{
+    static const char *const lines[] = {"berth send ''", "berth tail ''", "berth daemon show ''",
+                                        "berth daemon stop ''", "berth daemon control '' drain"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        wrong(lines[i], "D: '' names no daemon: give a name");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arguments_and_options_come_in_any_order),
         cmocka_unit_test(a_repeated_option_keeps_its_values_in_order),
         cmocka_unit_test(a_dash_alone_is_an_argument),
+        cmocka_unit_test(an_empty_word_names_no_daemon),
         cmocka_unit_test(an_unknown_word_names_the_nearest_right_one),
         cmocka_unit_test(what_resembles_nothing_gets_no_guess),
         cmocka_unit_test(values_are_checked_before_anything_runs),
