@@ -286,8 +286,8 @@ static void judge_needs(judge *j)
                  name);
         else if (j->policy->privileges && !list_has(j->policy->privileges, name))
             find(j, ADMIT_REFUSED, "privilege",
-                 "needs the privilege '%s', which is not granted: add it to plugins { privileges = "
-                 "{...} }",
+                 "needs the privilege '%s', which is not granted: take it from needs.privileges, "
+                 "or use a host whose policy grants it",
                  name);
     }
 }

@@ -199,7 +199,8 @@ static void a_privilege_that_is_not_granted_is_refused(void **state)
     const char *path = operator_file(f, PLUGIN("needs-threads"), &f->key);
 
     fixture_policy(f, &(policy_options){.trusted = trusted, .privileges = none});
-    refuse_load(f, path, BERTH_ERR_ADMISSION, "'threads', which is not granted");
+    refuse_load(f, path, BERTH_ERR_ADMISSION,
+                "'threads', which is not granted: take it from needs.privileges");
     fixture_trust_key(f);
     assert_ok(plugins_load(f->set, path, NULL, NULL, ERROR));
 }
