@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's own instances, inline, pass the suite that the testkit passes. They are driven through
- * daemon/instance.h, as the runtime drives them; posts and the log belong to the runtime above.
+ * daemon/instance.h, as the runtime drives them. Log and post are the runtime's; the daemons that
+ * it sees behind the handles have a mailbox and nobody to run it, so that posts wait for the suite.
  */
 #include "base/error.h"
+#include "base/log.h"
 #include "conformance.h"
 #include "daemon/inline.h"
 #include "daemon/runner.h"
+#include "daemon/runtime_private.h"
 #include "plugin/load.h"
 
 #include <dlfcn.h>
@@ -19,13 +22,14 @@
 
 #define PROBE BUILD_DIR "/tests/plugins/probe.so"
 
-enum { REQUESTS = 16, EFFECTS = 64 };
+enum { REQUESTS = 16, EFFECTS = 64, LINES = 256, LINE_TEXT = 1200 };
 
 typedef struct trial trial;
 
 /* One daemon, as far as the suite needs one. */
 typedef struct subject {
-    berth_daemon handle;  /* first */
+    struct daemon in_host; /* first: what log and post see of it */
+    factory make;
     struct subject *next; /* all of a trial's, destroyed ones too */
     trial *of;
     instance *code;
@@ -36,6 +40,7 @@ typedef struct subject {
 
 struct trial {
     plugins *set;
+    runtime host; /* limits, and nothing else */
     runner on;
     subject *subjects;
     subject *running; /* whose event is under way */
@@ -54,32 +59,57 @@ struct trial {
 
 /* ---- What plugins see of the host besides the call ---- */
 
-static void host_log(const berth_host *host, berth_daemon *daemon, int32_t level,
-                     const berth_bytes *text)
+static struct {
+    size_t count;
+    char text[LINES][LINE_TEXT];
+} lines;
+
+static void keep_line(void *ctx, log_level level, const char *room, const char *text)
 {
-    (void)host;
-    (void)daemon;
+    (void)ctx;
     (void)level;
-    (void)text;
+    (void)room;
+    if (lines.count < LINES)
+        snprintf(lines.text[lines.count++], LINE_TEXT, "%s", text);
 }
 
-static berth_code host_post(berth_daemon *daemon, const void *ptr, uint64_t len)
+static const char *log_line(void *ctx, size_t i)
 {
-    const subject *d = (const subject *)daemon;
-
-    (void)ptr;
-    (void)len;
-    return d->kind->table.on_post ? BERTH_OK : BERTH_E_ARGUMENT;
+    (void)ctx;
+    return i < lines.count ? lines.text[i] : NULL;
 }
 
-static const void *host_extension(const berth_host *host, const char *id)
+/* A daemon of the runtime, as far as its mailbox goes. Its gate stays shut: nothing runs it. */
+static void be_in_host(trial *t, subject *d)
 {
-    (void)host;
-    (void)id;
-    return NULL;
+    d->make.kind = d->kind;
+    d->in_host.handle.host = runtime_host_table();
+    d->in_host.rt = &t->host;
+    d->in_host.make = &d->make;
+    d->in_host.name = (char *)"test";
+    pthread_mutex_init(&d->in_host.lock, NULL);
 }
 
-static const berth_host host = {sizeof host, 0, host_log, host_post, host_extension};
+static void leave_host(subject *d)
+{
+    pthread_mutex_lock(&d->in_host.lock);
+    d->in_host.gone = true;
+    pthread_mutex_unlock(&d->in_host.lock);
+}
+
+static batch *take_mail(subject *d)
+{
+    batch *b;
+
+    pthread_mutex_lock(&d->in_host.lock);
+    b = d->in_host.mail_head;
+    if (b)
+        d->in_host.mail_head = b->next;
+    if (!d->in_host.mail_head)
+        d->in_host.mail_tail = NULL;
+    pthread_mutex_unlock(&d->in_host.lock);
+    return b;
+}
 
 /* ---- Looking at effects ---- */
 
@@ -203,16 +233,16 @@ static berth_code create(void *ctx, const berth_test_birth *b, void **daemon,
     char *config = strndup(b->config.ptr ? b->config.ptr : "", b->config.len);
 
     begin_call(t);
-    d->handle.host = &host;
     d->of = t;
     d->next = t->subjects;
     t->subjects = d;
     d->kind = plugins_kind(t->set, slice_str(b->kind));
+    be_in_host(t, d);
     d->birth = (berth_birth){
         .size = sizeof d->birth,
         .state_version = b->state_version,
         .origin = or_default(b->origin, 1),
-        .daemon = &d->handle,
+        .daemon = &d->in_host.handle,
         .config = {config, b->config.len},
         .state = b->state,
         .max_event = or_default(b->max_event, 1 << 20),
@@ -221,7 +251,7 @@ static berth_code create(void *ctx, const berth_test_birth *b, void **daemon,
         .max_state = or_default(b->max_state, UINT32_MAX),
     };
     instance_spec spec = {.kind = d->kind,
-                          .daemon = &d->handle,
+                          .daemon = &d->in_host.handle,
                           .birth = &d->birth,
                           .limits = {d->birth.max_outputs, d->birth.max_output_bytes}};
     t->running = d;
@@ -230,6 +260,7 @@ static berth_code create(void *ctx, const berth_test_birth *b, void **daemon,
     free(config);
     tell(t, code_of(t->status), result);
     if (t->status) {
+        leave_host(d);
         plugin_kind_unref(d->kind);
         return code_of(t->status);
     }
@@ -252,6 +283,7 @@ static void destroy(void *ctx, void *daemon)
     begin_call(t);
     inline_ops.destroy(d->code, &t->on, on_destroyed, NULL);
     d->code = NULL;
+    leave_host(d);
     plugin_kind_unref(d->kind);
 }
 
@@ -312,6 +344,21 @@ static void deliver(void *ctx, void *daemon, const berth_event *event, conforman
     tell(t, t->code, result);
 }
 
+static void run_post(void *ctx, void *daemon, conformance_result *result)
+{
+    subject *d = daemon;
+    batch *b = take_mail(d);
+    berth_event e;
+
+    *result = (conformance_result){.code = BERTH_E_ARGUMENT};
+    if (!b)
+        return;
+    e = b->common;
+    e.data = (berth_bytes){b->messages[0].data, b->messages[0].len};
+    deliver(ctx, daemon, &e, result);
+    batch_free(b);
+}
+
 static void on_snapshot(void *ctx, berth_status status, buf *state, slice text)
 {
     trial *t = ctx;
@@ -364,7 +411,7 @@ static void inline_instances_owe_plugins_what_the_contract_says(void **state)
     (void)state;
     static trial t;
     policy_options options = {0};
-    plugins_config config = {.host = &host};
+    plugins_config config = {.host = runtime_host_table()};
     berth_error error = {0};
     void *file = dlopen(PROBE, RTLD_NOW | RTLD_LOCAL);
     assert_non_null(file);
@@ -375,6 +422,9 @@ static void inline_instances_owe_plugins_what_the_contract_says(void **state)
     assert_int_equal(policy_new(&options, &config.policy, &error), BERTH_OK);
     assert_int_equal(plugins_new(&config, &t.set, &error), BERTH_OK);
     assert_int_equal(plugins_add_static(t.set, table, json, NULL, &error), BERTH_OK);
+    t.host.limits =
+        (runtime_limits){.max_event = 1 << 20, .mailbox_events = 1024, .mailbox_bytes = 8 << 20};
+    log_set_sink(keep_line, NULL);
     t.on.scratch = inline_scratch_new();
     assert_non_null(t.on.scratch);
     conformance_driver driver = {.ctx = &t,
@@ -383,14 +433,21 @@ static void inline_instances_owe_plugins_what_the_contract_says(void **state)
                                  .deliver = deliver,
                                  .snapshot = snapshot,
                                  .status = status,
+                                 .run_post = run_post,
+                                 .log_line = log_line,
                                  .is_inline = 1};
     assert_int_equal(conformance_run(&driver, report, NULL), 0);
     begin_call(&t);
     while (t.subjects) {
         subject *next = t.subjects->next;
+
+        for (batch *b; (b = take_mail(t.subjects)) != NULL;)
+            batch_free(b);
+        pthread_mutex_destroy(&t.subjects->in_host.lock);
         free(t.subjects);
         t.subjects = next;
     }
+    log_set_sink(NULL, NULL);
     inline_scratch_free(t.on.scratch);
     plugins_free(t.set);
     policy_unref(config.policy);
