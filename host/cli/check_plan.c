@@ -118,7 +118,7 @@ static berth_status judge_file(running *r, berth_error *error)
         if (a.items[i].level == ADMIT_REFUSED)
             report_text(r, "admission", CHECK_FAIL, a.items[i].text);
     }
-    if (r->failed) {
+    if (r->failed || !r->found.manifest) {
         admission_free(&a);
         return BERTH_OK;
     }

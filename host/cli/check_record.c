@@ -13,8 +13,9 @@
 /* ---- Rules ----------------------------------------------------------------------------------- */
 
 static const char *const cures[HOST_RULES] = {
-    [RULE_PHASE] = "effects belong to process and the on_ handlers, write to snapshot; what create "
-                   "has to say it says in on_start",
+    [RULE_PHASE] =
+        ("effects belong to process and the on_ handlers, write to snapshot; what create "
+         "has to say it says in on_start"),
     [RULE_DEAD_CALL] = "keep nothing of a berth_call: it is dead when its call returns",
     [RULE_THREAD] = "only the thread of the call may use it; bring results of others in with post",
     [RULE_DEAD_DAEMON] = "stop and join the daemon's threads in destroy, and forget its handle",

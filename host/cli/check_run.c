@@ -60,12 +60,16 @@ void check_run_end(void)
 
 /* ---- In the child ---------------------------------------------------------------------------- */
 
-static noreturn void finish(check *c, check_outcome outcome, const char *format, va_list args)
+static void say(check *c, const char *format, va_list args)
 {
     char raw[CHECK_TEXT];
 
     vsnprintf(raw, sizeof raw, format, args);
     text_escape(c->board->result.text, CHECK_TEXT, raw, strlen(raw));
+}
+
+static noreturn void finish(check *c, check_outcome outcome)
+{
     c->board->result.outcome = outcome;
     atomic_store(&c->board->done, true);
     _exit(0);
@@ -76,7 +80,9 @@ void check_pass(check *c, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    finish(c, CHECK_PASS, format, args);
+    say(c, format, args);
+    va_end(args);
+    finish(c, CHECK_PASS);
 }
 
 void check_skip(check *c, const char *format, ...)
@@ -84,7 +90,9 @@ void check_skip(check *c, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    finish(c, CHECK_SKIP, format, args);
+    say(c, format, args);
+    va_end(args);
+    finish(c, CHECK_SKIP);
 }
 
 void check_fail(check *c, const char *cure, const char *format, ...)
@@ -93,7 +101,9 @@ void check_fail(check *c, const char *cure, const char *format, ...)
 
     snprintf(c->board->result.cure, CHECK_CURE, "%s", cure);
     va_start(args, format);
-    finish(c, CHECK_FAIL, format, args);
+    say(c, format, args);
+    va_end(args);
+    finish(c, CHECK_FAIL);
 }
 
 void check_figure_add(check *c, const char *name, uint64_t value)
@@ -122,8 +132,8 @@ static void perturb(unsigned number)
             (void)kept;
         }
     }
-    mmap(NULL, (size_t)(1 + number % 64) << 16, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    (void)mmap(NULL, (size_t)(1 + number % 64) << 16, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 static void drop_log(void *ctx, log_level level, const char *room, const char *text)

@@ -96,7 +96,7 @@ static void add(maker *m, const void *ptr, size_t len)
 
     if (s->count == SCRIPT_MAX)
         return;
-    if (m->used + len + GAP > m->cap) {
+    if (!s->bytes || m->used + len + GAP > m->cap) {
         m->cap = 2 * m->cap + len + GAP;
         s->bytes = (uint8_t *)realloc(s->bytes, m->cap);
         if (!s->bytes)
