@@ -14,6 +14,8 @@ kit_odd_copy kit_odd_copy_of(berth_bytes from, size_t zeroes)
 {
     kit_odd_copy copy = {NULL, {NULL, 0}};
 
+    if (!from.ptr)
+        from.len = 0;
     if (!from.ptr && !zeroes)
         return copy;
     copy.block = kit_grow(NULL, from.len + zeroes + 1);
