@@ -29,17 +29,30 @@ static berth_status put(char *out, size_t cap, const char *dir, const char *tail
     return BERTH_OK;
 }
 
-/* $HOME, or what the user database says; a service often runs without the variable. */
-static berth_status in_home(char *out, size_t cap, const char *tail, berth_error *error)
+/* A service often runs without the variable. */
+berth_status paths_home(char *out, size_t cap, berth_error *error)
 {
     const char *home = absolute("HOME");
     struct passwd entry, *user = NULL;
     char text[4096];
+    int n;
 
     if (!home && getpwuid_r(getuid(), &entry, text, sizeof text, &user) == 0 && user &&
         user->pw_dir[0] == '/')
         home = user->pw_dir;
     if (!home)
+        return fail(error, BERTH_ERR_INVALID, "HOME is not set, and this user has no home");
+    n = snprintf(out, cap, "%s", home);
+    if (n < 0 || (size_t)n >= cap)
+        return fail(error, BERTH_ERR_INVALID, "HOME: the path is longer than %zu bytes", cap - 1);
+    return BERTH_OK;
+}
+
+static berth_status in_home(char *out, size_t cap, const char *tail, berth_error *error)
+{
+    char home[PATHS_MAX];
+
+    if (paths_home(home, sizeof home, NULL) != BERTH_OK)
         return fail(error, BERTH_ERR_INVALID,
                     "HOME is not set, so there is no place for %s: set HOME, or name the path",
                     tail);

@@ -19,6 +19,9 @@
 #define PATHS_SOCKET_MAX 108
 #define PATHS_MAX        4096
 
+/* $HOME; else what the user database says. */
+berth_status paths_home(char *out, size_t cap, berth_error *error);
+
 /*
  * $BERTH_SOCKET; else /run/berth/berth.sock for root, and for others
  * $XDG_RUNTIME_DIR/berth/berth.sock, or ~/.local/state/berth/berth.sock without that variable.

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/paths.h"
 #include "node/config_parts.h"
 
 #include <stdlib.h>
@@ -72,7 +73,8 @@ static char *directory_of(const char *path)
     return slash == path ? strdup("/") : strndup(path, slash ? (size_t)(slash - path) : 0);
 }
 
-berth_status config_parse(slice text, const char *path, config **out, berth_error *error)
+berth_status config_parse(slice text, const char *path, const char *home, config **out,
+                          berth_error *error)
 {
     berth_error unread = {0};
     char *dir = directory_of(path), *scanned = NULL;
@@ -93,7 +95,7 @@ berth_status config_parse(slice text, const char *path, config **out, berth_erro
     if (status == BERTH_OK)
         status = config_confuse(scanned, path, &tree, error);
     if (status == BERTH_OK)
-        status = config_tree(tree, path, dir, c, error);
+        status = config_tree(tree, &(config_place){path, dir, home}, c, error);
     if (status == BERTH_OK) {
         *out = c;
         c = NULL;
@@ -109,25 +111,28 @@ out:
 berth_status config_read(const char *path, config **out, berth_error *error)
 {
     buf *text = NULL;
-    char *absolute = NULL;
+    char *absolute = NULL, home[PATHS_MAX];
+    bool housed = paths_home(home, sizeof home, NULL) == BERTH_OK;
     berth_status status = file_read(path, CONFIG_MAX_BYTES, FILE_SAFE, &text, error);
 
     *out = NULL;
     if (status != BERTH_OK)
         return status;
     absolute = realpath(path, NULL);
-    status = config_parse(slice_of(text->data, text->len), absolute ? absolute : path, out, error);
+    status = config_parse(slice_of(text->data, text->len), absolute ? absolute : path,
+                          housed ? home : NULL, out, error);
     free(absolute);
     buf_unref(text);
     return status;
 }
 
-/* Relative to the working directory, as everything that is typed. */
+/* Relative to the working directory, as everything that is typed; a ~ was the shell's to replace.
+ */
 static berth_status set_path(char **at, const char *value, berth_error *error)
 {
     static const value_rule rule = {.type = VALUE_PATH};
     char *cwd = value ? getcwd(NULL, 0) : NULL;
-    char *made = value ? value_string(&rule, value, cwd) : NULL;
+    char *made = value ? value_string(&rule, value, cwd, NULL) : NULL;
 
     free(cwd);
     if (!value)

@@ -90,10 +90,15 @@ void config_free(config *c);
 /* What one of its daemons holds. */
 void config_daemon_free(config_daemon *d);
 
-/* path: where the text came from, for errors and for what relative paths start from. */
-berth_status config_parse(slice text, const char *path, config **out, berth_error *error);
+/*
+ * path: where the text came from, for errors and for what relative paths start from. home: what a ~
+ * at the beginning of a path stands for; NULL: nobody knows, and such a path is a mistake.
+ */
+berth_status config_parse(slice text, const char *path, const char *home, config **out,
+                          berth_error *error);
 
-/* Reads the file, which must be a regular one, ours or root's, and not writable by others. */
+/* Reads the file, which must be a regular one, ours or root's, and not writable by others. ~ is
+ * $HOME, or the home that the user database says. */
 berth_status config_read(const char *path, config **out, berth_error *error);
 
 /* What the command line says stands above what the file says. */

@@ -66,8 +66,14 @@ berth_status config_confuse(const char *text, const char *path, struct cfg_t **o
 
 void config_confuse_free(struct cfg_t *tree);
 
-/* Fills c; on failure c is what it is, for config_free. dir: where relative paths start. */
-berth_status config_tree(struct cfg_t *tree, const char *path, const char *dir, config *c,
+typedef struct config_place {
+    const char *path; /* of the file */
+    const char *dir;  /* where relative paths start */
+    const char *home; /* what ~ stands for, or NULL */
+} config_place;
+
+/* Fills c; on failure c is what it is, for config_free. */
+berth_status config_tree(struct cfg_t *tree, const config_place *place, config *c,
                          berth_error *error);
 
 /* Is text a value of this type? If not, why (at least 256 bytes) says what would be. */
@@ -76,8 +82,12 @@ bool value_check(const value_rule *rule, const char *text, char *why, size_t why
 /* The number behind a value that value_check accepted. */
 uint64_t value_number(const value_rule *rule, const char *text);
 
-/* A malloc'd string for a value that value_check accepted; paths start at dir. */
-char *value_string(const value_rule *rule, const char *text, const char *dir);
+/* Is it a path that begins with ~? */
+bool value_in_home(const value_rule *rule, const char *text);
+
+/* A malloc'd string for a value that value_check accepted; paths start at dir. home stands where a
+ * path has ~; NULL: ~ is a letter. */
+char *value_string(const value_rule *rule, const char *text, const char *dir, const char *home);
 
 /* The name nearest to `wrong`, or NULL when none is near. names ends with NULL. */
 const char *nearest_name(const char *wrong, const char *const *names);

@@ -10,14 +10,26 @@
 #define CONFIG_TEXT_MAX (64 * 1024) /* of a daemon's config */
 
 typedef struct walk {
-    const char *path;
-    const char *dir;
+    const config_place *place;
     berth_error *error;
 } walk;
 
 static berth_status no_memory(const walk *w)
 {
-    return fail(w->error, BERTH_ERR_NO_MEMORY, "out of memory for %s", w->path);
+    return fail(w->error, BERTH_ERR_NO_MEMORY, "out of memory for %s", w->place->path);
+}
+
+/* The text of a value as the struct keeps it. */
+static berth_status read_text(const walk *w, const value_rule *rule, cfg_t *section,
+                              const char *text, char **out)
+{
+    if (!w->place->home && value_in_home(rule, text))
+        return fail(w->error, BERTH_ERR_INVALID,
+                    "%s:%d: %s: '%.80s': nobody says where the home of this user is: set HOME, or "
+                    "write the whole path",
+                    w->place->path, section->line, rule->name, text);
+    *out = value_string(rule, text, w->place->dir, w->place->home);
+    return *out ? BERTH_OK : no_memory(w);
 }
 
 static berth_status read_list(const walk *w, const value_rule *rule, cfg_t *section,
@@ -32,15 +44,16 @@ static berth_status read_list(const walk *w, const value_rule *rule, cfg_t *sect
     if (!out->items)
         return no_memory(w);
     for (; out->count < count; out->count++) {
-        out->items[out->count] =
-            value_string(rule, cfg_opt_getnstr(opt, (unsigned)out->count), w->dir);
-        if (!out->items[out->count])
-            return no_memory(w);
+        berth_status status = read_text(
+            w, rule, section, cfg_opt_getnstr(opt, (unsigned)out->count), &out->items[out->count]);
+        if (status != BERTH_OK)
+            return status;
     }
     return BERTH_OK;
 }
 
-static berth_status read_one(const walk *w, const value_rule *rule, const char *text, void *at)
+static berth_status read_one(const walk *w, const value_rule *rule, cfg_t *section,
+                             const char *text, void *at)
 {
     uint64_t n;
 
@@ -61,8 +74,7 @@ static berth_status read_one(const walk *w, const value_rule *rule, const char *
         *(bool *)at = value_number(rule, text) == 1;
         return BERTH_OK;
     default:
-        *(char **)at = value_string(rule, text, w->dir);
-        return *(char **)at ? BERTH_OK : no_memory(w);
+        return read_text(w, rule, section, text, (char **)at);
     }
 }
 
@@ -77,10 +89,11 @@ static berth_status read_section(const walk *w, const section_rule *rule, cfg_t 
         if (r->list)
             status = read_list(w, r, section, at);
         else if (text)
-            status = read_one(w, r, text, at);
+            status = read_one(w, r, section, text, at);
         else if (r->required)
             return fail(w->error, BERTH_ERR_INVALID, "%s:%d: %s \"%s\" has no %s: add `%s = ...`",
-                        w->path, section->line, rule->name, cfg_title(section), r->name, r->name);
+                        w->place->path, section->line, rule->name, cfg_title(section), r->name,
+                        r->name);
         if (status != BERTH_OK)
             return status;
     }
@@ -108,8 +121,8 @@ static berth_status read_titled(const walk *w, const section_rule *rule, cfg_t *
 
         (*used)++;
         if (!value_check(&title_rule, cfg_title(section), why, sizeof why))
-            return fail(w->error, BERTH_ERR_INVALID, "%s:%d: %s \"%.80s\": the name %s", w->path,
-                        section->line, rule->name, cfg_title(section), why);
+            return fail(w->error, BERTH_ERR_INVALID, "%s:%d: %s \"%.80s\": the name %s",
+                        w->place->path, section->line, rule->name, cfg_title(section), why);
         *(char **)item = strdup(cfg_title(section));
         if (!*(char **)item)
             return no_memory(w);
@@ -131,20 +144,20 @@ static berth_status check_whole(const walk *w, const config *c)
         const config_daemon *d = &c->daemons[i];
         if (d->config && d->config_file)
             return fail(w->error, BERTH_ERR_INVALID,
-                        "%s:%u: daemon \"%s\" has both config and config_file: keep one", w->path,
-                        d->line, d->name);
+                        "%s:%u: daemon \"%s\" has both config and config_file: keep one",
+                        w->place->path, d->line, d->name);
         if (d->config && strlen(d->config) > CONFIG_TEXT_MAX)
             return fail(w->error, BERTH_ERR_INVALID,
-                        "%s:%u: daemon \"%s\": its config is longer than 64 KiB", w->path, d->line,
-                        d->name);
+                        "%s:%u: daemon \"%s\": its config is longer than 64 KiB", w->place->path,
+                        d->line, d->name);
     }
     return BERTH_OK;
 }
 
-berth_status config_tree(struct cfg_t *tree, const char *path, const char *dir, config *c,
+berth_status config_tree(struct cfg_t *tree, const config_place *place, config *c,
                          berth_error *error)
 {
-    walk w = {path, dir, error};
+    walk w = {place, error};
     berth_status status = BERTH_OK;
 
     for (size_t i = 0; i < CONFIG_SECTIONS && status == BERTH_OK; i++)

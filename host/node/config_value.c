@@ -153,6 +153,13 @@ static bool choice_ok(const value_rule *rule, const char *text, char *why, size_
     return false;
 }
 
+#define OTHERS_HOME "begins with ~ and no /: write ~/ for this user's home, else the whole path"
+
+static bool others_home(const char *text)
+{
+    return text[0] == '~' && text[1] != '/' && text[1] != '\0';
+}
+
 bool value_check(const value_rule *rule, const char *text, char *why, size_t why_cap)
 {
     uint8_t digest[32];
@@ -180,9 +187,13 @@ bool value_check(const value_rule *rule, const char *text, char *why, size_t why
             need = "must be a path, not empty";
         else if (strlen(text) >= PATH_LIMIT)
             need = "is too long for a path";
+        else if (others_home(text))
+            need = OTHERS_HOME;
         break;
     case VALUE_KEY:
-        if (!key_ok(text))
+        if (others_home(text))
+            need = OTHERS_HOME;
+        else if (!key_ok(text))
             need =
                 "must be a minisign public key (the second line of its .pub file) or the path of a "
                 ".pub file";
@@ -217,12 +228,23 @@ uint64_t value_number(const value_rule *rule, const char *text)
     return n;
 }
 
-char *value_string(const value_rule *rule, const char *text, const char *dir)
+static bool is_path(const value_rule *rule, const char *text)
 {
-    bool path = rule->type == VALUE_PATH || (rule->type == VALUE_KEY && !is_key_text(text));
-    bool relative = path && text[0] != '/' && dir && dir[0];
+    return rule->type == VALUE_PATH || (rule->type == VALUE_KEY && !is_key_text(text));
+}
+
+bool value_in_home(const value_rule *rule, const char *text)
+{
+    return is_path(rule, text) && text[0] == '~' && (text[1] == '/' || text[1] == '\0');
+}
+
+char *value_string(const value_rule *rule, const char *text, const char *dir, const char *home)
+{
+    bool relative = is_path(rule, text) && text[0] != '/' && dir && dir[0];
     char *joined = NULL;
 
+    if (home && value_in_home(rule, text))
+        return asprintf(&joined, "%s%s", home, text + 1) < 0 ? NULL : joined;
     if (!relative)
         return strdup(text);
     return asprintf(&joined, "%s/%s", dir, text) < 0 ? NULL : joined;

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#define HOME "/home/ann"
 #define PATH "/etc/berth/berth.conf"
 #define KEY  "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
 #define HEX  "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
@@ -24,7 +25,7 @@ static config *parse(const char *text)
     config *c = NULL;
     berth_error error = {0};
 
-    if (config_parse(slice_str(text), PATH, &c, &error) != BERTH_OK)
+    if (config_parse(slice_str(text), PATH, HOME, &c, &error) != BERTH_OK)
         fail_msg("%s", error.text);
     return c;
 }
@@ -140,6 +141,49 @@ static void nothing_said_is_the_defaults(void **state)
     }
 }
 
+static void a_tilde_at_the_beginning_of_a_path_is_the_home(void **state)
+{
+    config *c = parse("host { state = ~/state key_file = \"~/a key\" socket = a/~/b name = x }\n"
+                      "plugins { dir = ~ keys = { ~/me.pub, k.pub } }\n"
+                      "daemon d { kind = k config = \"~/text\" identity_file = ~/d.id }\n");
+    berth_error error = {0};
+
+    (void)state;
+    assert_string_equal(c->state_dir, HOME "/state");
+    assert_string_equal(c->key_file, HOME "/a key");
+    assert_string_equal(c->socket, "/etc/berth/a/~/b");
+    assert_string_equal(c->plugin_dir, HOME);
+    assert_string_equal(c->keys.items[0], HOME "/me.pub");
+    assert_string_equal(c->keys.items[1], "/etc/berth/k.pub");
+    assert_string_equal(c->daemons[0].config, "~/text");
+    assert_string_equal(c->daemons[0].identity_file, HOME "/d.id");
+    config_free(c);
+    /* Without a home it stands for nothing. */
+    c = NULL;
+    assert_int_equal(config_parse(slice_str("host {\n state = ~/state }"), PATH, NULL, &c, &error),
+                     BERTH_ERR_INVALID);
+    assert_null(c);
+    assert_string_equal(error.text, PATH ":2: state: '~/state': nobody says where the home of this "
+                                         "user is: set HOME, or write the whole path");
+}
+
+static void the_home_of_who_reads_a_file_stands_for_the_tilde(void **state)
+{
+    static const char text[] = "host { state = ~/s }\n";
+    char path[] = "/tmp/berth-config-XXXXXX";
+    int fd = mkstemp(path);
+    config *c = NULL;
+
+    (void)state;
+    assert_true(write(fd, text, sizeof text - 1) == sizeof text - 1);
+    setenv("HOME", "/home/bob", 1);
+    assert_int_equal(config_read(path, &c, NULL), BERTH_OK);
+    assert_string_equal(c->state_dir, "/home/bob/s");
+    config_free(c);
+    close(fd);
+    unlink(path);
+}
+
 /* Each mistake: the text, the line that must be named, and what the answer must say. */
 static const struct mistake {
     const char *text;
@@ -166,6 +210,8 @@ static const struct mistake {
     {"host { }\nhost { }", 2, "'host' is given twice"},
     {"host { name = \"a b\" }", 1, "must be 1 to 127 of"},
     {"host { state = \"\" }", 1, "must be a path"},
+    {"host { state = ~eve/state }", 1, "write ~/ for this user's home"},
+    {"plugins { keys = { a.pub,\n ~eve/b.pub } }", 2, "write ~/ for this user's home"},
     {"limits { max_event = 0 }", 1, "must be from 1 to 16777216 bytes"},
     {"limits { max_event = 16777217 }", 1, "must be from 1 to 16777216 bytes"},
     {"limits { max_event = 17MiB }", 1, "must be from 1"},
@@ -223,7 +269,7 @@ static void each_mistake_names_the_line_and_the_cure(void **state)
         berth_error error = {0};
         char where[64];
 
-        if (config_parse(slice_str(m->text), PATH, &c, &error) != BERTH_ERR_INVALID)
+        if (config_parse(slice_str(m->text), PATH, HOME, &c, &error) != BERTH_ERR_INVALID)
             fail_msg("accepted: %s", m->text);
         assert_null(c);
         snprintf(where, sizeof where, m->line ? PATH ":%d: " : PATH, m->line);
@@ -239,7 +285,8 @@ static void a_mistake_leaves_no_trace_in_the_next_parse(void **state)
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
         config *c = NULL;
 
-        assert_int_not_equal(config_parse(slice_str(mistakes[i].text), PATH, &c, NULL), BERTH_OK);
+        assert_int_not_equal(config_parse(slice_str(mistakes[i].text), PATH, HOME, &c, NULL),
+                             BERTH_OK);
         c = parse("host { name = after }");
         assert_string_equal(c->name, "after");
         config_free(c);
@@ -253,10 +300,10 @@ static void a_zero_byte_is_refused_wherever_it_stands(void **state)
     berth_error error = {0};
 
     (void)state;
-    assert_int_equal(config_parse(slice_of(text, sizeof text - 1), PATH, &c, &error),
+    assert_int_equal(config_parse(slice_of(text, sizeof text - 1), PATH, HOME, &c, &error),
                      BERTH_ERR_INVALID);
     assert_non_null(strstr(error.text, "zero byte"));
-    assert_int_equal(config_parse(slice_of("\0", 1), PATH, &c, &error), BERTH_ERR_INVALID);
+    assert_int_equal(config_parse(slice_of("\0", 1), PATH, HOME, &c, &error), BERTH_ERR_INVALID);
 }
 
 static void size_is_bounded_at_and_above_the_limit(void **state)
@@ -266,9 +313,10 @@ static void size_is_bounded_at_and_above_the_limit(void **state)
 
     (void)state;
     memset(text, '\n', CONFIG_MAX_BYTES + 1);
-    assert_int_equal(config_parse(slice_of(text, CONFIG_MAX_BYTES), PATH, &c, NULL), BERTH_OK);
+    assert_int_equal(config_parse(slice_of(text, CONFIG_MAX_BYTES), PATH, HOME, &c, NULL),
+                     BERTH_OK);
     config_free(c);
-    assert_int_equal(config_parse(slice_of(text, CONFIG_MAX_BYTES + 1), PATH, &c, NULL),
+    assert_int_equal(config_parse(slice_of(text, CONFIG_MAX_BYTES + 1), PATH, HOME, &c, NULL),
                      BERTH_ERR_INVALID);
     free(text);
 }
@@ -283,7 +331,7 @@ static void lists_and_sections_are_bounded_at_and_above_the_limit(void **state)
         size_t at = 0;
         for (int i = 0; i < CONFIG_MAX_SECTIONS + extra; i++)
             at += (size_t)sprintf(text + at, "plugin p%d {}\n", i);
-        assert_int_equal(config_parse(slice_of(text, at), PATH, &c, NULL),
+        assert_int_equal(config_parse(slice_of(text, at), PATH, HOME, &c, NULL),
                          extra ? BERTH_ERR_INVALID : BERTH_OK);
         config_free(c);
     }
@@ -344,7 +392,7 @@ static void *parse_many(void *arg)
     for (int i = 0; i < 200; i++) {
         config *c = NULL;
         berth_error error = {0};
-        if (config_parse(slice_str(text), PATH, &c, &error) == BERTH_OK)
+        if (config_parse(slice_str(text), PATH, HOME, &c, &error) == BERTH_OK)
             assert_string_equal(c->name, "one");
         else
             assert_non_null(strstr(error.text, "did you mean 'threads'?"));
@@ -372,6 +420,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_option_reaches_its_field),
         cmocka_unit_test(the_example_shows_every_option_and_is_right),
+        cmocka_unit_test(a_tilde_at_the_beginning_of_a_path_is_the_home),
+        cmocka_unit_test(the_home_of_who_reads_a_file_stands_for_the_tilde),
         cmocka_unit_test(nothing_said_is_the_defaults),
         cmocka_unit_test(each_mistake_names_the_line_and_the_cure),
         cmocka_unit_test(a_mistake_leaves_no_trace_in_the_next_parse),
