@@ -32,6 +32,14 @@ static const char *signer(struct json_object *plugin)
     return *key ? key : *field_text(plugin, "digest") ? "unsigned" : "part of the host";
 }
 
+/* A key that was configured as a file has its path for a name: too wide for a column. */
+static const char *signer_in_short(struct json_object *plugin)
+{
+    const char *key = signer(plugin), *slash = key[0] == '/' ? strrchr(key, '/') : NULL;
+
+    return slash ? slash + 1 : key;
+}
+
 int cmd_plugin_ls(const cli_invocation *inv)
 {
     static const tab_column columns[] = {{"NAME", false}, {"VERSION", false}, {"SIGNED BY", false},
@@ -53,7 +61,7 @@ int cmd_plugin_ls(const cli_invocation *inv)
             tab_add(&t, STYLE_PLAIN, "%s", field_text(plugin, "name"));
             tab_add(&t, STYLE_PLAIN, "%s%s", field_text(plugin, "version"),
                     field_bool(plugin, "retired") ? " (retired)" : "");
-            tab_add(&t, trusted ? STYLE_PLAIN : STYLE_WARN, "%s", signer(plugin));
+            tab_add(&t, trusted ? STYLE_PLAIN : STYLE_WARN, "%s", signer_in_short(plugin));
             tab_add(&t, STYLE_PLAIN, "%s", format_count(text, field_u64(plugin, "references")));
             tab_add(&t, STYLE_PLAIN, "%s", field_ago(text, plugin, "loaded"));
             tab_add(&t, STYLE_PLAIN, "%s", kinds);

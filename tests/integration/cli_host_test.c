@@ -277,6 +277,7 @@ static void what_goes_wrong_has_a_line_and_the_right_code(void **state)
 static void a_host_with_keys_refuses_what_they_did_not_sign(void **state)
 {
     static const char conf[] = "plugins { keys = { keys/berth.pub } }\n";
+    run r;
 
     (void)state;
     expect("plugin keygen -o keys", "\n", 0, NULL, "");
@@ -286,6 +287,14 @@ static void a_host_with_keys_refuses_what_they_did_not_sign(void **state)
     expect("plugin load echo.so", NULL, 4, "", "echo");
     expect("plugin sign echo.so --key keys/berth.key", NULL, 0, NULL, "");
     expect("plugin load echo.so", NULL, 0, NULL, "");
+    /* The list has the key file's base name, the page all of it. */
+    run_berth(&r, "plugin ls", NULL);
+    assert_non_null(strstr(r.output, "berth.pub"));
+    assert_null(strstr(r.output, "keys/"));
+    run_free(&r);
+    run_berth(&r, "plugin show echo", NULL);
+    assert_non_null(strstr(r.output, in_dir("keys/berth.pub")));
+    run_free(&r);
     host_end(SIGTERM, 0);
 }
 
