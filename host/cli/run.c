@@ -13,11 +13,13 @@
 #include "base/log.h"
 #include "berth/node.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* What daemons get for finishing what waits for them, within what service managers allow. */
@@ -159,6 +161,18 @@ static int run(const cli_invocation *inv, const berth_node_options *options)
     return code;
 }
 
+/* Keys will lie in this process: no core file and no debugger of the same user shows them. */
+static void close_memory(void)
+{
+    const char *debugging = getenv("BERTH_DUMPABLE");
+
+    if (debugging && strcmp(debugging, "1") == 0)
+        log_warn("run", "BERTH_DUMPABLE=1: core files and debuggers of this user may see the keys");
+    else if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        log_warn("run", "core files and debuggers of this user may see the keys: %s",
+                 strerror(errno));
+}
+
 int cmd_run(const cli_invocation *inv)
 {
     berth_node_options options = {.size = sizeof options};
@@ -167,6 +181,7 @@ int cmd_run(const cli_invocation *inv)
     size_t at = 0;
     int code;
 
+    close_memory();
     if (!plugins)
         abort();
     if (threads > 1024) {

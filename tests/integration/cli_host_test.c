@@ -398,6 +398,26 @@ static void a_second_signal_stops_at_once(void **state)
     run_free(&send);
 }
 
+static void no_core_file_and_no_debugger_sees_a_host_unless_asked_for(void **state)
+{
+    run tail;
+
+    (void)state;
+    for (int debugging = 0; debugging <= 1; debugging++) {
+        setenv("BERTH_DUMPABLE", debugging ? "1" : "0", 1);
+        host_start("--ephemeral");
+        expect(PROBE, NULL, 0, NULL, "");
+        expect("daemon spawn probe --name p", NULL, 0, NULL, "");
+        run_start(&tail, "tail p --from start-of-ring");
+        expect("send p", "dumpable", 0, "", "");
+        run_expect(&tail, false, debugging ? "dumpable=1\n" : "dumpable=0\n");
+        host_end(SIGTERM, 0);
+        run_finish(&tail, NULL, 0);
+        run_free(&tail);
+    }
+    unsetenv("BERTH_DUMPABLE");
+}
+
 /* The next message of the service manager's socket. */
 static char *next_message(int fd)
 {
@@ -484,6 +504,7 @@ int main(void)
         TEST(a_second_host_on_the_same_state_is_refused),
         TEST(a_host_that_cannot_start_says_why_and_leaves_nothing),
         TEST(a_second_signal_stops_at_once),
+        TEST(no_core_file_and_no_debugger_sees_a_host_unless_asked_for),
         TEST(a_service_manager_is_told),
         TEST(a_reload_takes_new_keys_and_keeps_the_old_after_a_mistake),
     };

@@ -17,7 +17,7 @@
  * TEXT | post-dead TEXT | extension ID others     log LEVEL TEXT | post TEXT | thread-post TEXT |
  * fail CODE TEXT | return CODE in PHASE COMMAND...: run it then; PHASE is snapshot, status or
  * destroy state      add NUMBER | memo TEXT | pad LEN (snapshot grows by LEN bytes) | value | memo?
- *   reports    answers | dump (the event) | limits | birth
+ *   reports    answers | dump (the event) | limits | birth | dumpable (the process)
  *   abuse      sleep MS | spin | crash | leak BYTES
  *
  * Only the first `return` or `fail` counts; commands behind it still run. The state: value u64 and

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 /* One run of a script. */
@@ -340,6 +341,8 @@ static int run_state(run *r, berth_bytes word, berth_bytes rest)
                      p->max_state);
     else if (is(word, "birth"))
         emit_numbers(r, "origin=%llx version=%llu", p->origin, p->state_version, 0, 0);
+    else if (is(word, "dumpable"))
+        emit_numbers(r, "dumpable=%llu", (uint64_t)prctl(PR_GET_DUMPABLE), 0, 0, 0);
     else if (is(word, "answers"))
         emit_answers(r);
     else
