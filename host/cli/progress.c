@@ -3,6 +3,7 @@
 
 #include "cli/format.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,20 +31,29 @@ static size_t put_bar(char *out, uint64_t done, uint64_t total)
     return at;
 }
 
+/* A number of bytes, or of things. */
+static void put_amount(char *out, uint64_t n, bool counts)
+{
+    if (counts)
+        snprintf(out, FORMAT_MAX, "%" PRIu64, n);
+    else
+        format_bytes(out, n);
+}
+
 char *progress_line(char *out, size_t cap, size_t columns, const char *label, uint64_t done,
-                    uint64_t total, int64_t elapsed_ns)
+                    uint64_t total, int64_t elapsed_ns, bool counts)
 {
     char so_far[FORMAT_MAX], all[FORMAT_MAX], rate[FORMAT_MAX], left[FORMAT_MAX], bar[BAR + 3];
     double seconds = (double)elapsed_ns / SECOND_NS;
     double per_second = seconds > 0 ? (double)done / seconds : 0;
 
-    format_bytes(so_far, done);
-    format_bytes(rate, (uint64_t)per_second);
+    put_amount(so_far, done, counts);
+    put_amount(rate, (uint64_t)per_second, counts);
     if (total && done <= total) {
         double rest = per_second > 0 ? (double)(total - done) / per_second : 0;
 
         put_bar(bar, done, total);
-        format_bytes(all, total);
+        put_amount(all, total, counts);
         format_duration(left, (int64_t)(rest < 1e6 ? rest + 0.5 : 1e6) * SECOND_NS);
         snprintf(out, cap, "%s %s %3.0f%%  %s of %s  %s/s  %s left", label, bar,
                  (double)done / (double)total * 100, so_far, all, rate, rest < 0.5 ? "0s" : left);
@@ -64,8 +74,8 @@ void progress_update(progress *p, uint64_t done, uint64_t total, int64_t now_ns)
         return;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || !size.ws_col)
         size.ws_col = 80;
-    progress_line(line, sizeof line, size.ws_col - 1, p->label, done, total,
-                  now_ns - p->started_ns);
+    progress_line(line, sizeof line, size.ws_col - 1, p->label, done, total, now_ns - p->started_ns,
+                  p->counts);
     fprintf(stderr, "\r\x1b[K%s", line);
     fflush(stderr);
     p->drawn_ns = now_ns;

@@ -15,6 +15,7 @@ typedef struct progress {
     const char *label; /* NULL: say nothing */
     int64_t started_ns, drawn_ns;
     bool terminal, visible;
+    bool counts; /* of things, not bytes; set after progress_begin */
 } progress;
 
 void progress_begin(progress *p, const char *label, int64_t now_ns);
@@ -25,6 +26,6 @@ void progress_end(progress *p);
 
 /* The line itself, at most `columns` wide. Pure. */
 char *progress_line(char *out, size_t cap, size_t columns, const char *label, uint64_t done,
-                    uint64_t total, int64_t elapsed_ns);
+                    uint64_t total, int64_t elapsed_ns, bool counts);
 
 #endif

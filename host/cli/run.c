@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/notify.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -125,8 +126,14 @@ static int stop(berth_node *node)
     return EXIT_DONE;
 }
 
-static int run(const cli_invocation *inv, const berth_node_options *options)
+static void show_progress(void *ctx, uint64_t done, uint64_t total)
 {
+    progress_update(ctx, done, total, clock_mono_ns());
+}
+
+static int run(const cli_invocation *inv, berth_node_options *options)
+{
+    progress shown = {0};
     wishes w = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     berth_node *node = NULL;
     berth_error error = {0};
@@ -143,7 +150,16 @@ static int run(const cli_invocation *inv, const berth_node_options *options)
         output_note("no thread can be started");
         return EXIT_FAILED;
     }
-    if (berth_node_start(options, &node, &error) != BERTH_OK) {
+    /* A service's log is told how it goes by the node; a person at a terminal sees it. */
+    if (isatty(STDERR_FILENO)) {
+        progress_begin(&shown, "bringing back daemons", clock_mono_ns());
+        shown.counts = true;
+        options->progress = show_progress;
+        options->progress_ctx = &shown;
+    }
+    berth_status started = berth_node_start(options, &node, &error);
+    progress_end(&shown);
+    if (started != BERTH_OK) {
         code = output_fail(&error);
     } else {
         say_ready(inv, node);

@@ -36,6 +36,8 @@ struct berth_node {
     keeper *keeper;
     watcher *watcher;
     api *api;
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* or NULL */
+    void *progress_ctx;
     pthread_mutex_t lock; /* one reload at a time, none from a stop on */
     bool stopping;
 };
@@ -126,6 +128,7 @@ static berth_status open_plugins(berth_node *n, const config *c, berth_error *er
 typedef struct resume_progress {
     int64_t logged_ns;
     uint64_t total;
+    const berth_node *node;
 } resume_progress;
 
 static void on_progress(void *ctx, uint64_t done, uint64_t total)
@@ -134,6 +137,10 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total)
     int64_t now = clock_mono_ns();
 
     p->total = total;
+    if (p->node->progress) {
+        p->node->progress(p->node->progress_ctx, done, total);
+        return;
+    }
     if (done < total && now - p->logged_ns >= PROGRESS_NS) {
         log_info("node", "bringing back daemons: %llu of %llu", (unsigned long long)done,
                  (unsigned long long)total);
@@ -155,7 +162,7 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
                            .store = n->state.store,
                            .host_key = n->state.host_key,
                            .node_id = n->state.identity.node_id};
-    resume_progress progress = {.logged_ns = clock_mono_ns()};
+    resume_progress progress = {.logged_ns = clock_mono_ns(), .node = n};
     uint64_t down = 0;
     berth_status status = runtime_new(&parts, &n->rt, error);
 
@@ -243,6 +250,8 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
     pthread_mutex_init(&n->lock, NULL);
     if (options)
         memcpy(&said, options, options->size < sizeof said ? options->size : sizeof said);
+    n->progress = said.progress;
+    n->progress_ctx = said.progress_ctx;
 
     status = plugins_environment_check(error);
     if (status == BERTH_OK)

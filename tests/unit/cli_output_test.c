@@ -184,16 +184,18 @@ static void a_progress_line_fits_the_terminal(void **state)
     char line[256];
 
     (void)state;
-    progress_line(line, sizeof line, 120, "send", 500000000, 1000000000, 2000000000);
+    progress_line(line, sizeof line, 120, "send", 500000000, 1000000000, 2000000000, false);
     assert_string_equal(line,
                         "send [============>           ]  50%  500.0 MB of 1.0 GB  250.0 MB/s  "
                         "2s left");
-    progress_line(line, sizeof line, 120, "send", 2000, 0, 2000000000);
+    progress_line(line, sizeof line, 120, "back", 2000, 4000, 2000000000, true);
+    assert_non_null(strstr(line, "2000 of 4000  1000/s"));
+    progress_line(line, sizeof line, 120, "send", 2000, 0, 2000000000, false);
     assert_string_equal(line, "send  2.0 KB  1.0 KB/s");
-    progress_line(line, sizeof line, 10, "send", 1, 3, 1);
+    progress_line(line, sizeof line, 10, "send", 1, 3, 1, false);
     assert_int_equal(strlen(line), 10);
     /* A file that grew while it was sent. */
-    progress_line(line, sizeof line, 120, "send", 2000, 1000, 2000000000);
+    progress_line(line, sizeof line, 120, "send", 2000, 1000, 2000000000, false);
     assert_string_equal(line, "send  2.0 KB  1.0 KB/s");
 }
 

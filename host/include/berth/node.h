@@ -29,6 +29,9 @@ typedef struct berth_node_options {
     const char *const *plugins; /* files to load before the start */
     uint64_t plugin_count;
     bool ephemeral; /* no state directory: nothing survives */
+    /* Told now and then, on the calling thread, how many stored daemons are back; may be NULL. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total);
+    void *progress_ctx;
 } berth_node_options;
 
 /*
