@@ -16,7 +16,7 @@ enum { LEAST = 4 }; /* events of it that are played in any case */
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-static noreturn void cannot_create(check *c, const host_answer *answer)
+static _Noreturn void cannot_create(check *c, const host_answer *answer)
 {
     char config[80];
 

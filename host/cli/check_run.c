@@ -68,7 +68,7 @@ static void say(check *c, const char *format, va_list args)
     text_escape(c->board->result.text, CHECK_TEXT, raw, strlen(raw));
 }
 
-static noreturn void finish(check *c, check_outcome outcome)
+static _Noreturn void finish(check *c, check_outcome outcome)
 {
     c->board->result.outcome = outcome;
     atomic_store(&c->board->done, true);
@@ -144,7 +144,7 @@ static void drop_log(void *ctx, log_level level, const char *room, const char *t
     (void)text;
 }
 
-static noreturn void be_child(check *c, check_fn *fn, pid_t parent, int words)
+static _Noreturn void be_child(check *c, check_fn *fn, pid_t parent, int words)
 {
     static const struct rlimit no_core = {0, 0};
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -16,7 +16,6 @@
 #include "plugin/load.h"
 
 #include <stdatomic.h>
-#include <stdnoreturn.h>
 
 /* ---- The board ------------------------------------------------------------------------------- */
 
@@ -96,9 +95,9 @@ typedef struct check {
 
 typedef void check_fn(check *c);
 
-noreturn void check_pass(check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-noreturn void check_skip(check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-noreturn void check_fail(check *c, const char *cure, const char *format, ...)
+_Noreturn void check_pass(check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void check_skip(check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void check_fail(check *c, const char *cure, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* A figure beside the verdict. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GAP = 16, LINES_MAX = 150, RANDOM_EVENTS = 16, LONG_TEXT = 4096 };
+enum { GAP = 16, RANDOM_EVENTS = 16, LONG_TEXT = 4096 };
 
 #define SECOND_NS INT64_C(1000000000)
 #define BEGIN_NS  (INT64_C(1700000000) * SECOND_NS)
@@ -113,11 +113,13 @@ static void add_lines(maker *m, slice lines)
 {
     const uint8_t *at = lines.ptr, *end = at + lines.len;
 
-    for (unsigned i = 0; i < LINES_MAX && at < end; i++) {
+    for (unsigned i = 0; i < SCRIPT_LINES && at < end; i++) {
         const uint8_t *feed = (const uint8_t *)memchr(at, '\n', (size_t)(end - at));
         const uint8_t *stop = feed ? feed : end;
 
-        add(m, at, (size_t)(stop - at));
+        size_t len = (size_t)(stop - at);
+
+        add(m, at, len < SCRIPT_LINE_MAX ? len : SCRIPT_LINE_MAX);
         at = stop + 1;
     }
 }

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+enum { SCRIPT_LINES = 150, SCRIPT_LINE_MAX = 1 << 20 };
 enum { SCRIPT_MAX = 600, SCRIPT_TIMERS = 32, SCRIPT_TIMER_DATA = 256, SCRIPT_REQUESTS = 32 };
 
 typedef struct script {
@@ -24,7 +25,8 @@ typedef struct script {
     uint64_t seed;
 } script;
 
-/* The author's lines, and a bit of everything: text, numbers, JSON, questions, binary, nothing. */
+/* The author's lines (the first SCRIPT_LINES, cut at SCRIPT_LINE_MAX), and a bit of everything:
+ * text, numbers, JSON, questions, binary, nothing. */
 script *script_new(slice lines, uint64_t seed);
 void script_free(script *s);
 

@@ -83,6 +83,22 @@ static inline void fails_by(const char *file, const char *checks, const char *wo
         fail_msg("%s: should fail by '%s' with '%s', but\n%s", file, checks, words, v.text);
 }
 
+typedef struct flaw {
+    const char *plugin, *checks, *words;
+} flaw;
+
+static inline void each_fails_by(const flaw *flaws, size_t count, int64_t limit_ns)
+{
+    for (size_t i = 0; i < count; i++) {
+        char path[512];
+
+        snprintf(path, sizeof path, BUILD_DIR "/tests/plugins/%s.so", flaws[i].plugin);
+        fails_by(path, flaws[i].checks, flaws[i].words, limit_ns);
+    }
+}
+
+#define EACH_FAILS(flaws, limit_ns) each_fails_by(flaws, sizeof(flaws) / sizeof *(flaws), limit_ns)
+
 static inline int begin(void **state)
 {
     (void)state;

@@ -4,22 +4,6 @@
 
 /* ---- Bad ones -------------------------------------------------------------------------------- */
 
-typedef struct flaw {
-    const char *plugin, *checks, *words;
-} flaw;
-
-static void each_fails_by(const flaw *flaws, size_t count, int64_t limit_ns)
-{
-    for (size_t i = 0; i < count; i++) {
-        char path[512];
-
-        snprintf(path, sizeof path, BUILD_DIR "/tests/plugins/%s.so", flaws[i].plugin);
-        fails_by(path, flaws[i].checks, flaws[i].words, limit_ns);
-    }
-}
-
-#define EACH_FAILS(flaws, limit_ns) each_fails_by(flaws, sizeof(flaws) / sizeof *(flaws), limit_ns)
-
 static void stray_touches_are_found_and_named(void **state)
 {
     static const flaw flaws[] = {
@@ -122,41 +106,6 @@ static void wrong_answers_are_found(void **state)
     EACH_FAILS(flaws, 0);
 }
 
-/* And that they fail in one line, and not once for each check that comes after. */
-static void crashes_say_the_signal_and_the_call(void **state)
-{
-    static const flaw flaws[] = {
-        {"create-crashes", "run", "in create"},
-        {"crashes", "run", "crashed, in process, event 1 (5 bytes, 'hello') (SIG"},
-        {"aborts", "run", "(SIGABRT)"},
-        {"exits", "run", "ended the process"},
-        {"double-free", "run", "in destroy"},
-    };
-
-    (void)state;
-    EACH_FAILS(flaws, 0);
-}
-
-static void what_never_returns_is_ended(void **state)
-{
-    static const flaw flaws[] = {
-        {"create-hangs", "run", "did not come back within 1s, in create"},
-        {"hangs", "run", "did not come back within 1s, in process"},
-        {"spins", "run", "did not come back within 1s, in process"},
-        {"insists", "refusals", "did not come back within 1s, in process"},
-        {"init-hangs", "table", "did not come back within 1s, in init"},
-    };
-
-    (void)state;
-    EACH_FAILS(flaws, SECOND_NS);
-}
-
-static void slow_handlers_are_found(void **state)
-{
-    (void)state;
-    fails_by(PLUGIN("sleeps"), "time", "past 10 ms", 20 * SECOND_NS);
-}
-
 static void tables_that_are_not_right_are_found(void **state)
 {
     static const flaw flaws[] = {
@@ -207,9 +156,6 @@ int main(void)
         TEST(bad_states_are_found),
         TEST(daemons_that_get_in_each_others_way_are_found),
         TEST(wrong_answers_are_found),
-        TEST(crashes_say_the_signal_and_the_call),
-        TEST(what_never_returns_is_ended),
-        TEST(slow_handlers_are_found),
         TEST(tables_that_are_not_right_are_found),
         TEST(files_that_no_host_takes_are_told_so),
     };

@@ -89,6 +89,18 @@ static void realistic_events_are_used(void **state)
     assert_non_null(strstr(v.run, "78 events, 72 of them rejected"));
 }
 
+static void a_line_that_no_event_can_be_is_cut(void **state)
+{
+    enum { LONG = 3 << 20 };
+    uint8_t *line = malloc(LONG);
+
+    (void)state;
+    assert_non_null(line);
+    memset(line, 'a', LONG);
+    passes_with(BUILD_DIR "/plugins/counter.so", (check_options){.events = {line, LONG}});
+    free(line);
+}
+
 static void one_kind_can_be_checked_alone(void **state)
 {
     verdict v;
@@ -215,6 +227,7 @@ int main(void)
         TEST(the_seed_repeats_what_was_found),
         TEST(a_configuration_is_given_to_create),
         TEST(realistic_events_are_used),
+        TEST(a_line_that_no_event_can_be_is_cut),
         TEST(one_kind_can_be_checked_alone),
         TEST(exit_codes_are_those_of_the_manual),
         TEST(json_has_every_check_with_its_figures),
