@@ -207,6 +207,7 @@ struct daemon {
     buf *last_snapshot;          /* to rebuild from when it breaks [runner] */
     atomic_bool observed;        /* someone observes its deliveries */
     atomic_bool forgotten;       /* its rows are gone, or going */
+    atomic_bool over;            /* its name, identity and kind are free */
 
     _Atomic uint64_t sequence, processed, emitted, errors, snapshots, breaks, lost, overruns;
     _Atomic int64_t busy_since_ns;

@@ -84,12 +84,14 @@ static void finished(command *c, struct daemon *d)
         forget_rows(f, d);
     else if (f->forget) /* another stop did it: by now they may be those of a successor */
         latch_answer(&f->forgotten, BERTH_OK, NULL);
-    registry_release_name(&rt->registry, d);
-    factories_remove(&rt->factories, d->make);
-    /* Whoever still looks at d must not keep its plugin from being unloaded. */
-    plugin_kind_ref_facts(d->make->kind);
-    d->make->facts_only = true;
-    plugin_kind_unref(d->make->kind);
+    if (!atomic_exchange(&d->over, true)) { /* two may stop it at the same time */
+        registry_release_name(&rt->registry, d);
+        factories_remove(&rt->factories, d->make);
+        /* Whoever still looks at d must not keep its plugin from being unloaded. */
+        plugin_kind_ref_facts(d->make->kind);
+        d->make->facts_only = true;
+        plugin_kind_unref(d->make->kind);
+    }
     buf_unref(c->container);
     atomic_fetch_sub(&rt->finishing, 1);
     daemon_unref(d); /* the FINISH's */
