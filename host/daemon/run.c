@@ -38,6 +38,7 @@ typedef struct work {
     uint32_t took_events;
     uint64_t took_bytes;
     uint64_t processed, failed;
+    bool ran; /* an event, and not only what is none */
     unshown unshown; /* last: not cleared */
 } work;
 
@@ -194,6 +195,7 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
     const berth_event *e = &w->event;
     bool counts = e->type != BERTH_EVENT_START && e->type != BERTH_EVENT_CONTROL;
     d->inputs++;
+    w->ran = true;
     w->took_events++;
     w->took_bytes += e->data.len;
     berth_status status = status_of(d, code, recorded, &text);
@@ -293,8 +295,10 @@ static void end_run(struct daemon *d)
         mailbox_unget(d, b);
     if (!b->system && !w->guest && w->took_events)
         mailbox_took(d, w->took_events, w->took_bytes);
+    bool ran = w->ran;
     free(w);
-    status_mark_dirty(d);
+    if (ran)
+        status_mark_dirty(d);
     if (over)
         batch_settle(b);
     else
