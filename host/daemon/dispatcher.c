@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -25,12 +26,14 @@ typedef struct worker {
     unsigned home; /* its queue */
     bool compensating;
     bool finished; /* under idle_lock */
+    bool empty;    /* no thread to join */
 } worker;
 
 struct dispatcher {
     queue *queues;
     unsigned threads;
     atomic_uint next_queue; /* for tasks from outside */
+    atomic_uint pushing;    /* threads of others that are inside dispatcher_push */
     _Atomic uint64_t pending;
     _Atomic uint64_t steals;
 
@@ -102,10 +105,13 @@ static void wake_one(dispatcher *d)
 
 void dispatcher_push(dispatcher *d, task *t)
 {
+    bool ours = current_worker && current_worker->owner == d;
+    /* Once the task is queued it may run, and be the last: dispatcher_free waits for us. */
+    if (!ours)
+        atomic_fetch_add(&d->pushing, 1);
     unsigned home =
-        current_worker && current_worker->owner == d
-            ? current_worker->home
-            : atomic_fetch_add_explicit(&d->next_queue, 1, memory_order_relaxed) % d->threads;
+        ours ? current_worker->home
+             : atomic_fetch_add_explicit(&d->next_queue, 1, memory_order_relaxed) % d->threads;
     queue *q = &d->queues[home];
     t->next = NULL;
     pthread_mutex_lock(&q->lock);
@@ -121,6 +127,8 @@ void dispatcher_push(dispatcher *d, task *t)
     atomic_fetch_add(&d->pending, 1);
     if (atomic_load(&d->sleeping))
         wake_one(d);
+    if (!ours)
+        atomic_fetch_sub(&d->pushing, 1);
 }
 
 static task *take(queue *q)
@@ -224,13 +232,14 @@ static berth_status add_worker(dispatcher *d, unsigned home, bool compensating)
 {
     worker *w = NULL;
     for (size_t i = 0; i < d->worker_count && !w; i++)
-        if (d->workers[i].finished) {
+        if (d->workers[i].finished || d->workers[i].empty) {
             w = &d->workers[i];
-            pthread_join(w->thread, NULL);
+            if (!w->empty)
+                pthread_join(w->thread, NULL);
         }
     if (!w)
         w = &d->workers[d->worker_count];
-    *w = (worker){.owner = d, .home = home, .compensating = compensating, .finished = false};
+    *w = (worker){.owner = d, .home = home, .compensating = compensating, .empty = true};
     w->run = dispatcher_borrow(d);
     if (!w->run)
         return BERTH_ERR_NO_MEMORY;
@@ -248,6 +257,7 @@ static berth_status add_worker(dispatcher *d, unsigned home, bool compensating)
         w->run = NULL;
         return BERTH_ERR_NO_MEMORY;
     }
+    w->empty = false;
     if (w == &d->workers[d->worker_count])
         d->worker_count++;
     d->alive++;
@@ -337,7 +347,10 @@ bool dispatcher_free(dispatcher *d, int64_t deadline)
     if (!gone)
         return false;
     for (size_t i = 0; i < d->worker_count; i++)
-        pthread_join(d->workers[i].thread, NULL);
+        if (!d->workers[i].empty)
+            pthread_join(d->workers[i].thread, NULL);
+    while (atomic_load(&d->pushing))
+        sched_yield();
     while (d->runners) {
         runner *r = d->runners;
         d->runners = r->next;
