@@ -65,10 +65,25 @@ static inline void help_nap(void)
         }                                                                                          \
     } while (0)
 
+/* Lines in the log that tell of a defect of ours. */
+static atomic_int help_defects;
+
+static void help_log(void *ctx, log_level level, const char *room, const char *text)
+{
+    (void)ctx;
+    (void)level;
+    (void)room;
+    if (strstr(text, "references are left") || strstr(text, "its memory is left behind")) {
+        atomic_fetch_add(&help_defects, 1);
+        print_error("%s\n", text);
+    }
+}
+
 /* A started runtime with the kinds of kinds.h, as the test's state says (BOTH). */
 static inline berth_runtime *help_runtime(void **state, const berth_runtime_config *config)
 {
     log_set_level(LOG_LEVEL_ERROR);
+    log_set_sink(help_log, NULL);
     kinds_gate_open();
     berth_runtime *rt = kinds_runtime(config);
     if (*state) {
@@ -87,6 +102,7 @@ static inline void help_free(void **state, berth_runtime *rt)
         async_stop();
     assert_int_equal(kinds_alive, 0);
     assert_int_equal(kinds_overlaps, 0); /* compute-core K1 */
+    assert_int_equal(help_defects, 0);   /* K21: every reference was given back, once */
 }
 
 /* The identity of the seed whose first 8 bytes are this number, the others 0. */

@@ -159,6 +159,7 @@ typedef struct race {
     berth_runtime *rt;
     pthread_barrier_t begin;
     atomic_int won, exists, other;
+    _Atomic uint64_t origin;
 } race;
 
 static void *register_it(void *arg)
@@ -317,6 +318,42 @@ static void a_daemon_that_shutdown_finds_while_its_spawn_is_undone_is_destroyed_
     }
 }
 
+static void *stop_it(void *arg)
+{
+    race *r = arg;
+    pthread_barrier_wait(&r->begin);
+    berth_status status = berth_stop(r->rt, atomic_load(&r->origin), 1000, NULL);
+    if (status == BERTH_OK)
+        atomic_fetch_add(&r->won, 1);
+    else if (status != BERTH_ERR_NOT_FOUND)
+        atomic_fetch_add(&r->other, 1);
+    return NULL;
+}
+
+/* compute-core K21: destroyed once, and what it held is given back once */
+static void a_daemon_may_be_stopped_by_many_at_the_same_time(void **state)
+{
+    race r = {.rt = help_runtime(state, NULL)};
+    uint64_t keeper = spawn_of(r.rt, "script"); /* holds the kind, too */
+    for (int round = 0; round < 100; round++) {
+        pthread_t threads[4];
+        atomic_store(&r.origin, spawn_of(r.rt, "script"));
+        pthread_barrier_init(&r.begin, NULL, 4);
+        for (int i = 0; i < 4; i++)
+            pthread_create(&threads[i], NULL, stop_it, &r);
+        for (int i = 0; i < 4; i++)
+            pthread_join(threads[i], NULL);
+        pthread_barrier_destroy(&r.begin);
+        assert_int_equal(berth_daemon_count(r.rt), 1);
+        FAILS(berth_unregister_factory(r.rt, "script", NULL), BUSY);
+    }
+    assert_true(r.won >= 100);
+    assert_int_equal(r.other, 0);
+    OK(berth_stop(r.rt, keeper, 0, NULL));
+    OK(berth_unregister_factory(r.rt, "script", NULL));
+    help_free(state, r.rt);
+}
+
 static void *expect_many(void *arg)
 {
     race *r = arg;
@@ -366,6 +403,7 @@ int main(void)
         cmocka_unit_test(of_32_concurrent_registrations_of_one_kind_one_succeeds),
         BOTH(a_spawn_that_shutdown_overtakes_says_so_and_leaves_nothing),
         BOTH(a_daemon_that_shutdown_finds_while_its_spawn_is_undone_is_destroyed_once),
+        BOTH(a_daemon_may_be_stopped_by_many_at_the_same_time),
         BOTH(whoever_wins_of_spawn_and_shutdown_no_daemon_is_left),
         cmocka_unit_test(whoever_wins_of_expect_and_shutdown_no_factory_is_left),
     };
