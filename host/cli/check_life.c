@@ -32,6 +32,22 @@ static _Noreturn void cannot_create(check *c, const host_answer *answer)
                answer->text);
 }
 
+/* The first instance; where JSON is wanted and none was given, an empty object will do. */
+static check_daemon *be_born(check *c)
+{
+    host_answer answer;
+    check_daemon *d = host_create(c, NULL, &answer);
+
+    if (!d && !c->config.len && c->facts->config == CONFIG_JSON) {
+        c->shared->braces = true;
+        c->config = slice_str("{}");
+        d = host_create(c, NULL, &answer);
+    }
+    if (d)
+        return d;
+    cannot_create(c, &answer);
+}
+
 /* How much of the script later checks play: slow plugins get less. */
 static void choose_length(check *c, uint32_t played, int64_t took_ns)
 {
@@ -53,14 +69,7 @@ void check_life_run(check *c)
 
     check_open(c, TABLES_PLAIN);
     check_detail(c, "without a state");
-    d = host_create(c, NULL, &answer);
-    if (!d && !c->config.len && c->facts->config == CONFIG_JSON) {
-        c->shared->braces = true;
-        c->config = slice_str("{}");
-        d = host_create(c, NULL, &answer);
-    }
-    if (!d)
-        cannot_create(c, &answer);
+    d = be_born(c);
     check_detail(c, "as a new daemon");
     if (host_start(d, BERTH_START_NEW, &answer) == BERTH_E_BROKEN)
         check_fail(c, "a fresh daemon has nothing to be broken", "on_start answered BROKEN%s%s",
