@@ -38,7 +38,7 @@ typedef struct work {
     uint32_t took_events;
     uint64_t took_bytes;
     uint64_t processed, failed;
-    bool ran; /* an event, and not only what is none */
+    bool ran;        /* an event, and not only what is none */
     unshown unshown; /* last: not cleared */
 } work;
 
