@@ -3,7 +3,8 @@
  * cli/check_host_parts.h: what the sources of the checking host share.
  *
  *   check_host.c    loading, tables, lending, the life of daemons
- *   check_record.c  what plugins call: effects, log, post
+ *   check_record.c  what plugins call: effects
+ *   check_outside.c the same outside of calls: log, post, extension
  *   check_play.c    the script, and the world around it
  */
 #ifndef CLI_CHECK_HOST_PARTS_H
@@ -146,6 +147,8 @@ berth_code host_end(check_daemon *d, berth_code code, host_answer *answer);
 void record_reset(host_record *r);
 /* Whether nothing was written past what reserve gave; noted if it was. */
 void record_check_reserve(check_daemon *d);
+/* Counts an effect; whether the check wishes that it is refused, and how. */
+bool record_refused(check_host *h, berth_code *code);
 void record_broken(check_host *h, host_rule rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
