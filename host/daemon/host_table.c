@@ -52,8 +52,10 @@ static void host_log(const berth_host *host, berth_daemon *handle, int32_t level
 static berth_code host_post(berth_daemon *handle, const void *ptr, uint64_t len)
 {
     struct daemon *d = (struct daemon *)handle;
-    if (!d || (len && !ptr) || len > d->rt->limits.max_event || !d->make->kind->table.on_post)
+    if (!d || (len && !ptr) || !d->make->kind->table.on_post)
         return BERTH_E_ARGUMENT;
+    if (len > d->rt->limits.max_event)
+        return BERTH_E_LIMIT;
     buf *data = buf_copy(ptr, len);
     if (!data)
         return BERTH_E_MEMORY;
