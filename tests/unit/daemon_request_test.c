@@ -340,7 +340,7 @@ static void posts_from_threads_are_bounded_and_none_that_was_taken_is_lost(void 
     assert_int_equal(accepted, 9); /* beside the one that waits at the gate */
     char big[101] = {0};
     const berth_host *host = inner->handle.host;
-    assert_int_equal(host->post(&inner->handle, big, 101), BERTH_E_ARGUMENT);
+    assert_int_equal(host->post(&inner->handle, big, 101), BERTH_E_LIMIT);
     assert_int_equal(host->post(&inner->handle, NULL, 1), BERTH_E_ARGUMENT);
     assert_int_equal(host->post(NULL, "x", 1), BERTH_E_ARGUMENT);
     kinds_gate_open();
