@@ -62,14 +62,6 @@ ring *daemon_outputs(struct daemon *d)
     return r;
 }
 
-void daemon_show_record(struct daemon *d, buf *bytes)
-{
-    ring *r = daemon_outputs(d);
-    tail_item item = {.bytes = bytes, .wall_ns = clock_wall_ns(), .to = TAIL_TO_RECORD};
-    if (r)
-        ring_put(r, &item);
-}
-
 void outputs_show(struct daemon *d)
 {
     unshown *u = d->unshown;
@@ -252,6 +244,14 @@ static void join_or_leave(struct daemon *d, const effect *e)
         log_warn("daemon", "%s: %s", d->name, error.text);
 }
 
+static void show_record(struct daemon *d, buf *record)
+{
+    ring *r = daemon_outputs(d);
+    tail_item item = {.bytes = record, .wall_ns = clock_wall_ns(), .to = TAIL_TO_RECORD};
+    if (r)
+        ring_put(r, &item);
+}
+
 /* WOULD_BLOCK leaves p as it is, to be tried again. */
 static berth_status release(struct daemon *d, pending_output *p)
 {
@@ -260,6 +260,9 @@ static berth_status release(struct daemon *d, pending_output *p)
         return release_output(d, p);
     case EFFECT_SPAWN:
         spawn_for(d, &p->effect);
+        return BERTH_OK;
+    case EFFECT_RECORD:
+        show_record(d, p->effect.bytes);
         return BERTH_OK;
     default:
         join_or_leave(d, &p->effect);
@@ -343,7 +346,8 @@ void outbox_drop(struct daemon *d)
 {
     block_clear(d);
     while (!outbox_empty(d)) {
-        lost(d, &d->more->out_head->effect, BERTH_REPLY_LOST);
+        if (d->more->out_head->effect.op != EFFECT_RECORD)
+            lost(d, &d->more->out_head->effect, BERTH_REPLY_LOST);
         drop_head(d);
     }
 }
@@ -365,6 +369,22 @@ static void release_at_once(struct daemon *d, batch *b, uint32_t index, buf *byt
     ring *r = atomic_load_explicit(&d->outputs, memory_order_acquire);
     if (u->count == UNSHOWN_MAX || (r && ring_has_readers(r)))
         outputs_show(d);
+}
+
+void commit_record(struct daemon *d)
+{
+    const extras *x = d->more;
+    buf *bytes = x && x->has_record ? buf_new(EFFECT_HEAD + DISCONTINUITY_SIZE) : NULL;
+    if (!bytes)
+        return;
+    berth_link_encode(bytes->data, &x->record.base);
+    discontinuity_encode(bytes->data + EFFECT_HEAD, &x->record);
+    pending_output p = {.effect = {.op = EFFECT_RECORD, .bytes = bytes},
+                        .sequence = x->record.base.sequence};
+    if (!outbox_empty(d) || !may_leave(d, &p) || release(d, &p) == BERTH_ERR_WOULD_BLOCK)
+        queue_output(d, &p);
+    else
+        pending_fini(&p);
 }
 
 static void commit_one(struct daemon *d, batch *b, uint32_t index, effect *e,

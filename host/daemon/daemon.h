@@ -47,7 +47,6 @@ typedef struct factory {
     uint64_t auto_snapshot; /* events */
     uint64_t orchestrator;  /* node; 0: the first that asks. Under the registry's lock */
     uint64_t origin;
-    uint64_t reserved; /* sequences on disk, as the store's thread knows it */
     berth_keypair key;
 } factory;
 
@@ -190,6 +189,7 @@ struct daemon {
     bool broken;                 /* the instance asked to be destroyed [runner] */
     bool want_snapshot;          /* enough events since the last one [runner] */
     uint32_t emitted_here;       /* outputs of the run in progress [runner] */
+    bool raising;                /* its incarnation is not on disk yet [runner] */
     bool reserving;              /* a reservation of sequences is on its way to disk [runner] */
     bool dirty;                  /* ran since its last status poll [runner]; cleared by the poll */
     bool started;                /* on_start has run, in this or an earlier incarnation [runner] */
@@ -309,8 +309,9 @@ void outbox_drop(struct daemon *d);
 bool outbox_ready(const struct daemon *d);
 /* Give the ring what a run has gathered for it. */
 void outputs_show(struct daemon *d);
-/* Put a discontinuity record among the outputs that tails see. */
-void daemon_show_record(struct daemon *d, buf *bytes);
+/* The discontinuity record of the incarnation that has just begun goes the way of outputs, behind
+ * those of the one before. */
+void commit_record(struct daemon *d);
 /* The ring of outputs, made when first needed; NULL when memory is short. */
 ring *daemon_outputs(struct daemon *d);
 static inline bool outbox_empty(const struct daemon *d)
@@ -371,7 +372,7 @@ void keep_store(struct daemon *d, buf *bytes, bool clean, struct latch *on_disk)
 
 /* Raise d->committed as far as the daemon's level allows; the rest comes when the disk has it. */
 void keep_commit(struct daemon *d);
-/* Put the incarnation on disk; until it is there no output leaves. */
+/* Put the incarnation on disk; until it is there no output leaves, and nobody sees its record. */
 void keep_raise(struct daemon *d);
 /* See to it that sequences stay reserved ahead of the chain. */
 void keep_reserve(struct daemon *d);

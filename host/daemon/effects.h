@@ -22,7 +22,8 @@ typedef enum effect_op {
     EFFECT_OUTPUT,
     EFFECT_SUBSCRIBE,
     EFFECT_UNSUBSCRIBE,
-    EFFECT_SPAWN
+    EFFECT_SPAWN,
+    EFFECT_RECORD /* none of a plugin's: a discontinuity record (commit.c) */
 } effect_op;
 
 typedef struct effect {

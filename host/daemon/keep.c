@@ -166,13 +166,22 @@ void keep_commit(struct daemon *d)
 typedef struct reservation {
     command command; /* first */
     struct daemon *d;
-    uint64_t limit;
+    uint64_t limit, incarnation;
+    bool stored;
 } reservation;
 
+/* One of an incarnation that is over says nothing about what the present one may release. */
 static void take_reservation(command *c, struct daemon *d)
 {
-    d->sequence_limit = ((reservation *)c)->limit;
+    reservation *r = (reservation *)c;
+    if (r->incarnation != d->incarnation)
+        return;
     d->reserving = false;
+    if (!r->stored)
+        return; /* the next output tries again */
+    d->sequence_limit = r->limit;
+    d->raising = false;
+    keep_reserve(d); /* the chain has gone on meanwhile, perhaps beyond it */
 }
 
 static void free_reservation(command *c, struct daemon *d)
@@ -185,20 +194,17 @@ static void reserved(void *ctx, berth_status status, const berth_error *error)
 {
     reservation *r = ctx;
     struct daemon *d = r->d;
-    if (status != BERTH_OK) {
+    r->stored = status == BERTH_OK;
+    if (status != BERTH_OK)
         log_error("daemon", "%s: cannot reserve sequences, its outputs wait: %s", d->name,
                   error ? error->text : berth_status_text(status));
-        r->limit = d->make->reserved; /* as before: the next output tries again */
-    } else {
-        d->make->reserved = r->limit;
-    }
     if (!mailbox_command(d, &r->command))
         free(r);
     daemon_unref(d);
 }
 
 /* Until the row says so, d->sequence_limit stays where it is. */
-static void reserve(struct daemon *d, uint64_t limit, unsigned set)
+static void reserve(struct daemon *d, uint64_t limit)
 {
     reservation *r = calloc(1, sizeof(*r));
     if (!r)
@@ -206,9 +212,13 @@ static void reserve(struct daemon *d, uint64_t limit, unsigned set)
     d->reserving = true;
     r->d = daemon_ref(d);
     r->limit = limit;
+    r->incarnation = d->incarnation;
     r->command = (command){.kind = COMMAND_CALL, .fn = take_reservation, .done = free_reservation};
     store_daemon row = {.sequence_limit = limit, .incarnation = d->incarnation};
     memcpy(row.entity, d->make->key.entity, sizeof(row.entity));
+    unsigned set = STORE_SET_LIMIT;
+    if (d->raising)
+        set |= STORE_SET_INCARNATION | STORE_SET_CLEAN;
     store_update_daemon(d->rt->store, &row, set, reserved, r);
 }
 
@@ -221,14 +231,18 @@ static uint64_t ahead_of(const struct daemon *d)
 void keep_reserve(struct daemon *d)
 {
     if (d->rt->store && !d->reserving &&
-        d->chain.head.sequence + d->rt->sequence_block / 2 >= d->sequence_limit)
-        reserve(d, ahead_of(d), STORE_SET_LIMIT);
+        (d->raising || d->chain.head.sequence + d->rt->sequence_block / 2 >= d->sequence_limit))
+        reserve(d, ahead_of(d));
 }
 
 void keep_raise(struct daemon *d)
 {
-    if (!d->rt->store)
-        return;
-    d->sequence_limit = d->chain.head.sequence;
-    reserve(d, ahead_of(d), STORE_SET_LIMIT | STORE_SET_INCARNATION | STORE_SET_CLEAN);
+    if (d->rt->store) {
+        /* Nothing of the new incarnation leaves, and of the one before only what might anyway. */
+        if (d->sequence_limit >= d->chain.head.sequence)
+            d->sequence_limit = d->chain.head.sequence - 1;
+        d->raising = true;
+        reserve(d, ahead_of(d));
+    }
+    commit_record(d);
 }

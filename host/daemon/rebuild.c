@@ -322,13 +322,6 @@ void daemon_new_incarnation(struct daemon *d, uint64_t incarnation, uint64_t bas
     pthread_mutex_lock(&d->lock);
     d->incarnation = incarnation;
     pthread_mutex_unlock(&d->lock);
-    buf *bytes = buf_new(EFFECT_HEAD + DISCONTINUITY_SIZE);
-    if (!bytes)
-        return;
-    berth_link_encode(bytes->data, &x->record.base);
-    discontinuity_encode(bytes->data + EFFECT_HEAD, &x->record);
-    daemon_show_record(d, bytes);
-    buf_unref(bytes);
 }
 
 void daemon_go_on_above(struct daemon *d, uint64_t incarnation, uint64_t sequence)
@@ -339,4 +332,5 @@ void daemon_go_on_above(struct daemon *d, uint64_t incarnation, uint64_t sequenc
         incarnation = d->incarnation;
     daemon_new_incarnation(d, incarnation + 1, base);
     d->sequence_limit = base > UINT64_MAX - block ? UINT64_MAX : base + block;
+    commit_record(d); /* nobody sees it before the daemon is published */
 }

@@ -26,8 +26,8 @@ void rebuild_birth(struct daemon *d, slice state, uint32_t state_version, bool r
                    berth_birth *out);
 
 /*
- * Go on from base_sequence, with a signed record of the gap that tails see as an output to
- * TAIL_TO_RECORD. The runner's, or before the daemon is published.
+ * Go on from base_sequence, with a signed record of the gap that tails are to see as an output to
+ * TAIL_TO_RECORD, once the incarnation is on disk. The runner's, or before the daemon is published.
  */
 void daemon_new_incarnation(struct daemon *d, uint64_t incarnation, uint64_t base_sequence);
 

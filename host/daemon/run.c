@@ -465,6 +465,8 @@ static bool step_command(struct daemon *d, runner *on)
                 c->step = 2;
             break;
         case COMMAND_FINISH << 4 | 1:
+            /* The chain resumes exactly only if all of it has left. */
+            c->clean = c->clean && outbox_empty(d) && !d->raising;
             keep_state(d, c);
             if (c->status != BERTH_OK)
                 log_warn("daemon", "%s: no final snapshot: %s", d->name, c->error.text);

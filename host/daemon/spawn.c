@@ -413,7 +413,6 @@ bool daemon_open_gate(struct daemon *d)
 berth_status spawn_publish(struct daemon *d, int32_t reason, runner *on, berth_error *error)
 {
     runtime *rt = d->rt;
-    d->make->reserved = d->sequence_limit;
     send_start(d, reason);
     daemon_join_all(d);
     observers_tell(&rt->observers, BERTH_LIFECYCLE_REGISTERED, d, 0, "");
