@@ -163,14 +163,17 @@ static berth_status release_publish(struct daemon *d, pending_output *p)
     berth_event event = event_of(d, e, BERTH_EVENT_MESSAGE);
     /* The channel's name has to live as long as the event: behind the payload it does. */
     buf *bytes = NULL;
-    while (p->target_at < p->target_count) {
-        struct daemon *t = p->targets[p->target_at];
-        if (!bytes && !(bytes = buf_new(e->bytes->len + e->name->len)))
+    if (p->target_at < p->target_count) {
+        bytes = buf_new(e->bytes->len + e->name->len);
+        if (!bytes)
             return BERTH_OK;
         memcpy(bytes->data, e->bytes->data, e->bytes->len);
         memcpy(bytes->data + e->bytes->len, e->name->data, e->name->len);
         event.data.ptr = bytes->data + EFFECT_HEAD;
         event.channel = (berth_bytes){bytes->data + e->bytes->len, e->name->len};
+    }
+    while (p->target_at < p->target_count) {
+        struct daemon *t = p->targets[p->target_at];
         berth_status status = send_to(d->rt, d, t, &event, bytes, &p->deadline_ns);
         if (status == BERTH_ERR_WOULD_BLOCK) {
             buf_unref(bytes);
