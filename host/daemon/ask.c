@@ -168,8 +168,7 @@ out:
     return status;
 }
 
-/* ---- Subscriptions
- * ------------------------------------------------------------------------------------ */
+/* ---- Subscriptions --------------------------------------------------------------------------- */
 
 static void subscribe(question *q, struct daemon *d)
 {
@@ -234,8 +233,7 @@ berth_status berth_subscriptions(berth_runtime *rt, uint64_t origin,
     return status;
 }
 
-/* ---- Sources
- * ------------------------------------------------------------------------------------------- */
+/* ---- Sources --------------------------------------------------------------------------------- */
 
 static void forget_source(question *q, struct daemon *d)
 {

@@ -283,8 +283,7 @@ static void pending_fini(pending_output *p)
     buf_unref(p->effect.label);
 }
 
-/* ---- The outbox
- * ---------------------------------------------------------------------------------- */
+/* ---- The outbox ------------------------------------------------------------------------------ */
 
 /* Whether the promise behind the output is kept: its input is as durable as its level says, and no
  * later incarnation can use its sequence again. */

@@ -185,7 +185,7 @@ struct daemon {
     unshown *unshown;            /* of that run [runner] */
     command *doing;              /* the command in progress [runner] */
     command *ends;               /* done, their `after` is to come [runner] */
-    atomic_int op;               /* who goes on when an instance has answered; see run.c */
+    atomic_int op;               /* who goes on when an instance has answered; see operation.h */
     bool broken;                 /* the instance asked to be destroyed [runner] */
     bool want_snapshot;          /* enough events since the last one [runner] */
     uint32_t emitted_here;       /* outputs of the run in progress [runner] */
@@ -294,6 +294,15 @@ void daemon_task(task *t, runner *on);
  * happened. */
 bool daemon_run_here(struct daemon *d, batch *b, runner *on);
 
+/* ---- command.c ------------------------------------------------------------------------------- */
+
+/* The next command whose time has come, out of the queue, or NULL. Under d->lock. */
+command *command_take(struct daemon *d);
+/* Make a command of the runner's own d->doing; nothing when memory is short: the need stays. */
+void command_begin_own(struct daemon *d, command_kind kind);
+/* Go on with d->doing from its step. False: the instance will answer later, d is no longer ours. */
+bool command_step(struct daemon *d, runner *on);
+
 /* ---- commit.c: what an event's effects become --------------------------------------------------
  */
 
@@ -359,8 +368,7 @@ void send_answer(runtime *rt, const berth_ref *reply_to, int32_t status, uint64_
                  slice text);
 void block_clear(struct daemon *d);
 
-/* ---- keep.c: snapshots
- * --------------------------------------------------------------------------- */
+/* ---- keep.c: snapshots ----------------------------------------------------------------------- */
 
 /* The runner's: the state that the instance wrote, with all that stands around it, as BSN1 bytes.
  */
@@ -377,8 +385,7 @@ void keep_raise(struct daemon *d);
 /* See to it that sequences stay reserved ahead of the chain. */
 void keep_reserve(struct daemon *d);
 
-/* ---- subscribe.c
- * --------------------------------------------------------------------------------- */
+/* ---- subscribe.c ----------------------------------------------------------------------------- */
 
 /* The runner's: into the ledger and the channel table, or out of both. */
 berth_status daemon_subscribe(struct daemon *d, uint64_t publisher, slice channel,
@@ -387,21 +394,18 @@ berth_status daemon_subscribe(struct daemon *d, uint64_t publisher, slice channe
 void daemon_join_all(struct daemon *d);
 void daemon_leave_all(struct daemon *d);
 
-/* ---- spawn.c
- * -------------------------------------------------------------------------------------- */
+/* ---- spawn.c --------------------------------------------------------------------------------- */
 
 /* A daemon's wish to spawn: done on a dispatcher thread, answered through on_reply. */
 void spawn_for(struct daemon *d, const effect *e);
 
-/* ---- stop.c
- * --------------------------------------------------------------------------------------- */
+/* ---- stop.c ---------------------------------------------------------------------------------- */
 
 /* Take a published daemon out again and destroy it, without a last snapshot; when this returns, if
  * the calling thread may wait, else soon. Its rows are the caller's to remove. */
 void daemon_end(struct daemon *d);
 
-/* ---- rebuild.c
- * ----------------------------------------------------------------------------------- */
+/* ---- rebuild.c ------------------------------------------------------------------------------- */
 
 /* Make an instance from the last snapshot; answers through done with d as its context. */
 instance_answer daemon_remake(struct daemon *d, runner *on, instance_created *done);

@@ -66,8 +66,7 @@ const char *berth_outputs_text(const berth_outputs *o, uint64_t input)
     return b && b->failed && b->first_failed == input && b->first_text ? b->first_text : "";
 }
 
-/* ---- Submitting
- * ------------------------------------------------------------------------------------- */
+/* ---- Submitting ------------------------------------------------------------------------------ */
 
 static berth_status no_daemon(uint64_t origin, berth_error *error)
 {
@@ -248,8 +247,7 @@ berth_status berth_deliver(berth_runtime *rt, uint64_t origin, const void *data,
     return berth_deliver_batch(rt, origin, &input, 1, outputs, error);
 }
 
-/* ---- Posting
- * ---------------------------------------------------------------------------------------- */
+/* ---- Posting --------------------------------------------------------------------------------- */
 
 typedef struct posted {
     callback base; /* first */

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Encoding
- * ------------------------------------------------------------------------------------ */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 static bool fill_cursors(container *c, const extras *x)
 {
@@ -127,8 +126,7 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
     return status;
 }
 
-/* ---- Storing
- * --------------------------------------------------------------------------------------- */
+/* ---- Storing --------------------------------------------------------------------------------- */
 
 static void stored(void *ctx, berth_status status, const berth_error *error)
 {
@@ -160,8 +158,7 @@ void keep_commit(struct daemon *d)
     d->committed = d->inputs;
 }
 
-/* ---- Reserving sequences
- * ----------------------------------------------------------------------------- */
+/* ---- Reserving sequences --------------------------------------------------------------------- */
 
 typedef struct reservation {
     command command; /* first */

@@ -85,8 +85,7 @@ berth_status berth_unregister_factory(berth_runtime *rt, const char *kind, berth
     return plugins_retire(rt->plugins, slice_str(kind), false, &gone, why, sizeof(why), error);
 }
 
-/* ---- Spawning
- * ------------------------------------------------------------------------------------------ */
+/* ---- Spawning -------------------------------------------------------------------------------- */
 
 static plugin_kind *find_kind(runtime *rt, slice name, berth_error *error)
 {
@@ -309,8 +308,7 @@ berth_status berth_spawn_from_snapshot_with_daemon(berth_runtime *rt, const bert
                : status;
 }
 
-/* ---- Spawning by daemons
- * ---------------------------------------------------------------------------------- */
+/* ---- Spawning by daemons --------------------------------------------------------------------- */
 
 typedef struct spawn_job {
     task task; /* first */
@@ -387,8 +385,7 @@ void spawn_for(struct daemon *d, const effect *e)
     dispatcher_push(d->rt->dispatcher, &j->task);
 }
 
-/* ---- Placeholders
- * ------------------------------------------------------------------------------------------ */
+/* ---- Placeholders ---------------------------------------------------------------------------- */
 
 static berth_status expect(runtime *rt, const char *kind, const berth_keypair *identity,
                            uint64_t origin, uint64_t orchestrator,

@@ -83,8 +83,7 @@ uint64_t berth_daemon_count(const berth_runtime *rt)
     return atomic_load(&rt->registry.count);
 }
 
-/* ---- Finding
- * ------------------------------------------------------------------------------------------- */
+/* ---- Finding --------------------------------------------------------------------------------- */
 
 static bool is_hex(const char *text)
 {
@@ -133,8 +132,7 @@ berth_status berth_daemon_find(berth_runtime *rt, const char *text, uint64_t *or
                 found > 3 ? ", ..." : "");
 }
 
-/* ---- Observing
- * ----------------------------------------------------------------------------------------- */
+/* ---- Observing ------------------------------------------------------------------------------- */
 
 uint64_t berth_observe_lifecycle(berth_runtime *rt,
                                  void (*fn)(void *ctx, const berth_lifecycle_event *event),

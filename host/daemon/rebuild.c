@@ -143,8 +143,7 @@ berth_status rebuild_check(const plugin_kind *kind, const container *c, berth_er
     return BERTH_OK;
 }
 
-/* ---- After a break
- * --------------------------------------------------------------------------------- */
+/* ---- After a break --------------------------------------------------------------------------- */
 
 /* What is lent to create until it answers, which may be after daemon_remake has returned. */
 typedef struct remaking {

@@ -274,8 +274,7 @@ berth_status runtime_resume_down(runtime *rt, berth_error *error)
     return BERTH_OK;
 }
 
-/* ---- Those that are down
- * --------------------------------------------------------------------------------- */
+/* ---- Those that are down --------------------------------------------------------------------- */
 
 void runtime_down_each(runtime *rt,
                        void (*fn)(void *ctx, const store_daemon *row, const char *reason),

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Running a daemon: one operation after the other (a run over events, a snapshot, a rebuild, ...),
- * by one runner at a time.
- *
- * Plugin code may answer before or after the call that asked it returns. Both sides then meet at
- * d->op: the asker leaves with LEFT, the answer arrives with ANSWERED, and whoever comes second
- * goes on; the answer by queueing the daemon again. So the code after an operation is the same for
- * both cases.
+ * Running a daemon: one operation after the other (a run over events, or a command), by one runner
+ * at a time.
  */
+#include "daemon/operation.h"
 #include "daemon/runtime_private.h"
 
 #include "base/clock.h"
@@ -22,8 +18,6 @@
 
 /* Of the text that comes with a failure. */
 #define PLUGIN_WORDS_MAX 1024
-
-enum { OP_ASKED, OP_ANSWERED, OP_LEFT };
 
 typedef struct work {
     instance_run run; /* first */
@@ -41,22 +35,6 @@ typedef struct work {
     bool ran;        /* an event, and not only what is none */
     unshown unshown; /* last: not cleared */
 } work;
-
-static void answered(struct daemon *d)
-{
-    if (atomic_exchange(&d->op, OP_ANSWERED) != OP_LEFT)
-        return;
-    pthread_mutex_lock(&d->lock);
-    d->turn = TURN_QUEUED;
-    pthread_mutex_unlock(&d->lock);
-    dispatcher_push(d->rt->dispatcher, &d->task);
-}
-
-/* After asking: true when the answer is there already. Otherwise d is no longer ours. */
-static bool stay(struct daemon *d, instance_answer how)
-{
-    return how == INSTANCE_DONE || atomic_exchange(&d->op, OP_LEFT) == OP_ANSWERED;
-}
 
 /* ---- A run over events -------------------------------------------------------------------------
  */
@@ -229,7 +207,7 @@ static bool request_in_use(void *run, uint64_t request)
 
 static void run_finished(instance_run *run)
 {
-    answered(((work *)run)->d);
+    operation_answered(((work *)run)->d);
 }
 
 static bool begin_run(struct daemon *d, batch *b, runner *on, bool guest, int64_t now)
@@ -250,10 +228,9 @@ static bool begin_run(struct daemon *d, batch *b, runner *on, bool guest, int64_
     b->unfinished++; /* for the run itself */
     d->running = w;
     d->unshown = &w->unshown;
-    atomic_store_explicit(&d->op, OP_ASKED, memory_order_relaxed);
-    atomic_store_explicit(&on->origin, d->origin, memory_order_relaxed);
-    bool here = stay(d, d->inst->ops->run(d->inst, &w->run));
-    atomic_store_explicit(&on->origin, 0, memory_order_relaxed);
+    operation_begin(d, on);
+    bool here = operation_stay(d, d->inst->ops->run(d->inst, &w->run));
+    operation_leave(on);
     return here;
 }
 
@@ -305,224 +282,7 @@ static void end_run(struct daemon *d)
         b->unfinished--;
 }
 
-/* ---- Commands
- * ------------------------------------------------------------------------------------ */
-
-static void got_state(void *ctx, berth_status status, buf *state, slice text)
-{
-    struct daemon *d = ctx;
-    command *c = d->doing;
-    c->state = state;
-    c->status = status;
-    if (status != BERTH_OK)
-        fail(&c->error, status, "daemon '%s' gave no snapshot%s%.*s", d->name, text.len ? ": " : "",
-             (int)text.len, text.len ? (const char *)text.ptr : "");
-    answered(d);
-}
-
-static void got_status(void *ctx, berth_status status, const berth_daemon_status *report)
-{
-    struct daemon *d = ctx;
-    d->doing->status = status;
-    d->doing->report = *report;
-    answered(d);
-}
-
-static void got_instance(void *ctx, berth_status status, instance *made, const berth_error *error)
-{
-    struct daemon *d = ctx;
-    d->doing->status = status;
-    d->doing->made = made;
-    d->doing->error = *error;
-    answered(d);
-}
-
-static void got_destroyed(void *ctx)
-{
-    answered(ctx);
-}
-
-static bool ask_snapshot(struct daemon *d, runner *on)
-{
-    const manifest_kind *facts = d->make->kind->facts;
-    return stay(d, d->inst->ops->snapshot(d->inst, on, facts->state_writes, d->rt->limits.max_state,
-                                          got_state, d));
-}
-
-/* The state is there: make a container of it and give it to the store. */
-static void keep_state(struct daemon *d, command *c)
-{
-    if (c->status != BERTH_OK)
-        return;
-    c->status =
-        keep_encode(d, c->state, d->make->kind->facts->state_writes, &c->container, &c->error);
-    buf_unref(c->state);
-    c->state = NULL;
-    if (c->status != BERTH_OK)
-        return;
-    atomic_fetch_add_explicit(&d->snapshots, 1, memory_order_relaxed);
-    keep_store(d, c->container, c->clean, c->on_disk);
-}
-
-static void finish_command(struct daemon *d, command *c)
-{
-    d->doing = NULL;
-    bool own = c->own;
-    if (own && c->status != BERTH_OK)
-        log_warn("daemon", "%s: %s", d->name, c->error.text);
-    if (own)
-        buf_unref(c->container);
-    bool after = c->after != NULL;
-    if (c->done)
-        c->done(c, d);
-    else if (own)
-        free(c);
-    if (after) {
-        c->next = d->ends;
-        d->ends = c;
-    }
-}
-
-/* Everything it has goes; who waits is told. */
-static void farewell(struct daemon *d)
-{
-    pthread_mutex_lock(&d->lock);
-    d->gone = true;
-    d->finished = true;
-    pthread_mutex_unlock(&d->lock);
-    daemon_leave_all(d);
-    dues_drop(d);
-    outbox_drop(d);
-    mailbox_cancel(d);
-    ring *r = atomic_load(&d->outputs);
-    if (r)
-        ring_end(r);
-}
-
-/*
- * Go on with d->doing from its step. False: the instance will answer later, d is no longer ours.
- */
-static bool step_command(struct daemon *d, runner *on)
-{
-    for (;;) {
-        command *c = d->doing;
-        bool here = true;
-        atomic_store_explicit(&d->op, OP_ASKED, memory_order_relaxed);
-        atomic_store_explicit(&on->origin, d->origin, memory_order_relaxed);
-        atomic_fetch_add_explicit(&on->calls, 1, memory_order_relaxed);
-        switch (c->kind << 4 | c->step++) {
-        case COMMAND_CALL << 4:
-            c->fn(c, d);
-            c->step = 15;
-            break;
-
-        case COMMAND_SNAPSHOT << 4:
-            d->want_snapshot = false;
-            d->since_snapshot = 0; /* one that fails is tried again after as many events */
-            if (!d->inst) {
-                c->status = fail(&c->error, BERTH_ERR_BROKEN, "daemon '%s' is down: %s", d->name,
-                                 d->quarantine ? d->quarantine : "it broke");
-                c->step = 15;
-                break;
-            }
-            here = ask_snapshot(d, on);
-            break;
-        case COMMAND_SNAPSHOT << 4 | 1:
-            keep_state(d, c);
-            d->broken = c->status == BERTH_ERR_BROKEN;
-            c->step = 15;
-            break;
-
-        case COMMAND_STATUS << 4:
-            if (d->inst)
-                here = stay(d, d->inst->ops->status(d->inst, on, got_status, d));
-            else
-                c->status = BERTH_ERR_BROKEN;
-            break;
-        case COMMAND_STATUS << 4 | 1:
-            c->step = 15;
-            break;
-
-        case COMMAND_REBUILD << 4:
-            if (d->inst)
-                here = stay(d, d->inst->ops->destroy(d->inst, on, got_destroyed, d));
-            break;
-        case COMMAND_REBUILD << 4 | 1:
-            d->inst = NULL;
-            here = stay(d, daemon_remake(d, on, got_instance));
-            break;
-        case COMMAND_REBUILD << 4 | 2:
-            d->inst = c->made;
-            daemon_remade(d, c->status, &c->error);
-            c->status = BERTH_OK;
-            c->step = 15;
-            break;
-
-        case COMMAND_FINISH << 4:
-            if (c->keep && d->inst && !d->broken)
-                here = ask_snapshot(d, on);
-            else
-                c->step = 2;
-            break;
-        case COMMAND_FINISH << 4 | 1:
-            /* The chain resumes exactly only if all of it has left. */
-            c->clean = c->clean && outbox_empty(d) && !d->raising;
-            keep_state(d, c);
-            if (c->status != BERTH_OK)
-                log_warn("daemon", "%s: no final snapshot: %s", d->name, c->error.text);
-            break;
-        case COMMAND_FINISH << 4 | 2:
-            farewell(d);
-            if (d->inst)
-                here = stay(d, d->inst->ops->destroy(d->inst, on, got_destroyed, d));
-            break;
-        case COMMAND_FINISH << 4 | 3:
-            d->inst = NULL;
-            c->step = 15;
-            break;
-        }
-        atomic_store_explicit(&on->origin, 0, memory_order_relaxed);
-        if (!here)
-            return false;
-        if (c->step == 15) {
-            finish_command(d, c);
-            return true;
-        }
-    }
-}
-
-/* A command of the runner's own, before those that wait. */
-static void begin_own(struct daemon *d, command_kind kind)
-{
-    command *c = calloc(1, sizeof(*c));
-    if (!c)
-        return; /* the next look finds the same need again */
-    c->kind = kind;
-    c->own = true;
-    d->doing = c;
-}
-
-/* Under d->lock. */
-static command *take_command(struct daemon *d)
-{
-    bool drained = !d->mail_head && !d->urgent_head && outbox_empty(d);
-    command *before = NULL;
-    for (command *c = d->command_head; c; before = c, c = c->next) {
-        if (c->when_drained && !d->force && !drained)
-            continue;
-        if (before)
-            before->next = c->next;
-        else
-            d->command_head = c->next;
-        if (d->command_tail == c)
-            d->command_tail = before;
-        return c;
-    }
-    return NULL;
-}
-
-/* ---- The loop
- * -------------------------------------------------------------------------------------- */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
 /* Give d up: to the run queue if it is to go on at once, else it is idle until something comes. */
 static void yield_turn(struct daemon *d, bool again)
@@ -559,7 +319,7 @@ static void drive(struct daemon *d, runner *on, bool guest)
     for (bool first = true;; first = false) {
         if (d->running)
             end_run(d);
-        else if (d->doing && !step_command(d, on))
+        else if (d->doing && !command_step(d, on))
             return;
         if (!first && !guest)
             now = clock_mono_ns();
@@ -570,14 +330,14 @@ static void drive(struct daemon *d, runner *on, bool guest)
         if (!outbox_empty(d) && !atomic_load(&d->blocked))
             outbox_flush(d);
         if (d->broken)
-            begin_own(d, COMMAND_REBUILD);
+            command_begin_own(d, COMMAND_REBUILD);
         else if (d->want_snapshot)
-            begin_own(d, COMMAND_SNAPSHOT);
+            command_begin_own(d, COMMAND_SNAPSHOT);
         if (d->doing)
             continue;
         pthread_mutex_lock(&d->lock);
         batch *b = NULL;
-        d->doing = take_command(d);
+        d->doing = command_take(d);
         if (!d->doing && d->gate_open && !atomic_load(&d->blocked))
             b = d->urgent_head ? d->urgent_head : d->mail_head;
         pthread_mutex_unlock(&d->lock);

@@ -50,8 +50,7 @@ void send_answer(runtime *rt, const berth_ref *to, int32_t status, uint64_t orig
     daemon_unref(d);
 }
 
-/* ---- Waiting for room
- * ----------------------------------------------------------------------------- */
+/* ---- Waiting for room ------------------------------------------------------------------------ */
 
 /* Under block_lock. */
 static void unblock(runtime *rt, struct daemon *d)

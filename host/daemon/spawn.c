@@ -171,8 +171,7 @@ void daemon_unref(struct daemon *d)
     free(d);
 }
 
-/* ---- Building
- * -------------------------------------------------------------------------------------- */
+/* ---- Building -------------------------------------------------------------------------------- */
 
 typedef struct creation {
     latch wait;
@@ -354,8 +353,7 @@ void spawn_abandon(struct daemon *d, runner *on)
     daemon_unref(d);
 }
 
-/* ---- Recording
- * --------------------------------------------------------------------------------------- */
+/* ---- Recording ------------------------------------------------------------------------------- */
 
 void spawn_record(struct daemon *d, latch *stored)
 {
@@ -391,8 +389,7 @@ void spawn_record(struct daemon *d, latch *stored)
     store_add_daemon(rt->store, &row, store_answered, stored);
 }
 
-/* ---- Publishing
- * ---------------------------------------------------------------------------------------- */
+/* ---- Publishing ------------------------------------------------------------------------------ */
 
 bool daemon_open_gate(struct daemon *d)
 {
