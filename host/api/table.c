@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/table.h"
 #include "api/server.h"
+#include "base/nearest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -83,32 +84,6 @@ void route_methods(const target *t, char *out, size_t cap)
 
 #define PATH_MAX_COMPARED 127
 
-/* Edit distance of two texts of at most PATH_MAX_COMPARED bytes. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[PATH_MAX_COMPARED + 1];
-    size_t b_len = strlen(b);
-
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = (unsigned)j;
-    for (unsigned i = 1; *a; i++, a++) {
-        unsigned corner = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            unsigned best = corner + (*a != b[j - 1]);
-
-            corner = row[j];
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            row[j] = best;
-        }
-    }
-    return row[b_len];
-}
-
 /* The path as text; what stands where the pattern has {x} becomes that {x}. */
 static void join_path(char out[PATH_MAX_COMPARED + 1], const target *t, const char *pattern)
 {
@@ -137,7 +112,7 @@ static unsigned path_distance(const char *pattern, const target *t)
     char path[PATH_MAX_COMPARED + 1];
 
     join_path(path, t, pattern);
-    return distance(path, pattern);
+    return typing_distance(path, pattern);
 }
 
 const char *route_nearest(const target *t)

@@ -2,6 +2,7 @@
 #include "cli/parse.h"
 
 #include "base/error.h"
+#include "base/nearest.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,9 +18,9 @@ typedef struct guess {
 
 static void consider(guess *g, const char *word)
 {
-    unsigned distance = cli_distance(g->typed, word);
+    unsigned distance = typing_distance(g->typed, word);
 
-    if (cli_near(g->typed, word) && (!g->best || distance < g->distance)) {
+    if (may_mean(g->typed, word) && (!g->best || distance < g->distance)) {
         g->best = word;
         g->distance = distance;
     }

@@ -55,12 +55,4 @@ const char *cli_argument_at(const cli_invocation *inv, size_t index);
 /* Decimal digits and nothing else, at most 2^64 - 1. */
 bool cli_parse_number(const char *text, uint64_t *out);
 
-/*
- * How many insertions, deletions, replacements and swaps of neighbours make b of a; words longer
- * than 31 bytes are far from everything.
- */
-unsigned cli_distance(const char *a, const char *b);
-/* Whether somebody who typed `typed` may have meant `word`. */
-bool cli_near(const char *typed, const char *word);
-
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libconfuse, told what may stand in the file, and made to say what would have been right. */
 #include "base/error.h"
+#include "base/nearest.h"
 #include "node/config_parts.h"
 
 #include <confuse.h>

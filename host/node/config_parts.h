@@ -89,7 +89,4 @@ bool value_in_home(const value_rule *rule, const char *text);
  * path has ~; NULL: ~ is a letter. */
 char *value_string(const value_rule *rule, const char *text, const char *dir, const char *home);
 
-/* The name nearest to `wrong`, or NULL when none is near. names ends with NULL. */
-const char *nearest_name(const char *wrong, const char *const *names);
-
 #endif

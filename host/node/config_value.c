@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/nearest.h"
 #include "base/text.h"
 #include "node/config_parts.h"
 
@@ -248,45 +249,4 @@ char *value_string(const value_rule *rule, const char *text, const char *dir, co
     if (!relative)
         return strdup(text);
     return asprintf(&joined, "%s/%s", dir, text) < 0 ? NULL : joined;
-}
-
-/* How many single-letter changes turn a into b; both at most 63 bytes. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[64];
-    size_t len = strlen(b);
-
-    for (size_t j = 0; j <= len; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= len; j++) {
-            size_t best = corner + (a[i - 1] != b[j - 1]);
-            corner = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[len];
-}
-
-const char *nearest_name(const char *wrong, const char *const *names)
-{
-    const char *best = NULL;
-    size_t best_distance = strlen(wrong) < 4 ? 2 : 3; /* has to be below */
-
-    if (strlen(wrong) > 63)
-        return NULL;
-    for (; *names; names++) {
-        size_t d = strlen(*names) > 63 ? 64 : distance(wrong, *names);
-        if (d < best_distance && d < strlen(wrong)) {
-            best_distance = d;
-            best = *names;
-        }
-    }
-    return best;
 }

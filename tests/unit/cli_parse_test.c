@@ -206,19 +206,6 @@ static void a_number_is_digits_and_nothing_else(void **state)
     assert_true(n == UINT64_MAX);
 }
 
-static void distance_counts_typing_errors(void **state)
-{
-    (void)state;
-    assert_int_equal(cli_distance("spawn", "spawn"), 0);
-    assert_int_equal(cli_distance("spwan", "spawn"), 1);
-    assert_int_equal(cli_distance("span", "spawn"), 1);
-    assert_int_equal(cli_distance("sspawn", "spawn"), 1);
-    assert_int_equal(cli_distance("spown", "spawn"), 1);
-    assert_int_equal(cli_distance("", "ls"), 2);
-    assert_false(cli_near("xy", "ls"));
-    assert_false(cli_near("0123456789012345678901234567890123456789", "ls"));
-}
-
 /* ---- The table ------------------------------------------------------------------------------- */
 
 static void every_example_of_the_table_parses(void **state)
@@ -306,7 +293,6 @@ int main(void)
         cmocka_unit_test(values_are_checked_before_anything_runs),
         cmocka_unit_test(help_is_given_without_the_arguments),
         cmocka_unit_test(a_number_is_digits_and_nothing_else),
-        cmocka_unit_test(distance_counts_typing_errors),
         cmocka_unit_test(every_example_of_the_table_parses),
         cmocka_unit_test(the_commands_of_one_noun_stand_together),
         cmocka_unit_test(an_option_takes_a_value_everywhere_or_nowhere),
