@@ -104,4 +104,10 @@ berth_status config_read(const char *path, config **out, berth_error *error);
 /* What the command line says stands above what the file says. */
 berth_status config_override(config *c, const berth_node_options *options, berth_error *error);
 
+/* Whether settings differ that only a start takes; out gets their names: `host { threads }`. */
+bool config_start_changes(const config *running, const config *now, char *out, size_t cap);
+
+/* Whether both say the same about what a daemon is told at its birth, and who it is. */
+bool config_daemon_born_same(const config_daemon *a, const config_daemon *b);
+
 #endif

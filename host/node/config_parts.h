@@ -43,6 +43,7 @@ typedef struct section_rule {
     const value_rule *rules;
     size_t item; /* size of one titled section's struct; 0: there is one section, without a title */
     size_t items, count; /* where config keeps the array and its length */
+    bool at_start;       /* a reload does not take it; has no lists and no choices */
 } section_rule;
 
 #define CONFIG_SECTIONS 6

@@ -95,10 +95,13 @@ static const value_rule daemon_rules[] = {
     {.name = NULL}};
 
 const section_rule config_sections[CONFIG_SECTIONS] = {
-    {"host", host_rules, 0, 0, 0},
-    {"plugins", plugins_rules, 0, 0, 0},
-    {"limits", limits_rules, 0, 0, 0},
-    {"plugin-key", key_rules, sizeof(config_key), AT(config, scoped), AT(config, scoped_count)},
-    {"plugin", plugin_rules, sizeof(config_plugin), AT(config, plugins), AT(config, plugin_count)},
-    {"daemon", daemon_rules, sizeof(config_daemon), AT(config, daemons), AT(config, daemon_count)},
+    {"host", host_rules, 0, 0, 0, true},
+    {"plugins", plugins_rules, 0, 0, 0, false},
+    {"limits", limits_rules, 0, 0, 0, true},
+    {"plugin-key", key_rules, sizeof(config_key), AT(config, scoped), AT(config, scoped_count),
+     false},
+    {"plugin", plugin_rules, sizeof(config_plugin), AT(config, plugins), AT(config, plugin_count),
+     false},
+    {"daemon", daemon_rules, sizeof(config_daemon), AT(config, daemons), AT(config, daemon_count),
+     false},
 };

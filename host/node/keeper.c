@@ -21,6 +21,7 @@ typedef enum wish_state {
 typedef struct wish {
     config_daemon want;
     wish_state state;
+    bool reborn;     /* what the section says about its birth is not what it said before */
     char *complaint; /* what was logged last, so that the same is not logged again */
 } wish;
 
@@ -156,6 +157,37 @@ static void complain(const wishes *ws, wish *w, log_level level, const char *tex
               text);
 }
 
+/* Adds a word to a list of them. */
+static void add_word(char *list, size_t cap, const char *word)
+{
+    size_t used = strlen(list);
+
+    snprintf(list + used, cap - used, "%s%s", used ? ", " : "", word);
+}
+
+/* A daemon that runs stays what it is; who changed its section has to know. */
+static void compare(const wishes *ws, wish *w, const berth_daemon_info *info)
+{
+    const config_daemon *want = &w->want;
+    char other[96] = "", text[400];
+
+    if (strcmp(info->kind, want->kind) != 0)
+        add_word(other, sizeof other, "kind");
+    if (w->reborn)
+        add_word(other, sizeof other, "config or identity");
+    if (info->auto_snapshot != want->auto_snapshot)
+        add_word(other, sizeof other, "auto_snapshot");
+    if (want->durability && info->durability != want->durability)
+        add_word(other, sizeof other, "durability");
+    if (!other[0])
+        return;
+    snprintf(text, sizeof text,
+             "runs on as it was, with another %s than configured; to change that stop it, which "
+             "forgets its state, and reload",
+             other);
+    complain(ws, w, LOG_LEVEL_WARN, text);
+}
+
 static void start(keeper *k, const wishes *ws, wish *w)
 {
     berth_daemon_info info;
@@ -165,12 +197,7 @@ static void start(keeper *k, const wishes *ws, wish *w)
 
     if (runs(k, &w->want, &info)) {
         w->state = WISH_DONE;
-        if (strcmp(info.kind, w->want.kind) != 0) {
-            snprintf(text, sizeof text,
-                     "runs as a %s, not as a %s: stop it and reload to change that", info.kind,
-                     w->want.kind);
-            complain(ws, w, LOG_LEVEL_WARN, text);
-        }
+        compare(ws, w, &info);
         return;
     }
     status = spawn(k, &w->want, &error);
@@ -192,6 +219,28 @@ static void start(keeper *k, const wishes *ws, wish *w)
 /* ---- All of them -------------------------------------------------------------------------------
  */
 
+/* What a reload has changed about daemons that were wanted before. */
+static void note_changes(keeper *k, const wishes *before, wishes *now)
+{
+    berth_daemon_info info;
+
+    for (size_t i = 0; before && i < before->count; i++) {
+        const config_daemon *old = &before->items[i].want;
+        wish *same = NULL;
+
+        for (size_t j = 0; j < now->count && !same; j++)
+            if (strcmp(now->items[j].want.name, old->name) == 0)
+                same = &now->items[j];
+        if (same)
+            same->reborn = !config_daemon_born_same(old, &same->want);
+        else if (runs(k, old, &info))
+            log_info("node",
+                     "daemon \"%s\" is not in the configuration any more: it runs on until it is "
+                     "stopped",
+                     old->name);
+    }
+}
+
 /* Takes the list to work on; NULL when somebody else does, who will look once more. */
 static wishes *take(keeper *k)
 {
@@ -211,6 +260,8 @@ static wishes *take(keeper *k)
         k->again = false;
     }
     pthread_mutex_unlock(&k->lock);
+    if (old)
+        note_changes(k, old, ws);
     wishes_free(old);
     return ws;
 }

@@ -25,8 +25,10 @@
 
 /* Parts are made from top to bottom and taken down from bottom to top; NULL: not made. */
 struct berth_node {
-    char *config_file; /* as the caller named it; NULL: look in the usual places */
-    char *plugin_dir;  /* or NULL */
+    char *config_file;       /* as the caller named it; NULL: look in the usual places */
+    config *started;         /* what it was started with, all but the daemons */
+    berth_node_options said; /* of that, what the command line said; points into started */
+    char *plugin_dir;        /* that is watched, or NULL */
     char *socket;
     char name[128];
     node_state state;
@@ -101,10 +103,21 @@ static void plugin_loaded(void *ctx)
     keeper_start_missing(n->keeper);
 }
 
+static berth_status open_watcher(berth_node *n, const char *dir, const plugin_policy *policy,
+                                 watcher **out, berth_error *error)
+{
+    watcher_config watched = {.dir = dir,
+                              .set = n->plugins,
+                              .need_signature = !policy_allows_unsigned(policy),
+                              .loaded = plugin_loaded,
+                              .ctx = n};
+
+    return watcher_open(&watched, out, error);
+}
+
 static berth_status open_plugins(berth_node *n, const config *c, berth_error *error)
 {
     plugins_config settings = {.state_dir = n->state.dir, .host = runtime_host_table()};
-    watcher_config watched = {.dir = n->plugin_dir, .loaded = plugin_loaded, .ctx = n};
     berth_status status = node_policy(c, &settings.policy, error);
 
     if (status == BERTH_OK)
@@ -113,11 +126,8 @@ static berth_status open_plugins(berth_node *n, const config *c, berth_error *er
         status = load_recorded(n->plugins, n->state.store, error);
     if (status == BERTH_OK)
         status = load_named(n->plugins, c, error);
-    if (status == BERTH_OK && n->plugin_dir) {
-        watched.set = n->plugins;
-        watched.need_signature = !policy_allows_unsigned(settings.policy);
-        status = watcher_open(&watched, &n->watcher, error);
-    }
+    if (status == BERTH_OK && n->plugin_dir)
+        status = open_watcher(n, n->plugin_dir, settings.policy, &n->watcher, error);
     policy_unref(settings.policy);
     return status;
 }
@@ -256,8 +266,10 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
     status = plugins_environment_check(error);
     if (status == BERTH_OK)
         status = read_config(said.config_file, &c, error);
-    if (status == BERTH_OK)
+    if (status == BERTH_OK) {
+        n->started = c;
         status = config_override(c, &said, error);
+    }
     if (status == BERTH_OK && said.config_file &&
         !(n->config_file = realpath(said.config_file, NULL)))
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
@@ -273,10 +285,14 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
         status = watcher_run(n->watcher, error);
     if (status == BERTH_OK)
         status = start_api(n, c, error);
-    config_free(c);
-    if (status == BERTH_OK)
+    if (status == BERTH_OK) {
+        n->said = (berth_node_options){.size = sizeof n->said,
+                                       .threads = said.threads,
+                                       .state_dir = said.state_dir ? c->state_dir : NULL,
+                                       .socket = said.socket ? c->socket : NULL,
+                                       .ephemeral = said.ephemeral};
         *out = n;
-    else
+    } else
         berth_node_free(n);
     return status;
 }
@@ -289,6 +305,57 @@ berth_runtime *berth_node_runtime(berth_node *n)
 const char *berth_node_socket(const berth_node *n)
 {
     return n->socket;
+}
+
+/* ---- Reload ------------------------------------------------------------------------------------
+ */
+
+static bool same_directory(const berth_node *n, const config *c)
+{
+    return strcmp(c->plugin_dir ? c->plugin_dir : "", n->plugin_dir ? n->plugin_dir : "") == 0;
+}
+
+/* The directory was found usable just before; if that has changed, the former one stays. */
+static void change_directory(berth_node *n, const config *c, const plugin_policy *policy)
+{
+    berth_error error = {0};
+    watcher *fresh = NULL;
+    char *dir = NULL;
+    berth_status status = BERTH_OK;
+
+    if (c->plugin_dir) {
+        dir = strdup(c->plugin_dir);
+        status = dir ? open_watcher(n, dir, policy, &fresh, &error)
+                     : fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
+        if (status == BERTH_OK)
+            status = watcher_run(fresh, &error);
+    }
+    if (status != BERTH_OK) {
+        log_error("node", "%s; the plugin directory stays what it was", error.text);
+        watcher_close(fresh);
+        free(dir);
+        return;
+    }
+    watcher_close(n->watcher);
+    free(n->plugin_dir);
+    n->watcher = fresh;
+    n->plugin_dir = dir;
+    log_info("node", dir ? "the plugin directory is %s now" : "no plugin directory any more", dir);
+}
+
+/* All that can be refused has been accepted: from here on it is as c says. */
+static void take_config(berth_node *n, const config *c, plugin_policy *policy)
+{
+    char changed[512];
+
+    plugins_set_policy(n->plugins, policy);
+    if (!same_directory(n, c))
+        change_directory(n, c, policy);
+    else if (n->watcher)
+        watcher_again(n->watcher, !policy_allows_unsigned(policy));
+    plugin_loaded(n); /* what the old policy kept out may come in now */
+    if (config_start_changes(n->started, c, changed, sizeof changed))
+        log_warn("node", "not taken by a reload, restart the host to apply: %s", changed);
 }
 
 berth_status berth_node_reload(berth_node *n, berth_error *error)
@@ -307,18 +374,15 @@ berth_status berth_node_reload(berth_node *n, berth_error *error)
     }
     status = read_config(n->config_file, &c, error);
     if (status == BERTH_OK)
+        status = config_override(c, &n->said, error);
+    if (status == BERTH_OK)
         status = node_policy(c, &policy, error);
+    if (status == BERTH_OK && c->plugin_dir && !same_directory(n, c))
+        status = watcher_check(c->plugin_dir, error);
     if (status == BERTH_OK)
         status = keeper_want(n->keeper, c, error);
-    if (status == BERTH_OK) {
-        plugins_set_policy(n->plugins, policy);
-        if (strcmp(c->plugin_dir ? c->plugin_dir : "", n->plugin_dir ? n->plugin_dir : "") != 0)
-            log_warn("node", "%s: another plugin directory is taken at the next start only",
-                     c->file);
-        if (n->watcher)
-            watcher_again(n->watcher, !policy_allows_unsigned(policy));
-        plugin_loaded(n); /* what the old policy kept out may come in now */
-    }
+    if (status == BERTH_OK)
+        take_config(n, c, policy);
     policy_unref(policy);
     config_free(c);
     pthread_mutex_unlock(&n->lock);
@@ -370,6 +434,7 @@ void berth_node_free(berth_node *n)
     plugins_free(n->plugins);
     state_close(&n->state);
     pthread_mutex_destroy(&n->lock);
+    config_free(n->started);
     free(n->config_file);
     free(n->plugin_dir);
     free(n->socket);

@@ -330,6 +330,15 @@ static void *run(void *ctx)
 /* ---- The offered functions ---------------------------------------------------------------------
  */
 
+berth_status watcher_check(const char *dir, berth_error *error)
+{
+    listing all = {0};
+    berth_status status = list_dir(dir, &all, error);
+
+    listing_free(&all);
+    return status;
+}
+
 berth_status watcher_open(const watcher_config *config, watcher **out, berth_error *error)
 {
     watcher *w = calloc(1, sizeof *w);

@@ -23,6 +23,9 @@ typedef struct watcher_config {
     void *ctx;
 } watcher_config;
 
+/* Whether a directory could be watched: as watcher_open says, but nothing is loaded. */
+berth_status watcher_check(const char *dir, berth_error *error);
+
 /*
  * Look once, and load what is ready: files that have not changed for a second count as ready. No
  * thread runs yet. NOT_FOUND, PERMISSION or INVALID, with the cure, when the directory cannot be

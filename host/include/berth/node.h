@@ -47,7 +47,10 @@ BERTH_API berth_runtime *berth_node_runtime(berth_node *node);
 /* Where the socket is; "" when there is none. Valid until berth_node_free. */
 BERTH_API const char *berth_node_socket(const berth_node *node);
 
-/* Read the configuration's keys and policies again and look at the plugin directory. */
+/*
+ * Read the configuration again: keys, policies, plugin directory and wanted daemons are taken, all
+ * or, after a mistake, none; the log names what only a start takes. Looks at the plugin directory.
+ */
 BERTH_API berth_status berth_node_reload(berth_node *node, berth_error *error);
 
 /* Drain, take final snapshots, stop. As berth_runtime_shutdown. */
