@@ -76,43 +76,17 @@ berth_status content_dir_open(const char *dir, char out[PATH_MAX], berth_error *
     return sweep(out, error);
 }
 
-berth_status content_dir_temporary(char out[PATH_MAX], berth_error *error)
-{
-    const char *parent = getenv("TMPDIR");
-
-    if (!parent || parent[0] != '/' || strchr(parent, '$'))
-        parent = "/tmp";
-    if (snprintf(out, PATH_MAX, "%s/berth-plugins-XXXXXX", parent) >= PATH_MAX)
-        return fail_errno(error, ENAMETOOLONG, "%s", parent);
-    if (!mkdtemp(out)) /* mode 0700 */
-        return fail_errno(error, errno, "%s: cannot make a directory", parent);
-    return BERTH_OK;
-}
-
-void content_dir_remove(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-
-    if (!dir)
-        return;
-    while ((entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    }
-    closedir(dir);
-    rmdir(path);
-}
-
 berth_status content_each(content_store *store,
                           bool (*fn)(void *ctx, const uint8_t digest[DIGEST_BYTES]), void *ctx,
                           berth_error *error)
 {
     const char *path = content_store_dir(store);
-    DIR *dir = opendir(path);
+    DIR *dir = path ? opendir(path) : NULL;
     struct dirent *entry;
     uint8_t digest[DIGEST_BYTES];
 
+    if (!path)
+        return BERTH_OK;
     if (!dir)
         return fail_errno(error, errno, "%s: cannot read the directory", path);
     while ((entry = readdir(dir))) {

@@ -15,8 +15,4 @@
 /* Make or check it, remove leftovers, and give its absolute path. */
 berth_status content_dir_open(const char *dir, char out[PATH_MAX], berth_error *error);
 
-/* A fresh one that will be removed again. */
-berth_status content_dir_temporary(char out[PATH_MAX], berth_error *error);
-void content_dir_remove(const char *dir);
-
 #endif

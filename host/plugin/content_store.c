@@ -5,10 +5,12 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "plugin/content_dir.h"
+#include "plugin/temporary.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +20,35 @@
 #define CHUNK (256u << 10)
 
 struct content_store {
-    char dir[PATH_MAX];
     uint64_t max_bytes;
     bool ephemeral;
+    pthread_mutex_t lock; /* over the making of dir */
+    bool made;
+    int dir_lock; /* of an ephemeral one */
+    char dir[PATH_MAX];
 };
 
-const char *content_store_dir(const content_store *store)
+const char *content_store_dir(content_store *store)
 {
-    return store->dir;
+    bool made;
+
+    pthread_mutex_lock(&store->lock);
+    made = store->made;
+    pthread_mutex_unlock(&store->lock);
+    return made ? store->dir : NULL;
+}
+
+/* Most sets without a state directory never see a file; they need no directory either. */
+static berth_status make_dir(content_store *store, berth_error *error)
+{
+    berth_status status = BERTH_OK;
+
+    pthread_mutex_lock(&store->lock);
+    if (!store->made)
+        status = temporary_make(store->dir, &store->dir_lock, error);
+    store->made = !status;
+    pthread_mutex_unlock(&store->lock);
+    return status;
 }
 
 berth_status content_store_open(const char *dir, uint64_t max_bytes, content_store **out,
@@ -39,30 +62,50 @@ berth_status content_store_open(const char *dir, uint64_t max_bytes, content_sto
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     s->max_bytes = max_bytes ? max_bytes : CONTENT_DEFAULT_MAX;
     s->ephemeral = !dir;
-    status = dir ? content_dir_open(dir, s->dir, error) : content_dir_temporary(s->dir, error);
-    if (status)
+    s->dir_lock = -1;
+    status = dir ? content_dir_open(dir, s->dir, error) : BERTH_OK;
+    if (status) {
         free(s);
-    else
-        *out = s;
-    return status;
+        return status;
+    }
+    s->made = dir != NULL;
+    pthread_mutex_init(&s->lock, NULL);
+    *out = s;
+    return BERTH_OK;
+}
+
+void content_store_give_up(content_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    if (store->ephemeral && store->made) {
+        temporary_remove(store->dir, store->dir_lock);
+        store->dir_lock = -1;
+        store->made = false;
+    }
+    pthread_mutex_unlock(&store->lock);
 }
 
 void content_store_close(content_store *store)
 {
     if (!store)
         return;
-    if (store->ephemeral)
-        content_dir_remove(store->dir);
+    content_store_give_up(store);
+    pthread_mutex_destroy(&store->lock);
     free(store);
 }
 
-static berth_status entry_path(const content_store *store, const uint8_t *digest,
-                               char out[PATH_MAX], berth_error *error)
+static berth_status entry_path(content_store *store, const uint8_t *digest, char out[PATH_MAX],
+                               berth_error *error)
 {
+    const char *dir = content_store_dir(store);
     char hex[2 * DIGEST_BYTES + 1];
-    int n = snprintf(out, PATH_MAX, "%s/%s.so", store->dir,
-                     hex_encode(hex, slice_of(digest, DIGEST_BYTES)));
+    int n;
 
+    hex_encode(hex, slice_of(digest, DIGEST_BYTES));
+    if (!dir)
+        return fail(error, BERTH_ERR_NOT_FOUND,
+                    "%s.so: is not in the store: load the plugin again from its origin", hex);
+    n = snprintf(out, PATH_MAX, "%s/%s.so", dir, hex);
     if (n >= PATH_MAX - (int)sizeof ".minisig")
         return fail_errno(error, ENAMETOOLONG, "%s", store->dir);
     return BERTH_OK;
@@ -91,13 +134,18 @@ static berth_status open_source(const content_store *store, const char *path, in
 static berth_status read_signature(const char *path, buf **out, berth_error *error)
 {
     char beside[PATH_MAX];
+    berth_error why;
     berth_status status;
 
     *out = NULL;
     if (snprintf(beside, sizeof beside, "%s.minisig", path) >= (int)sizeof beside)
         return fail_errno(error, ENAMETOOLONG, "%s", path);
-    status = file_read(beside, MINISIGN_FILE_MAX, FILE_NOFOLLOW, out, error);
-    return status == BERTH_ERR_NOT_FOUND ? BERTH_OK : status;
+    status = file_read(beside, MINISIGN_FILE_MAX, FILE_NOFOLLOW, out, &why);
+    if (status == BERTH_ERR_NOT_FOUND)
+        return BERTH_OK;
+    if (status && error)
+        *error = why;
+    return status;
 }
 
 /* Hash everything that from has, and write it to to, if that is not -1. */
@@ -164,6 +212,8 @@ berth_status content_take(content_store *store, const char *path, content_file *
     berth_status status = open_source(store, path, &from, &before, error);
 
     *out = (content_file){.fd = -1};
+    if (!status)
+        status = make_dir(store, error);
     if (status)
         goto out;
     if (snprintf(out->path, sizeof out->path, "%s/" CONTENT_TEMPORARY "%016" PRIx64, store->dir,
@@ -251,6 +301,14 @@ static berth_status write_signature(const content_file *file, const char *path, 
     return file_write(beside, file->signature->data, file->signature->len, 0444, error);
 }
 
+static void unlink_signature(const char *path)
+{
+    char beside[PATH_MAX + 16];
+
+    snprintf(beside, sizeof beside, "%s.minisig", path);
+    unlink(beside);
+}
+
 /* The place is taken: by the same bytes, one should think. */
 static berth_status keep_existing(content_store *store, content_file *file, berth_error *error)
 {
@@ -288,18 +346,19 @@ berth_status content_keep(content_store *store, content_file *file, bool *create
     *created = false;
     if (status)
         return status;
-    if (access(path, F_OK) == 0)
+    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return keep_existing(store, file, error);
     /* The signature first: code without one would not be let in after a crash in between. */
     if (fchmod(file->fd, 0444) != 0 || (!store->ephemeral && fsync(file->fd) != 0))
         return fail_errno(error, errno, "%s: cannot write", path);
     status = write_signature(file, path, error);
-    if (status)
-        return status;
-    if (link(file->path, path) != 0) {
-        status = errno == EEXIST
-                     ? keep_existing(store, file, error)
-                     : fail_errno(error, errno, "%s: cannot put the file in place", path);
+    if (!status && link(file->path, path) != 0) {
+        if (errno == EEXIST)
+            return keep_existing(store, file, error);
+        status = fail_errno(error, errno, "%s: cannot put the file in place", path);
+    }
+    if (status) {
+        unlink_signature(path);
         return status;
     }
     *created = true;
@@ -327,13 +386,12 @@ void content_drop(content_file *file)
 
 void content_remove(content_store *store, const uint8_t digest[DIGEST_BYTES])
 {
-    char path[PATH_MAX], beside[PATH_MAX + 16];
+    char path[PATH_MAX];
 
     if (entry_path(store, digest, path, NULL))
         return;
     unlink(path);
-    snprintf(beside, sizeof beside, "%s.minisig", path);
-    unlink(beside);
+    unlink_signature(path);
     if (!store->ephemeral)
         (void)file_sync_dir(store->dir, NULL);
 }

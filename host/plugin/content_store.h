@@ -22,15 +22,20 @@
 typedef struct content_store content_store;
 
 /*
- * Open or make the directory and remove what a killed load left. dir NULL: one of its own below the
- * system's temporary directory, removed at close, not synced. PERMISSION when others may write to
- * it. max_bytes 0: CONTENT_DEFAULT_MAX.
+ * Open or make the directory and remove what a killed load left. dir NULL: one of its own
+ * (plugin/temporary.h), made when the first file comes, removed at close, not synced. PERMISSION
+ * when others may write to it. max_bytes 0: CONTENT_DEFAULT_MAX.
  */
 berth_status content_store_open(const char *dir, uint64_t max_bytes, content_store **out,
                                 berth_error *error);
 void content_store_close(content_store *store);
 
-const char *content_store_dir(const content_store *store);
+/* Remove a directory of its own now, for one who cannot close the store: what is mapped lives on.
+ */
+void content_store_give_up(content_store *store);
+
+/* NULL while a directory of its own is not made yet. */
+const char *content_store_dir(content_store *store);
 
 /* One file, in the store or on the way into it. Zero-initialise; content_drop ends it. */
 typedef struct content_file {

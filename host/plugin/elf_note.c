@@ -45,6 +45,10 @@ berth_status elf_read_notes(elf_image *e, const GElf_Phdr *p, berth_error *error
         return fail(error, BERTH_ERR_ADMISSION, "is cut short in its notes: copy the file again");
     if (p->p_filesz == 0)
         return BERTH_OK;
+    if (p->p_filesz > FACTS_MAX_NOTE_BYTES)
+        return fail(error, BERTH_ERR_ADMISSION,
+                    "has notes of %" PRIu64 " bytes, at most %d are allowed: build it again",
+                    (uint64_t)p->p_filesz, FACTS_MAX_NOTE_BYTES);
     data = elf_getdata_rawchunk(e->elf, (int64_t)p->p_offset, p->p_filesz,
                                 p->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
     if (!data)

@@ -69,7 +69,8 @@ static berth_status add_segment(elf_image *e, const GElf_Phdr *p, berth_error *e
 }
 
 /* Two segments that share a page: the later one replaces bytes of the earlier one, and an address
- * has no single place in the file. */
+ * has no single place in the file. Or two in falling order: the loader takes the first and the last
+ * for the ends of all, and would map what lies beyond over other memory of the process. */
 static bool segments_overlap(const elf_facts *f)
 {
     for (size_t i = 0; i < f->segment_count; i++) {
@@ -78,6 +79,8 @@ static bool segments_overlap(const elf_facts *f)
             uint64_t a_end = (a->address + a->memory_size + PAGE - 1) / PAGE;
             uint64_t b_end = (b->address + b->memory_size + PAGE - 1) / PAGE;
 
+            if (b->address < a->address)
+                return true;
             if (a->memory_size && b->memory_size && a->address / PAGE < b_end &&
                 b->address / PAGE < a_end)
                 return true;

@@ -48,7 +48,7 @@ static bool decode_error(reader *r, berth_error *out)
     text = reader_bytes(r, len);
     if (!reader_ok(r))
         return false;
-    /* The child may have been taken over: its words get the same escaping as any hostile text. */
+    /* The helper may have been taken over: its words get the same escaping as any hostile text. */
     fail(out, (berth_status)code, "%.*s", (int)text.len, (const char *)text.ptr);
     return true;
 }

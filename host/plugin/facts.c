@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "plugin/list.h"
 
+#include <elf.h>
 #include <stdlib.h>
 
 const facts_note *facts_note_of(const elf_facts *facts, uint32_t major)
@@ -19,7 +20,7 @@ bool facts_covers(const elf_facts *facts, uint64_t address, uint64_t length)
     for (size_t i = 0; i < facts->segment_count; i++) {
         const facts_segment *s = &facts->segments[i];
 
-        if (address >= s->address && address - s->address <= s->memory_size &&
+        if ((s->flags & PF_R) && address >= s->address && address - s->address <= s->memory_size &&
             length <= s->memory_size - (address - s->address))
             return true;
     }

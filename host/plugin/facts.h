@@ -15,12 +15,13 @@
 /* The high half of the type of our notes; the low half is the ABI major. */
 #define FACTS_NOTE_BASE 0x42450000u
 
-#define FACTS_MAX_SEGMENTS 64
-#define FACTS_MAX_NOTES    8 /* of ours; one per ABI major */
-#define FACTS_MAX_NEEDED   256
-#define FACTS_MAX_SYMBOLS  (1 << 20)
-#define FACTS_MAX_NAMES    1024 /* names kept of each list of symbols; the counts are exact */
-#define FACTS_MAX_NAME     4096
+#define FACTS_MAX_SEGMENTS   64
+#define FACTS_MAX_NOTES      8         /* of ours; one per ABI major */
+#define FACTS_MAX_NOTE_BYTES (1 << 20) /* of one note segment, with foreign notes */
+#define FACTS_MAX_NEEDED     256
+#define FACTS_MAX_SYMBOLS    (1 << 20)
+#define FACTS_MAX_NAMES      1024 /* names kept of each list of symbols; the counts are exact */
+#define FACTS_MAX_NAME       4096
 
 /* One PT_LOAD. */
 typedef struct facts_segment {
@@ -74,7 +75,7 @@ typedef struct elf_facts {
 /* The note of this ABI major, or NULL. */
 const facts_note *facts_note_of(const elf_facts *facts, uint32_t major);
 
-/* Whether length bytes from this address on lie in one segment. */
+/* Whether length bytes from this address on lie in one segment that can be read. */
 bool facts_covers(const elf_facts *facts, uint64_t address, uint64_t length);
 
 void facts_free(elf_facts *facts);

@@ -16,7 +16,7 @@ typedef struct floor_entry {
 } floor_entry;
 
 struct floors {
-    char *path;
+    char *path; /* or NULL */
     floor_entry *entries;
     size_t count;
 };
@@ -90,19 +90,23 @@ berth_status floors_open(const char *path, floors **out, berth_error *error)
     floors *f = calloc(1, sizeof *f);
     buf *file = NULL;
     berth_error why = {0};
-    berth_status status;
+    berth_status status = BERTH_ERR_NOT_FOUND;
 
     *out = NULL;
-    if (f)
+    if (f && path)
         f->path = text_dup(slice_str(path));
-    if (!f || !f->path) {
+    if (!f || (path && !f->path)) {
         floors_close(f);
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     }
-    status = file_read(path, FLOORS_MAX_BYTES, FILE_SAFE | FILE_NOFOLLOW, &file, error);
+    if (path)
+        status = file_read(path, FLOORS_MAX_BYTES, FILE_SAFE | FILE_NOFOLLOW, &file, &why);
     if (status == BERTH_ERR_NOT_FOUND) {
         status = BERTH_OK;
-    } else if (!status && parse(f, file, &why)) {
+    } else if (status) {
+        if (error)
+            *error = why;
+    } else if (parse(f, file, &why)) {
         status = fail(error, BERTH_ERR_CORRUPT,
                       "%s: is damaged (%.200s): restore it from a copy, or remove it to accept any "
                       "version that a trusted key signed",
@@ -197,7 +201,7 @@ berth_status floors_raise(floors *f, const char *name, const uint8_t key_id[8], 
             return status;
         e = &f->entries[f->count - 1];
     }
-    status = write_all(f, error);
+    status = f->path ? write_all(f, error) : BERTH_OK;
     if (!status) {
         free(before);
         return BERTH_OK;

@@ -14,7 +14,7 @@
 typedef struct floors floors;
 
 /* Read path, which may be missing. CORRUPT, with the cure, when it cannot be read for what it is.
- */
+ * path NULL: nothing is kept beyond floors_close. */
 berth_status floors_open(const char *path, floors **out, berth_error *error);
 void floors_close(floors *f);
 

@@ -47,14 +47,40 @@ static berth_status verify(load *l, berth_error *error)
     return status ? status : policy_check_revoked(l->policy, l->file.hash, error);
 }
 
-/* What bears a good signature is read here; anything else at arm's length. */
+static berth_status examine_apart_or_not_found(load *l, berth_error *error)
+{
+    char found[PATH_MAX];
+    const char *helper = l->set->helper;
+
+    if (!helper && examine_helper(found))
+        helper = found;
+    if (helper)
+        return examine_apart(helper, l->file.fd, l->file.size, EXAMINE_LIMIT_NS, &l->found, error);
+    return fail(error, BERTH_ERR_NOT_FOUND, "libexec/berth/berth-examine is not there");
+}
+
+/*
+ * What bears a good signature is read here; anything else at arm's length, if we have an arm. An
+ * embedder may not have brought the helper along. Then it is read here too: whoever lets unsigned
+ * files in lets them run here next, so only a damaged file is more of a risk than it was.
+ */
 static berth_status examine(load *l, berth_error *error)
 {
     berth_status status;
     void *image;
 
-    if (!l->key || !l->file.size)
-        return examine_apart(l->file.fd, l->file.size, &l->found, error);
+    if (!l->key) {
+        berth_error why = {0};
+
+        status = examine_apart_or_not_found(l, &why);
+        if (status != BERTH_ERR_NOT_FOUND) {
+            if (status && error)
+                *error = why;
+            return status;
+        }
+        log_warn("plugin", "%s: is not signed and is read inside of the host: %s",
+                 l->path ? l->path : l->file.path, why.text);
+    }
     image = content_bytes(&l->file);
     if (!image)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
@@ -120,10 +146,13 @@ static berth_status reserve(load *l, bool *already, berth_error *error)
 {
     berth_status status;
 
-    l->reserved = (loading){.has_digest = true, .manifest = l->found.manifest};
+    l->reserved = (loading){.has_digest = true,
+                            .manifest = l->found.manifest,
+                            .look_only = l->options.dry_run,
+                            .policy = l->policy};
     memcpy(l->reserved.digest, l->file.hash, DIGEST_BYTES);
     status = set_reserve(l->set, &l->reserved, already, error);
-    l->is_reserved = !status && !*already;
+    l->is_reserved = !status && !*already && !l->options.dry_run;
     return status;
 }
 
@@ -280,6 +309,25 @@ berth_status plugins_load(plugins *set, const char *path, const plugins_load_opt
     return finish(l, status);
 }
 
+/*
+ * Whoever reads why a stored copy is refused knows the plugin by its name, not by its digest. One
+ * that was refused before it was read is read for that now, at arm's length or not at all.
+ */
+static void name_stored(load *l, berth_error *error)
+{
+    const manifest *m = l->p ? l->p->manifest : l->found.manifest;
+    char hex[2 * DIGEST_BYTES + 1];
+    berth_error unread = {0};
+
+    if (!m && !examine_apart_or_not_found(l, &unread))
+        m = l->found.manifest;
+    if (m)
+        fail_prefix(error, "plugin '%s' %s", m->name, m->version);
+    else
+        fail_prefix(error, "stored plugin %.16s",
+                    hex_encode(hex, slice_of(l->file.hash, DIGEST_BYTES)));
+}
+
 berth_status plugins_load_digest(plugins *set, const uint8_t digest[DIGEST_BYTES],
                                  const plugins_load_options *options, plugins_loaded *out,
                                  berth_error *error)
@@ -293,7 +341,7 @@ berth_status plugins_load_digest(plugins *set, const uint8_t digest[DIGEST_BYTES
     if (!status) {
         status = go(l, out, error);
         if (status)
-            fail_prefix(error, "%s", l->file.path);
+            name_stored(l, error);
     }
     return finish(l, status);
 }
@@ -301,17 +349,13 @@ berth_status plugins_load_digest(plugins *set, const uint8_t digest[DIGEST_BYTES
 berth_status plugins_forget(plugins *set, const uint8_t digest[DIGEST_BYTES], berth_error *error)
 {
     char hex[2 * DIGEST_BYTES + 1];
-    bool used = false;
+    loading l = {.has_digest = true};
 
-    pthread_mutex_lock(&set->lock);
-    for (const plugin *p = set->list; p; p = p->next)
-        used = used || (p->has_file && memcmp(p->digest, digest, DIGEST_BYTES) == 0);
-    for (const loading *o = set->loading; o; o = o->next)
-        used = used || (o->has_digest && memcmp(o->digest, digest, DIGEST_BYTES) == 0);
-    pthread_mutex_unlock(&set->lock);
-    if (used)
+    memcpy(l.digest, digest, DIGEST_BYTES);
+    if (!set_reserve_digest(set, &l))
         return fail(error, BERTH_ERR_BUSY, "digest %.16s is loaded: unload the plugin first",
                     hex_encode(hex, slice_of(digest, DIGEST_BYTES)));
     content_remove(set->store, digest);
+    set_release(set, &l);
     return BERTH_OK;
 }

@@ -32,13 +32,14 @@
 #include "plugin/policy.h"
 
 typedef struct plugins_config {
-    /* Plugins and floors lie in <state_dir>/plugins. NULL: in a temporary directory that goes with
-     * the set. The caller holds the lock of the state directory. */
+    /* Plugins and floors lie in <state_dir>/plugins. NULL: plugins in a temporary directory that
+     * goes with the set, floors in memory. The caller holds the lock of the state directory. */
     const char *state_dir;
     plugin_policy *policy;         /* a reference is taken */
     const berth_host *host;        /* what init gets; lives as long as the set */
     const char *const *extensions; /* ids that host->extension knows, NULL-terminated; copied */
     uint64_t max_file_bytes;       /* 0: 256 MiB */
+    const char *helper; /* path of berth-examine; NULL: the one of plugin/examine.h. Copied */
 } plugins_config;
 
 berth_status plugins_new(const plugins_config *config, plugins **out, berth_error *error);
@@ -46,6 +47,10 @@ berth_status plugins_new(const plugins_config *config, plugins **out, berth_erro
 /* Retires everything. No other call may run, and no reference to a kind may be held: what still has
  * one stays in memory, and the log says so. */
 void plugins_free(plugins *set);
+
+/* For one who cannot free the set, because code of a plugin does not return: removes its temporary
+ * directory. All else stays as it is. */
+void plugins_give_up(plugins *set);
 
 /* Who asks. */
 typedef enum plugins_source {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 #include "plugin/list.h"
+#include "plugin/manifest_kind.h"
 
 #include <stdlib.h>
 
@@ -38,9 +39,24 @@ void manifest_encode(writer *w, const manifest *m)
         encode_kind(w, &m->kinds[i]);
 }
 
+/* What the parser would have refused is refused here again: a helper that was taken over does not
+ * keep to it. */
+static bool name_good(const char *name)
+{
+    return name && manifest_name_valid(slice_str(name));
+}
+
+static bool state_good(const manifest_kind *k)
+{
+    if (!k->stateful)
+        return !k->state_writes && !k->state_writes_oldest && !k->state_reads_oldest;
+    return k->state_writes_oldest >= 1 && k->state_writes_oldest <= k->state_writes &&
+           k->state_reads_oldest >= 1 && k->state_reads_oldest <= k->state_writes;
+}
+
 static bool decode_kind(reader *r, manifest_kind *k)
 {
-    if (!text_decode(r, &k->name, MANIFEST_MAX_NAME) || !k->name ||
+    if (!text_decode(r, &k->name, MANIFEST_MAX_NAME) || !name_good(k->name) ||
         !text_decode(r, &k->summary, MANIFEST_MAX_TEXT))
         return false;
     k->stateful = reader_u8(r) != 0;
@@ -53,7 +69,7 @@ static bool decode_kind(reader *r, manifest_kind *k)
     k->isolation = (manifest_isolation)reader_u8(r);
     k->durability = (manifest_durability)reader_u8(r);
     k->memory_hint = reader_u64(r);
-    return k->config <= CONFIG_JSON && k->isolation <= ISOLATION_PROCESS &&
+    return state_good(k) && k->config <= CONFIG_JSON && k->isolation <= ISOLATION_PROCESS &&
            k->durability <= DURABILITY_JOURNAL &&
            list_decode(r, &k->tags_required, MANIFEST_MAX_LIST, MANIFEST_MAX_TEXT) &&
            list_decode(r, &k->tags_optional, MANIFEST_MAX_LIST, MANIFEST_MAX_TEXT);
@@ -61,7 +77,7 @@ static bool decode_kind(reader *r, manifest_kind *k)
 
 static bool decode_head(reader *r, manifest *m)
 {
-    if (!text_decode(r, &m->name, MANIFEST_MAX_NAME) || !m->name ||
+    if (!text_decode(r, &m->name, MANIFEST_MAX_NAME) || !name_good(m->name) ||
         !text_decode(r, &m->version, MANIFEST_MAX_NAME) || !m->version ||
         !text_decode(r, &m->license, MANIFEST_MAX_TEXT) || !m->license ||
         !text_decode(r, &m->runtime, MANIFEST_MAX_TEXT) || !m->runtime)
@@ -94,7 +110,8 @@ berth_status manifest_decode(reader *r, manifest **out, berth_error *error)
     }
     for (uint32_t i = 0; i < count; i++) {
         m->kind_count = i + 1;
-        if (!decode_kind(r, &m->kinds[i]))
+        if (!decode_kind(r, &m->kinds[i]) ||
+            manifest_find(m, slice_str(m->kinds[i].name)) != &m->kinds[i])
             goto corrupt;
     }
     *out = m;

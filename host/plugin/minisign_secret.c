@@ -165,6 +165,7 @@ static berth_status seal(secret_record *r, slice password, berth_error *error)
 {
     uint64_t operations = crypto_pwhash_scryptsalsa208sha256_OPSLIMIT_SENSITIVE;
     uint64_t memory = crypto_pwhash_scryptsalsa208sha256_MEMLIMIT_SENSITIVE;
+    berth_error why = {0};
     berth_status status;
 
     memcpy(r->derivation, "Sc", 2);
@@ -173,11 +174,13 @@ static berth_status seal(secret_record *r, slice password, berth_error *error)
     do {
         put_little(r->operations, operations);
         put_little(r->memory, memory);
-        status = apply_password(r, password, error);
+        status = apply_password(r, password, &why);
         operations /= 2;
         memory /= 2;
     } while (status && operations >= crypto_pwhash_scryptsalsa208sha256_OPSLIMIT_MIN &&
              memory >= crypto_pwhash_scryptsalsa208sha256_MEMLIMIT_MIN);
+    if (status && error)
+        *error = why;
     return status;
 }
 

@@ -23,6 +23,8 @@ static berth_status open_files(plugins *set, const plugins_config *config, berth
                                 &set->store, error);
     if (status)
         return status;
+    if (!config->state_dir)
+        return floors_open(NULL, &set->floors, error);
     if (snprintf(path, sizeof path, "%s/floors.json", content_store_dir(set->store)) >=
         (int)sizeof path)
         return fail(error, BERTH_ERR_INVALID, "%s: the path is too long", config->state_dir);
@@ -53,6 +55,7 @@ static void set_free(plugins *set)
     content_store_close(set->store);
     list_free(&set->extensions);
     free(set->extension_ids);
+    free(set->helper);
     pthread_cond_destroy(&set->changed);
     pthread_mutex_destroy(&set->floors_lock);
     pthread_mutex_destroy(&set->lock);
@@ -72,7 +75,10 @@ berth_status plugins_new(const plugins_config *config, plugins **out, berth_erro
     pthread_cond_init(&set->changed, NULL);
     set->policy = policy_ref(config->policy);
     set->host = config->host;
-    status = copy_extensions(set, config, error);
+    if (config->helper)
+        set->helper = text_dup(slice_str(config->helper));
+    status = config->helper && !set->helper ? fail(error, BERTH_ERR_NO_MEMORY, "out of memory")
+                                            : copy_extensions(set, config, error);
     if (!status)
         status = open_files(set, config, error);
     if (status)
@@ -104,8 +110,15 @@ void plugins_free(plugins *set)
                   p->manifest->name, p->manifest->version, atomic_load(&p->kind_refs));
         held = true;
     }
-    if (!held)
+    if (held)
+        plugins_give_up(set);
+    else
         set_free(set);
+}
+
+void plugins_give_up(plugins *set)
+{
+    content_store_give_up(set->store);
 }
 
 static plugin_kind *take_ref(plugin_kind *kind)

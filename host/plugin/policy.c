@@ -180,6 +180,7 @@ berth_status policy_check_signature(const plugin_policy *policy,
                                     berth_error *error)
 {
     berth_status status = BERTH_ERR_NOT_FOUND;
+    berth_error why = {0};
     char id[MINISIGN_ID_TEXT];
 
     *key = NULL;
@@ -195,10 +196,12 @@ berth_status policy_check_signature(const plugin_policy *policy,
     for (size_t i = 0; i < policy->key_count && status; i++) {
         if (memcmp(policy->keys[i].public.id, signature->id, sizeof signature->id) != 0)
             continue;
-        status = minisign_verify(signature, &policy->keys[i].public, hash, error);
+        status = minisign_verify(signature, &policy->keys[i].public, hash, &why);
         if (!status)
             *key = &policy->keys[i];
     }
+    if (status && status != BERTH_ERR_NOT_FOUND && error)
+        *error = why;
     if (status != BERTH_ERR_NOT_FOUND)
         return status;
     /* A host without keys cannot tell a good signature from a bad one: it is as if there was none.

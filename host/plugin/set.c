@@ -50,6 +50,8 @@ static bool collide(const loading *a, const loading *b)
 {
     if (a->has_digest && b->has_digest && memcmp(a->digest, b->digest, DIGEST_BYTES) == 0)
         return true;
+    if (!a->manifest || !b->manifest)
+        return false;
     if (strcmp(a->manifest->name, b->manifest->name) == 0)
         return true;
     for (size_t i = 0; i < a->manifest->kind_count; i++) {
@@ -150,7 +152,9 @@ berth_status set_reserve(plugins *set, loading *l, bool *already, berth_error *e
      */
     retired = find_digest(set, l, PLUGIN_RETIRED);
     if (retired) {
-        if (put_kinds(set, retired)) {
+        if (l->look_only) {
+            *already = true;
+        } else if (put_kinds(set, retired)) {
             retired->state = PLUGIN_PUBLISHED;
             *already = true;
         } else {
@@ -158,12 +162,31 @@ berth_status set_reserve(plugins *set, loading *l, bool *already, berth_error *e
         }
         goto out;
     }
+    if (l->look_only)
+        goto out;
     l->next = set->loading;
     set->loading = l;
 
 out:
     pthread_mutex_unlock(&set->lock);
     return status;
+}
+
+bool set_reserve_digest(plugins *set, loading *l)
+{
+    bool used = false;
+
+    pthread_mutex_lock(&set->lock);
+    for (const plugin *p = set->list; p; p = p->next)
+        used = used || same_digest(p, l);
+    for (const loading *other = set->loading; other; other = other->next)
+        used = used || collide(l, other);
+    if (!used) {
+        l->next = set->loading;
+        set->loading = l;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return !used;
 }
 
 void set_release(plugins *set, loading *l)
@@ -178,7 +201,11 @@ berth_status set_publish(plugins *set, plugin *p, loading *l, berth_error *error
     berth_status status = BERTH_OK;
 
     pthread_mutex_lock(&set->lock);
-    if (put_kinds(set, p)) {
+    /* A key may have been taken away since: whoever did that looked only at what was loaded. */
+    if (l->policy && l->policy != set->policy) {
+        status = fail(error, BERTH_ERR_BUSY,
+                      "was judged by a policy that was replaced meanwhile: try again");
+    } else if (put_kinds(set, p)) {
         p->state = PLUGIN_PUBLISHED;
         atomic_fetch_add_explicit(&p->memory_refs, 1, memory_order_relaxed);
         p->next = set->list;

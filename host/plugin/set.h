@@ -45,12 +45,13 @@ struct plugin {
     bool nodelete, unique;
 };
 
-/* What a load has reserved: nobody else may load the same meanwhile. Lives on the loader's stack.
- */
+/* What someone has reserved: nobody else may load the same meanwhile. Lives on their stack. */
 typedef struct loading {
     bool has_digest; /* of a file */
     uint8_t digest[DIGEST_BYTES];
-    const manifest *manifest;
+    const manifest *manifest; /* NULL: nothing but the digest */
+    bool look_only;           /* see whether all is free, and change nothing */
+    plugin_policy *policy;    /* what it was judged by; NULL: none was asked */
     struct loading *next;
 } loading;
 
@@ -65,6 +66,7 @@ struct plugins {
     floors *floors;
     content_store *store;
     const berth_host *host;
+    char *helper; /* or NULL: look for it each time */
     manifest_list extensions;
     const char **extension_ids;
 };
@@ -80,8 +82,11 @@ void plugin_unref(plugin *p);
 berth_status set_reserve(plugins *set, loading *l, bool *already, berth_error *error);
 void set_release(plugins *set, loading *l);
 
-/* All kinds of p, or none (NO_MEMORY). The list has a reference of its own. Ends the reservation if
- * it could. */
+/* Reserve a digest alone, until set_release. False: it is loaded, or someone is at it. */
+bool set_reserve_digest(plugins *set, loading *l);
+
+/* All kinds of p, or none: NO_MEMORY, or BUSY when the set has another policy by now. The list has
+ * a reference of its own. Ends the reservation if it could. */
 berth_status set_publish(plugins *set, plugin *p, loading *l, berth_error *error);
 
 /* Run init, and deinit. */

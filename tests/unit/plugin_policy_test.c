@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Trusted keys, version floors, and the examination of strangers. */
+/* Trusted keys and version floors. */
 #include "base/error.h" /* before cmocka.h, which has a macro fail */
 #include "base/file.h"
-#include "plugin/examine.h"
 #include "plugin/floors.h"
 #include "plugin/policy.h"
-#include "plugin_forge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,12 +11,9 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -212,130 +207,6 @@ static void damaged_floors_are_corrupt(void **state)
     }
 }
 
-/* ---- Examination apart */
-
-static forge file;
-
-static int memory_file(const void *ptr, size_t len)
-{
-    int fd = memfd_create("plugin", MFD_CLOEXEC);
-
-    assert_true(fd >= 0);
-    assert_true(file_write_all(fd, ptr, len));
-    return fd;
-}
-
-static unsigned descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
-static void a_child_reads_the_same_as_we_do(void **state)
-{
-    writer here = {0}, apart = {0};
-    examination a, b;
-    berth_error error = {0};
-    unsigned before = descriptors();
-    int fd;
-
-    (void)state;
-    forge_good(&file);
-    fd = memory_file(file.bytes, file.len);
-    if (examine_apart(fd, file.len, &a, &error))
-        fail_msg("%s", error.text);
-    close(fd);
-    assert_int_equal(examine_here(file.bytes, file.len, &b, NULL), BERTH_OK);
-    facts_encode(&apart, a.facts);
-    manifest_encode(&apart, a.manifest);
-    facts_encode(&here, b.facts);
-    manifest_encode(&here, b.manifest);
-    assert_int_equal(here.len, apart.len);
-    assert_memory_equal(here.data, apart.data, here.len);
-    examination_free(&a);
-    examination_free(&b);
-    writer_free(&here);
-    writer_free(&apart);
-    assert_int_equal(descriptors(), before);
-}
-
-static void a_manifest_that_is_not_right_is_told_beside_the_facts(void **state)
-{
-    examination e;
-    int fd;
-
-    (void)state;
-    forge_good(&file);
-    file.bytes[file.note + 20] = '[';
-    fd = memory_file(file.bytes, file.len);
-    assert_int_equal(examine_apart(fd, file.len, &e, NULL), BERTH_OK);
-    close(fd);
-    assert_non_null(e.facts);
-    assert_null(e.manifest);
-    assert_int_equal(e.manifest_error.code, BERTH_ERR_INVALID);
-    assert_non_null(strstr(e.manifest_error.text, "manifest"));
-    examination_free(&e);
-}
-
-/* A file that shrinks under the examination: the child dies of SIGBUS, and we do not. */
-static void a_child_that_crashes_is_a_refusal(void **state)
-{
-    berth_error error = {0};
-    examination e;
-    unsigned before = descriptors();
-    int fd;
-
-    (void)state;
-    forge_good(&file);
-    fd = memory_file(file.bytes, file.len);
-    assert_int_equal(ftruncate(fd, 0), 0);
-    assert_int_equal(examine_apart(fd, file.len, &e, &error), BERTH_ERR_ADMISSION);
-    assert_non_null(strstr(error.text, "crash"));
-    close(fd);
-    assert_int_equal(descriptors(), before);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
-}
-
-static void a_child_that_takes_too_long_is_ended(void **state)
-{
-    berth_error error = {0};
-    examination e;
-    int fd;
-
-    (void)state;
-    forge_good(&file);
-    fd = memory_file(file.bytes, file.len);
-    assert_int_equal(examine_apart_within(fd, file.len, 0, &e, &error), BERTH_ERR_ADMISSION);
-    assert_non_null(strstr(error.text, "in time"));
-    close(fd);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-}
-
-static void half_an_answer_is_no_answer(void **state)
-{
-    examination e, again;
-    writer w = {0};
-
-    (void)state;
-    forge_good(&file);
-    assert_int_equal(examine_here(file.bytes, file.len, &e, NULL), BERTH_OK);
-    examination_encode(&w, BERTH_OK, NULL, &e);
-    assert_int_equal(examination_decode(slice_of(w.data, w.len), &again, NULL), BERTH_OK);
-    examination_free(&again);
-    for (size_t cut = 0; cut < w.len; cut++)
-        assert_int_equal(examination_decode(slice_of(w.data, cut), &again, NULL),
-                         BERTH_ERR_CORRUPT);
-    writer_u8(&w, 0);
-    assert_int_equal(examination_decode(slice_of(w.data, w.len), &again, NULL), BERTH_ERR_CORRUPT);
-    examination_free(&e);
-    writer_free(&w);
-}
-
 #define test(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -348,11 +219,6 @@ int main(void)
         test(floors_rise_never_fall_and_outlive_the_process),
         test(a_floor_that_cannot_be_written_is_not_raised),
         test(damaged_floors_are_corrupt),
-        cmocka_unit_test(a_child_reads_the_same_as_we_do),
-        cmocka_unit_test(a_manifest_that_is_not_right_is_told_beside_the_facts),
-        cmocka_unit_test(a_child_that_crashes_is_a_refusal),
-        cmocka_unit_test(a_child_that_takes_too_long_is_ended),
-        cmocka_unit_test(half_an_answer_is_no_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
