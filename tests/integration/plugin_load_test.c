@@ -2,6 +2,9 @@
 /* From a file to kinds, and back out of memory. */
 #include "plugin_fixture.h"
 
+#include "plugin/content_store.h"
+#include "plugin/examine.h"
+
 static void a_signed_plugin_is_loaded_and_its_kinds_are_published(void **state)
 {
     fixture *f = *state;
@@ -265,22 +268,100 @@ static void what_a_killed_load_left_is_removed_at_the_next_start(void **state)
     assert_int_equal(stored_files(f), 2);
 }
 
-static void an_ephemeral_set_leaves_no_directory(void **state)
+static void a_dry_run_does_not_bring_a_retired_plugin_back(void **state)
 {
     fixture *f = *state;
-    plugins_config config = {.policy = f->policy, .host = &test_host};
-    char tmp[80];
-    plugins *set;
+    plugins_load_options dry = {.dry_run = true};
+    plugins_loaded loaded;
+    plugin_kind *kind;
+    char why_not[256];
+    bool gone;
 
-    snprintf(tmp, sizeof tmp, "%s/tmp", f->dir);
-    assert_int_equal(mkdir(tmp, 0700), 0);
-    setenv("TMPDIR", tmp, 1);
-    assert_ok(plugins_new(&config, &set, ERROR));
-    assert_ok(plugins_load(set, operator_file(f, PLUGIN("plain"), &f->key), NULL, NULL, ERROR));
-    assert_int_equal(count_entries(tmp), 1);
+    assert_ok(plugins_load(f->set, operator_file(f, PLUGIN("plain"), &f->key), NULL, NULL, ERROR));
+    kind = plugins_kind(f->set, slice_str("plain"));
+    assert_ok(
+        plugins_retire(f->set, slice_str("plain"), true, &gone, why_not, sizeof why_not, ERROR));
+    assert_false(gone);
+    assert_ok(plugins_load(f->set, f->path, &dry, &loaded, ERROR));
+    assert_true(loaded.already);
+    assert_false(has_kind(f->set, "plain"));
+    plugin_kind_unref(kind);
+    assert_int_equal(loaded_plugins(f->set), 0);
+}
+
+/* ---- Errors */
+
+/* What is in error before a call that succeeds is in it afterwards. */
+#define assert_quiet(call)                                                                         \
+    do {                                                                                           \
+        berth_error before_ = {.code = 12345, .text = "untouched"}, *e_ = &quiet_error;            \
+        *e_ = before_;                                                                             \
+        if ((call) != BERTH_OK || memcmp(e_, &before_, sizeof before_) != 0)                       \
+            fail_msg("%s: %d: %s", #call, (int)e_->code, e_->text);                                \
+    } while (0)
+
+static berth_error quiet_error;
+#define QUIET (&quiet_error)
+
+static bool ignore_digest(void *ctx, const uint8_t digest[DIGEST_BYTES])
+{
+    (void)ctx;
+    (void)digest;
+    return true;
+}
+
+static void success_leaves_the_error_alone(void **state)
+{
+    fixture *f = *state;
+    const char *const trusted[] = {f->key.line, f->other.line, NULL};
+    plugins_load_options dry = {.dry_run = true};
+    plugins_config nowhere = {.host = &test_host};
+    plugins_loaded loaded;
+    plugin_policy *policy;
+    char why_not[256], copy[PATH_MAX];
+    examination e;
+    plugins *set;
+    bool gone;
+
+    /* Unsigned, on a host without keys and without state. */
+    assert_quiet(policy_new(&(policy_options){0}, &policy, QUIET));
+    nowhere.policy = policy;
+    assert_quiet(plugins_new(&nowhere, &set, QUIET));
+    operator_file(f, PLUGIN("plain"), NULL);
+    assert_quiet(plugins_load(set, f->path, &dry, NULL, QUIET));
+    assert_quiet(plugins_load(set, f->path, NULL, &loaded, QUIET));
+    assert_quiet(plugins_load(set, f->path, NULL, NULL, QUIET));
+    assert_quiet(plugins_load_digest(set, loaded.digest, NULL, NULL, QUIET));
+    assert_quiet(plugins_each_stored(set, ignore_digest, NULL, QUIET));
+    assert_quiet(
+        plugins_retire(set, slice_str("plain"), false, &gone, why_not, sizeof why_not, QUIET));
+    assert_quiet(plugins_forget(set, loaded.digest, QUIET));
+    assert_quiet(examine_file(f->path, CONTENT_DEFAULT_MAX, &e, QUIET));
+    examination_free(&e);
+    /* Without a helper. */
     plugins_free(set);
-    assert_int_equal(count_entries(tmp), 0);
-    unsetenv("TMPDIR");
+    nowhere.helper = "/nonexistent";
+    assert_quiet(plugins_new(&nowhere, &set, QUIET));
+    assert_quiet(plugins_load(set, f->path, NULL, NULL, QUIET));
+    plugins_free(set);
+    policy_unref(policy);
+
+    /* Signed by the second of two keys with one id; in a state directory without floors, and again
+     * with some. */
+    memcpy(f->other.public.id, f->key.public.id, sizeof f->key.public.id);
+    memcpy(f->other.secret.id, f->key.public.id, sizeof f->key.public.id);
+    minisign_public_line(f->other.line, &f->other.public);
+    fixture_policy(f, &(policy_options){.trusted = trusted});
+    for (int i = 0; i < 2; i++) {
+        plugins_config config = {.state_dir = f->state, .policy = f->policy, .host = &test_host};
+
+        plugins_free(f->set);
+        f->set = NULL;
+        assert_quiet(plugins_new(&config, &f->set, QUIET));
+        snprintf(copy, sizeof copy, "%s", operator_file(f, PLUGIN("plain"), &f->other));
+        assert_quiet(plugins_load(f->set, copy, NULL, &loaded, QUIET));
+        assert_quiet(plugins_load(f->set, copy, NULL, NULL, QUIET));
+    }
 }
 
 /* ---- Kinds that are linked in */
@@ -411,7 +492,8 @@ int main(void)
         test(a_plugin_that_cannot_leave_memory_is_said_to_stay),
         test(after_a_restart_the_stored_copy_is_loaded_by_digest),
         test(what_a_killed_load_left_is_removed_at_the_next_start),
-        test(an_ephemeral_set_leaves_no_directory),
+        test(a_dry_run_does_not_bring_a_retired_plugin_back),
+        test(success_leaves_the_error_alone),
         test(linked_in_kinds_are_published_too),
         cmocka_unit_test(code_by_environment_is_refused_by_name_and_the_rest_is_cleared),
     };
