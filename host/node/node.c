@@ -428,6 +428,7 @@ void berth_node_free(berth_node *n)
     if (n->stuck) {
         /* Its thread still runs, and may use all of this until the process ends. */
         log_error("node", "a daemon does not return from its call; its memory is given up");
+        plugins_give_up(n->plugins);
         return;
     }
     berth_runtime_free(runtime_inside(n));
