@@ -123,20 +123,29 @@ static void an_orchestrator_is_bound_once(void **state)
     factories_fini(&all);
 }
 
-/* K22: what clear lets go of is nobody's any more; the secret goes with the last reference (see
- * daemon_secret_test.c) */
-static void clear_keeps_nothing(void **state)
+/* K22: what is let go of is nobody's any more; the secret goes with the last reference (see
+ * daemon_secret_test.c). What a daemon is being built from is its builder's to take out. */
+static void when_nothing_is_expected_only_placeholders_go(void **state)
 {
     (void)state;
+    enum { N = 500 };
     factories all;
+    factory *f[N];
     factories_init(&all);
-    factory *f = keyed(1);
-    OK(factories_add(&all, f, NULL));
-    factories_clear(&all);
-    assert_int_equal(factories_count(&all), 0);
-    assert_int_equal(factory_refs(f), 1);
-    factory_unref(f);
+    for (uint64_t i = 0; i < N; i++) {
+        f[i] = placeholder(i * FACTORY_SHARDS); /* neighbours: all in one shard */
+        f[i]->expected = i % 3 != 0;
+        OK(factories_add(&all, f[i], NULL));
+    }
+    factories_expect_nothing(&all);
+    assert_int_equal(factories_count(&all), (N + 2) / 3);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(factory_refs(f[i]), f[i]->expected ? 1 : 2);
     factories_fini(&all);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(factory_refs(f[i]), 1);
+        factory_unref(f[i]);
+    }
 }
 
 /* ---- Under many threads ---------------------------------------------------------------------- */
@@ -186,7 +195,7 @@ int main(void)
         cmocka_unit_test(a_collision_leaves_the_incumbent_with_its_key),
         cmocka_unit_test(another_identity_with_the_same_origin_is_named_as_such),
         cmocka_unit_test(an_orchestrator_is_bound_once),
-        cmocka_unit_test(clear_keeps_nothing),
+        cmocka_unit_test(when_nothing_is_expected_only_placeholders_go),
         cmocka_unit_test(of_many_who_contend_each_winner_has_it_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
