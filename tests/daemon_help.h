@@ -119,11 +119,12 @@ static inline berth_keypair key_of(uint64_t number)
 /* A daemon that is in no runtime: to stand in registries and tables. */
 static inline struct daemon *daemon_alone(uint64_t origin, const char *name)
 {
-    struct daemon *d = calloc(1, sizeof(*d));
+    size_t name_size = strlen(name) + 1;
+    struct daemon *d = calloc(1, sizeof(*d) + name_size);
+    d->name = memcpy(d + 1, name, name_size);
     atomic_init(&d->refs, 1);
     pthread_mutex_init(&d->lock, NULL);
     d->origin = origin;
-    d->name = strdup(name);
     return d;
 }
 

@@ -40,12 +40,14 @@ struct latch;
 typedef struct factory {
     atomic_uint refs;
     bool facts_only;        /* its daemon has ended: kind is a reference to facts */
-    bool has_key;           /* else a placeholder: the key comes with the migration */
+    bool expected;          /* a placeholder: nobody is building a daemon from it */
+    bool has_key;           /* else the key comes with the migration */
     uint32_t durability;    /* DURABILITY_VOLATILE or _SNAPSHOT */
     plugin_kind *kind;      /* one reference */
     buf *config;            /* a zero behind it, not counted; NULL: empty */
     uint64_t auto_snapshot; /* events */
-    uint64_t orchestrator;  /* node; 0: the first that asks. Under the registry's lock */
+    uint64_t orchestrator;  /* node; 0: the first that asks. Under the table's lock */
+    struct daemon *daemon;  /* the one that lives, NULL: none. Under the table's lock */
     uint64_t origin;
     berth_keypair key;
 } factory;
@@ -156,7 +158,7 @@ struct daemon {
     atomic_uint refs;
     runtime *rt;   /* [const] */
     factory *make; /* [const] one reference; the origin and key are its */
-    char *name;    /* [const] */
+    const char *name; /* [const] behind the daemon, in its memory */
     uint64_t origin;
 
     pthread_mutex_t lock;

@@ -42,42 +42,57 @@ void factories_init(factories *f)
         pthread_mutex_init(&f->shards[i].lock, NULL);
 }
 
-void factories_clear(factories *f)
+void factories_fini(factories *f)
 {
     for (unsigned i = 0; i < FACTORY_SHARDS; i++) {
-        pthread_mutex_lock(&f->shards[i].lock);
-        map64 old = f->shards[i].map;
-        f->shards[i].map = (map64){0};
-        pthread_mutex_unlock(&f->shards[i].lock);
         void *entry;
-        for (size_t at = 0; map64_next(&old, &at, NULL, &entry);)
+        for (size_t at = 0; map64_next(&f->shards[i].map, &at, NULL, &entry);)
             factory_unref(entry);
-        map64_fini(&old);
+        map64_fini(&f->shards[i].map);
+        pthread_mutex_destroy(&f->shards[i].lock);
     }
 }
 
-void factories_fini(factories *f)
+/* Take out the first placeholder from *at on. */
+static factory *take_expected(factory_shard *s, size_t *at)
 {
-    factories_clear(f);
-    for (unsigned i = 0; i < FACTORY_SHARDS; i++)
-        pthread_mutex_destroy(&f->shards[i].lock);
+    void *entry;
+    factory *found = NULL;
+    pthread_mutex_lock(&s->lock);
+    while (!found && map64_next(&s->map, at, NULL, &entry))
+        if (((factory *)entry)->expected)
+            found = entry;
+    if (found) {
+        map64_del(&s->map, found->origin);
+        --*at; /* what came behind it may have moved up into its slot */
+    }
+    pthread_mutex_unlock(&s->lock);
+    return found;
 }
 
-#define SHARD(f, origin) (&(f)->shards[(origin) % FACTORY_SHARDS])
+void factories_expect_nothing(factories *f)
+{
+    for (unsigned i = 0; i < FACTORY_SHARDS; i++) {
+        factory *entry;
+        for (size_t at = 0; (entry = take_expected(&f->shards[i], &at));)
+            factory_unref(entry); /* without the lock: its plugin may leave memory */
+    }
+}
 
 berth_status factories_add(factories *f, factory *entry, berth_error *error)
 {
     void *there;
     bool other = false;
-    pthread_mutex_lock(&SHARD(f, entry->origin)->lock);
-    bool added = map64_add(&SHARD(f, entry->origin)->map, entry->origin, entry, &there);
+    factory_shard *s = factories_shard(f, entry->origin);
+    pthread_mutex_lock(&s->lock);
+    bool added = map64_add(&s->map, entry->origin, entry, &there);
     const factory *incumbent = there;
     if (added)
         factory_ref(entry);
     else if (incumbent)
         other = incumbent->has_key && entry->has_key &&
                 !entity_eq(incumbent->key.entity, entry->key.entity);
-    pthread_mutex_unlock(&SHARD(f, entry->origin)->lock);
+    pthread_mutex_unlock(&s->lock);
     berth_status status = added ? BERTH_OK : there ? BERTH_ERR_EXISTS : BERTH_ERR_NO_MEMORY;
     if (other)
         return fail(
@@ -95,21 +110,23 @@ berth_status factories_add(factories *f, factory *entry, berth_error *error)
 
 factory *factories_get(factories *f, uint64_t origin)
 {
-    pthread_mutex_lock(&SHARD(f, origin)->lock);
-    factory *entry = map64_get(&SHARD(f, origin)->map, origin);
+    factory_shard *s = factories_shard(f, origin);
+    pthread_mutex_lock(&s->lock);
+    factory *entry = map64_get(&s->map, origin);
     if (entry)
         factory_ref(entry);
-    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    pthread_mutex_unlock(&s->lock);
     return entry;
 }
 
 bool factories_remove(factories *f, factory *entry)
 {
-    pthread_mutex_lock(&SHARD(f, entry->origin)->lock);
-    bool there = map64_get(&SHARD(f, entry->origin)->map, entry->origin) == entry;
+    factory_shard *s = factories_shard(f, entry->origin);
+    pthread_mutex_lock(&s->lock);
+    bool there = map64_get(&s->map, entry->origin) == entry;
     if (there)
-        map64_del(&SHARD(f, entry->origin)->map, entry->origin);
-    pthread_mutex_unlock(&SHARD(f, entry->origin)->lock);
+        map64_del(&s->map, entry->origin);
+    pthread_mutex_unlock(&s->lock);
     if (there)
         factory_unref(entry);
     return there;
@@ -117,29 +134,32 @@ bool factories_remove(factories *f, factory *entry)
 
 factory *factories_take(factories *f, uint64_t origin)
 {
-    pthread_mutex_lock(&SHARD(f, origin)->lock);
-    factory *entry = map64_del(&SHARD(f, origin)->map, origin);
-    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    factory_shard *s = factories_shard(f, origin);
+    pthread_mutex_lock(&s->lock);
+    factory *entry = map64_del(&s->map, origin);
+    pthread_mutex_unlock(&s->lock);
     return entry;
 }
 
 bool factories_bind(factories *f, uint64_t origin, uint64_t orchestrator)
 {
-    pthread_mutex_lock(&SHARD(f, origin)->lock);
-    factory *entry = map64_get(&SHARD(f, origin)->map, origin);
+    factory_shard *s = factories_shard(f, origin);
+    pthread_mutex_lock(&s->lock);
+    factory *entry = map64_get(&s->map, origin);
     bool bound = entry && (!entry->orchestrator || entry->orchestrator == orchestrator);
     if (bound)
         entry->orchestrator = orchestrator;
-    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    pthread_mutex_unlock(&s->lock);
     return bound;
 }
 
 uint64_t factories_orchestrator(factories *f, uint64_t origin)
 {
-    pthread_mutex_lock(&SHARD(f, origin)->lock);
-    factory *entry = map64_get(&SHARD(f, origin)->map, origin);
+    factory_shard *s = factories_shard(f, origin);
+    pthread_mutex_lock(&s->lock);
+    factory *entry = map64_get(&s->map, origin);
     uint64_t node = entry ? entry->orchestrator : 0;
-    pthread_mutex_unlock(&SHARD(f, origin)->lock);
+    pthread_mutex_unlock(&s->lock);
     return node;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * daemon/factories.h: from what a daemon of an origin can be built here, by spawn, by restart, or
- * when it arrives. An entry is a living daemon's, or a placeholder's that expects one.
+ * when it arrives. An entry is a living daemon's, which it then leads to (daemon/registry.h), or a
+ * placeholder's that expects one.
  *
  * Inserting is atomic on collision and never touches the incumbent (compute-core K9); a counted
  * factory is handed out, so that no lock is held while plugin code runs on it (§18.25). Any thread.
@@ -17,14 +18,21 @@
 
 struct factory;
 
-#define FACTORY_SHARDS 16
+#define FACTORY_SHARDS 64
+
+typedef struct factory_shard {
+    pthread_mutex_t lock; /* held to look up, insert or remove, never while anything else runs */
+    map64 map;            /* origin -> factory, one reference each */
+} factory_shard;
 
 typedef struct factories {
-    struct {
-        pthread_mutex_t lock;
-        map64 map;
-    } shards[FACTORY_SHARDS];
+    factory_shard shards[FACTORY_SHARDS];
 } factories;
+
+static inline factory_shard *factories_shard(factories *f, uint64_t origin)
+{
+    return &f->shards[origin % FACTORY_SHARDS]; /* origins are hashes already */
+}
 
 void factories_init(factories *f);
 /* Drops every entry; keys are wiped with the last reference. */
@@ -35,7 +43,7 @@ void factories_fini(factories *f);
 berth_status factories_add(factories *f, struct factory *entry, berth_error *error);
 /* One reference, or NULL. What construct uses: it can be repeated. */
 struct factory *factories_get(factories *f, uint64_t origin);
-/* Remove this very entry; true: it was there. */
+/* Remove this very entry, whose daemon is out of the registry; true: it was there. */
 bool factories_remove(factories *f, struct factory *entry);
 /* Remove and return with the registry's reference, or NULL. */
 struct factory *factories_take(factories *f, uint64_t origin);
@@ -43,8 +51,8 @@ struct factory *factories_take(factories *f, uint64_t origin);
 bool factories_bind(factories *f, uint64_t origin, uint64_t orchestrator);
 uint64_t factories_orchestrator(factories *f, uint64_t origin);
 size_t factories_count(factories *f);
-/* Remove every entry. */
-void factories_clear(factories *f);
+/* Remove every placeholder: those who build a daemon take out their own entries. */
+void factories_expect_nothing(factories *f);
 
 struct factory *factory_new(void);
 struct factory *factory_ref(struct factory *f);

@@ -399,6 +399,7 @@ static berth_status expect(runtime *rt, const char *kind, const berth_keypair *i
     berth_status status = BERTH_ERR_KIND_UNKNOWN;
     f->origin = origin;
     f->orchestrator = orchestrator;
+    f->expected = true;
     if (identity) {
         f->key = *identity;
         f->has_key = true;
@@ -442,14 +443,13 @@ berth_status berth_forget_placeholder(berth_runtime *rt, uint64_t origin, berth_
     if (!f)
         return fail(error, BERTH_ERR_NOT_FOUND, "nothing is expected at origin %016llx",
                     (unsigned long long)origin);
-    struct daemon *d = registry_get(&rt->registry, origin);
     berth_status status = BERTH_OK;
-    if (d)
-        status = fail(error, BERTH_ERR_BUSY, "daemon '%s' lives there: stop it instead", d->name);
-    else
+    if (f->expected)
         factories_remove(&rt->factories, f);
-    if (d)
-        daemon_unref(d);
+    else
+        status = fail(error, BERTH_ERR_BUSY,
+                      "a daemon of kind '%s' lives at origin %016llx: stop it instead",
+                      f->kind->facts->name, (unsigned long long)origin);
     factory_unref(f);
     return status;
 }

@@ -97,8 +97,8 @@ berth_status runtime_new(const runtime_parts *parts, runtime **out, berth_error 
         rt->route = *parts->route;
     if (parts->host_key)
         memcpy(rt->host_key, parts->host_key, sizeof(rt->host_key));
-    registry_init(&rt->registry);
     factories_init(&rt->factories);
+    registry_init(&rt->registry, &rt->factories);
     channels_init(&rt->channels);
     observers_init(&rt->observers);
     pthread_mutex_init(&rt->due_lock, NULL);

@@ -101,31 +101,35 @@ memory:
 }
 
 /* The one that was asked for, else the one it had, else one that is its own. */
-static char *make_name(const factory *f, const berth_daemon_config *c, slice had)
+static void choose_name(char name[NAME_LEN_MAX + 1], const factory *f, const char *asked, slice had)
 {
-    if (c && c->name)
-        return strdup(c->name);
-    char *old = had.len ? strndup((const char *)had.ptr, had.len) : NULL;
-    if (old && daemon_name_valid(old))
-        return old;
-    free(old);
+    if (asked) {
+        memcpy(name, asked, strlen(asked) + 1); /* valid, so it fits */
+        return;
+    }
+    if (had.len && had.len <= NAME_LEN_MAX) {
+        memcpy(name, had.ptr, had.len);
+        name[had.len] = 0;
+        if (daemon_name_valid(name) && registry_name_fits(name, f->origin))
+            return;
+    }
     const char *kind = f->kind->facts->name;
     size_t n = strnlen(kind, NAME_LEN_MAX - ID_TEXT);
-    char *name = malloc(n + 1 + ID_TEXT);
-    if (!name)
-        return NULL;
     memcpy(name, kind, n);
     name[n] = '-';
     id_encode(name + n + 1, f->origin);
-    return name;
 }
 
 static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_config *config,
                                   slice had)
 {
-    struct daemon *d = calloc(1, sizeof(*d));
+    char name[NAME_LEN_MAX + 1];
+    choose_name(name, f, config ? config->name : NULL, had);
+    size_t name_size = strlen(name) + 1;
+    struct daemon *d = calloc(1, sizeof(*d) + name_size);
     if (!d)
         return NULL;
+    d->name = memcpy(d + 1, name, name_size);
     atomic_init(&d->refs, 1);
     d->handle.host = runtime_host_table();
     d->task.run = daemon_task;
@@ -134,16 +138,11 @@ static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_co
     d->origin = f->origin;
     pthread_mutex_init(&d->lock, NULL);
     d->state = BERTH_DAEMON_RUNNING;
-    d->name = make_name(f, config, had);
     d->seed = runtime_seed(rt);
     d->incarnation = 1;
     d->started_wall_ns = clock_wall_ns();
     d->sequence_limit = rt->store ? rt->sequence_block : UINT64_MAX;
     chain_init(&d->chain, d->origin);
-    if (!d->name) {
-        daemon_unref(d);
-        return NULL;
-    }
     return d;
 }
 
@@ -166,7 +165,6 @@ void daemon_unref(struct daemon *d)
     buf_unref(d->last_snapshot);
     pthread_mutex_destroy(&d->lock);
     free(d->quarantine);
-    free(d->name);
     factory_unref(d->make);
     free(d);
 }

@@ -254,8 +254,8 @@ berth_status berth_runtime_shutdown(berth_runtime *rt, uint64_t grace_ms, berth_
     if (!all_finished(rt, patience) && status == BERTH_OK)
         status = fail(error, BERTH_ERR_TIMEOUT,
                       "a daemon that was stopped before is in a call that does not return");
-    /* Placeholders and all: nothing stays that holds a key (compute-core §18.10). */
-    factories_clear(&rt->factories);
+    /* With the daemons' own entries gone, nothing stays that holds a key (compute-core §18.10). */
+    factories_expect_nothing(&rt->factories);
     if (rt->store)
         store_barrier(rt->store, NULL);
     return status;

@@ -4,17 +4,34 @@
 
 #include "daemon/registry.h"
 
+/* A registry, and the table that its daemons stand in. */
+typedef struct place {
+    registry registry; /* first */
+    factories table;
+} place;
+
 static registry *made(void)
 {
-    registry *r = malloc(sizeof(*r));
-    registry_init(r);
-    return r;
+    place *p = malloc(sizeof(*p));
+    factories_init(&p->table);
+    registry_init(&p->registry, &p->table);
+    return &p->registry;
 }
 
 static void freed(registry *r)
 {
     registry_fini(r);
+    factories_fini(r->table);
     free(r);
+}
+
+/* There is a factory for this origin now. */
+static void expect_origin(registry *r, uint64_t origin)
+{
+    factory *f = factory_new();
+    f->origin = origin;
+    factories_add(r->table, f, NULL);
+    factory_unref(f);
 }
 
 static void remove_from(registry *r, struct daemon *d)
@@ -29,6 +46,7 @@ static void of_two_with_one_origin_the_first_stays(void **state)
     (void)state;
     registry *r = made();
     struct daemon *a = daemon_alone(5, "a"), *b = daemon_alone(5, "b");
+    expect_origin(r, 5);
     assert_null(registry_get(r, 5));
     OK(registry_add(r, a));
     FAILS(registry_add(r, b), EXISTS);
@@ -53,6 +71,7 @@ static void replace_hands_back_the_prior_and_puts_the_new_one(void **state)
     (void)state;
     registry *r = made();
     struct daemon *a = daemon_alone(5, "a"), *b = daemon_alone(5, "b");
+    expect_origin(r, 5);
     assert_null(registry_replace(r, a));
     assert_int_equal(r->count, 1);
     struct daemon *prior = registry_replace(r, b);
@@ -74,6 +93,7 @@ static void one_that_was_looked_up_knows_whether_it_is_still_the_one(void **stat
     (void)state;
     registry *r = made();
     struct daemon *a = daemon_alone(5, "a"), *b = daemon_alone(5, "b");
+    expect_origin(r, 5);
     OK(registry_add(r, a));
     struct daemon *mine = registry_get(r, 5);
     assert_true(registry_is_current(r, mine));
@@ -95,6 +115,7 @@ static void neither_replace_nor_remove_waits_for_the_daemons_lock(void **state)
     (void)state;
     registry *r = made();
     struct daemon *a = daemon_alone(5, "a"), *b = daemon_alone(5, "b");
+    expect_origin(r, 5);
     OK(registry_add(r, a));
     pthread_mutex_lock(&a->lock); /* as one inside it would hold it: waiting would hang here */
     daemon_unref(registry_replace(r, b));
@@ -121,6 +142,7 @@ static void the_list_has_each_one_once(void **state)
     for (uint64_t i = 0; i < 1000; i++) {
         struct daemon *d = daemon_alone(i * 0x9e3779b97f4a7c15u, "x");
         d->inputs = i;
+        expect_origin(r, d->origin);
         OK(registry_add(r, d));
         daemon_unref(d);
     }
@@ -162,6 +184,50 @@ static void a_name_belongs_to_one_and_is_free_again_only_when_that_one_releases_
     daemon_unref(b);
 }
 
+/* Names of the default form lead to their origin, and so can be nobody else's. */
+static void a_name_that_ends_in_an_origin_is_that_daemons_alone(void **state)
+{
+    (void)state;
+    registry *r = made();
+    berth_error error = {0};
+    struct daemon *own = daemon_alone(0x1f, "echo-000000000000001f");
+    struct daemon *thief = daemon_alone(0x20, "echo-000000000000001f");
+    struct daemon *plain = daemon_alone(0x21, "echo-1f");
+    FAILS(registry_claim_name(r, thief, &error), INVALID);
+    CONTAINS(error.text, "'echo-000000000000001f' ends in an origin");
+    OK(registry_claim_name(r, own, &error));
+    OK(registry_claim_name(r, plain, &error));
+    assert_null(registry_get_name(r, slice_str(own->name)));
+    expect_origin(r, own->origin);
+    OK(registry_add(r, own));
+    struct daemon *got = registry_get_name(r, slice_str(own->name));
+    assert_ptr_equal(got, own);
+    daemon_unref(got);
+    assert_null(registry_get_name(r, slice_str("tally-000000000000001f")));
+    registry_release_name(r, thief);
+    registry_release_name(r, own);
+    registry_release_name(r, plain);
+    remove_from(r, own);
+    freed(r);
+    daemon_unref(own);
+    daemon_unref(thief);
+    daemon_unref(plain);
+}
+
+/* A daemon without a factory could never be found by who looks for its origin. */
+static void where_no_factory_is_no_daemon_goes_in(void **state)
+{
+    (void)state;
+    registry *r = made();
+    struct daemon *d = daemon_alone(5, "a");
+    FAILS(registry_add(r, d), NOT_FOUND);
+    assert_null(registry_replace(r, d));
+    assert_int_equal(r->count, 0);
+    assert_int_equal(refs_of(d), 1);
+    freed(r);
+    daemon_unref(d);
+}
+
 /* ---- Under many threads ---------------------------------------------------------------------- */
 
 #define SWAPS 20000
@@ -187,6 +253,7 @@ static void while_one_replaces_others_always_find_someone(void **state)
     (void)state;
     contest c = {.r = made(), .entries = {daemon_alone(9, "a"), daemon_alone(9, "b")}};
     pthread_t thread;
+    expect_origin(c.r, 9);
     OK(registry_add(c.r, c.entries[1]));
     pthread_create(&thread, NULL, swap, &c);
     while (!atomic_load(&c.over)) {
@@ -233,6 +300,8 @@ static void of_many_who_add_and_remove_nothing_is_left(void **state)
     contest c = {.r = made()};
     pthread_t threads[4];
     uint64_t won = 0;
+    for (uint64_t i = 0; i < 7; i++)
+        expect_origin(c.r, i);
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, add_and_remove, &c);
     for (int i = 0; i < 4; i++) {
@@ -257,6 +326,8 @@ int main(void)
         cmocka_unit_test(neither_replace_nor_remove_waits_for_the_daemons_lock),
         cmocka_unit_test(the_list_has_each_one_once),
         cmocka_unit_test(a_name_belongs_to_one_and_is_free_again_only_when_that_one_releases_it),
+        cmocka_unit_test(a_name_that_ends_in_an_origin_is_that_daemons_alone),
+        cmocka_unit_test(where_no_factory_is_no_daemon_goes_in),
         cmocka_unit_test(while_one_replaces_others_always_find_someone),
         cmocka_unit_test(of_many_who_add_and_remove_nothing_is_left),
     };
