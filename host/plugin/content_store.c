@@ -346,8 +346,15 @@ berth_status content_keep(content_store *store, content_file *file, bool *create
     *created = false;
     if (status)
         return status;
-    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-        return keep_existing(store, file, error);
+    if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        berth_error why = {0};
+
+        status = keep_existing(store, file, &why);
+        if (status && status != BERTH_ERR_NOT_FOUND && error)
+            *error = why;
+        if (status != BERTH_ERR_NOT_FOUND) /* else it was removed just now */
+            return status;
+    }
     /* The signature first: code without one would not be let in after a crash in between. */
     if (fchmod(file->fd, 0444) != 0 || (!store->ephemeral && fsync(file->fd) != 0))
         return fail_errno(error, errno, "%s: cannot write", path);

@@ -3,6 +3,7 @@
  */
 #include "plugin_fixture.h"
 
+#include "base/text.h"
 #include "plugin/content_store.h"
 #include "plugin/open.h"
 
@@ -27,6 +28,7 @@ static const char *const names[] = {"plain", "plain-2", "two-kinds", "same-kind"
 typedef struct crowd {
     fixture *f;
     char paths[FILES][PATH_MAX];
+    uint8_t digests[FILES][DIGEST_BYTES];
     atomic_uint loads, uses, strange;
 } crowd;
 
@@ -83,6 +85,25 @@ static void retire_one(member *m)
                    dice(m, 2) == 0, &gone, why_not, sizeof why_not, NULL);
 }
 
+/* Whatever is loaded keeps its file. */
+static void forget_one(member *m)
+{
+    unsigned i = dice(m, FILES);
+
+    plugins_forget(m->c->f->set, m->c->digests[i], NULL);
+}
+
+static void check_stored(void *ctx, const plugin_info *info)
+{
+    crowd *c = ctx;
+    char hex[2 * DIGEST_BYTES + 1], path[256];
+
+    snprintf(path, sizeof path, "%s/plugins/%s.so", c->f->state,
+             hex_encode(hex, slice_of(info->digest, DIGEST_BYTES)));
+    if (access(path, F_OK) != 0)
+        atomic_fetch_add(&c->strange, 1);
+}
+
 static void *mingle(void *arg)
 {
     member *m = arg;
@@ -95,6 +116,7 @@ static void *mingle(void *arg)
             use_one(m);
         plugins_each(m->c->f->set, count_plugin, &n);
         retire_one(m);
+        forget_one(m);
     }
     return NULL;
 }
@@ -130,8 +152,14 @@ static void loading_using_and_retiring_from_many_threads_is_safe(void **state)
     member members[THREADS + 1];
 
     c->f = f;
-    for (size_t i = 0; i < FILES; i++)
+    for (size_t i = 0; i < FILES; i++) {
+        plugins_load_options dry = {.dry_run = true};
+        plugins_loaded loaded;
+
         strcpy(c->paths[i], operator_file(f, built[i], &f->key));
+        assert_ok(plugins_load(f->set, c->paths[i], &dry, &loaded, ERROR));
+        memcpy(c->digests[i], loaded.digest, DIGEST_BYTES);
+    }
     for (unsigned i = 0; i <= THREADS; i++) {
         members[i] = (member){.c = c, .seed = i + 1};
         assert_int_equal(
@@ -140,12 +168,13 @@ static void loading_using_and_retiring_from_many_threads_is_safe(void **state)
     }
     for (unsigned i = 0; i <= THREADS; i++)
         pthread_join(threads[i], NULL);
+    plugins_each(f->set, check_stored, c);
     assert_int_equal(atomic_load(&c->strange), 0);
     assert_true(atomic_load(&c->loads) > 0);
     assert_true(atomic_load(&c->uses) > 0);
     fixture_restart(f);
     assert_int_equal(mappings(f), 0);
-    assert_int_equal(stored_files(f), 2 * FILES);
+    assert_int_equal(stored_files(f) % 2, 0); /* each with its signature */
     free(c);
 }
 

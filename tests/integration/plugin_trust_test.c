@@ -328,6 +328,62 @@ static void a_link_in_the_store_is_not_followed(void **state)
     unlink(stored);
 }
 
+/* A name that is taken by a link to nowhere: nothing is there, and nothing can be put there. */
+static void a_load_that_finds_no_place_in_the_store_leaves_no_signature_there(void **state)
+{
+    fixture *f = *state;
+    plugins_loaded loaded;
+    plugins_load_options dry = {.dry_run = true};
+    char stored[256];
+
+    assert_ok(
+        plugins_load(f->set, operator_file(f, PLUGIN("plain"), &f->key), &dry, &loaded, ERROR));
+    stored_path(f, loaded.digest, stored);
+    assert_int_equal(symlink("/nonexistent", stored), 0);
+    refuse_load(f, f->path, BERTH_ERR_CORRUPT, "is a symbolic link");
+    assert_int_equal(unlink(stored), 0);
+    assert_int_equal(stored_files(f), 0);
+}
+
+static plugins *changing;
+static plugin_policy *next_policy;
+
+/* The log line of a file that is read in the host comes between signature and admission. */
+static void change_policy(void *ctx, log_level level, const char *room, const char *text)
+{
+    (void)ctx;
+    (void)level;
+    (void)room;
+    if (next_policy && strstr(text, "is read inside of the host")) {
+        plugins_set_policy(changing, next_policy);
+        next_policy = NULL;
+    }
+}
+
+static void a_policy_that_changes_during_a_load_counts_for_it(void **state)
+{
+    fixture *f = *state;
+    plugins_config config = {.state_dir = f->state, .host = &test_host, .helper = "/nonexistent"};
+    const char *const trusted[] = {f->key.line, NULL};
+    plugin_policy *strict;
+
+    assert_ok(policy_new(&(policy_options){.trusted = trusted}, &strict, ERROR));
+    fixture_policy(f, &(policy_options){0});
+    plugins_free(f->set);
+    f->set = NULL;
+    config.policy = f->policy;
+    assert_ok(plugins_new(&config, &f->set, ERROR));
+    changing = f->set;
+    next_policy = strict;
+    log_set_sink(change_policy, NULL);
+    refuse_load(f, operator_file(f, PLUGIN("plain"), NULL), BERTH_ERR_BUSY, "try again");
+    assert_null(next_policy); /* it was changed */
+    assert_false(has_kind(f->set, "plain"));
+    refuse_load(f, f->path, BERTH_ERR_REFUSED, "is not signed");
+    log_set_sink(fixture_log, NULL);
+    policy_unref(strict);
+}
+
 static void a_store_that_others_may_write_to_is_refused(void **state)
 {
     fixture *f = *state;
@@ -436,6 +492,8 @@ int main(int argc, char **argv)
         test(stored_files_are_read_only),
         test(a_changed_stored_file_is_refused_and_named),
         test(a_link_in_the_store_is_not_followed),
+        test(a_load_that_finds_no_place_in_the_store_leaves_no_signature_there),
+        test(a_policy_that_changes_during_a_load_counts_for_it),
         test(a_store_that_others_may_write_to_is_refused),
         cmocka_unit_test(a_full_disk_is_told_and_leaves_nothing),
     };

@@ -185,6 +185,45 @@ static void segments_that_share_a_page_are_refused(void **state)
     facts_free(read_good());
 }
 
+/* The loader takes the first and the last for the ends of the whole, and maps the rest by force. */
+static void segments_in_falling_order_are_refused(void **state)
+{
+    (void)state;
+    file.headers[FORGE_NOTE_2] = file.headers[FORGE_LOAD];
+    file.headers[FORGE_LOAD] = (Elf64_Phdr){
+        .p_type = PT_LOAD, .p_flags = PF_R, .p_vaddr = 0x100000, .p_memsz = 16, .p_align = 4096};
+    expect_finding("segments", ADMIT_REFUSED, ADMIT_REFUSED);
+}
+
+/* We would read the table, and find no page to read. */
+static void a_table_where_nothing_can_be_read_is_refused(void **state)
+{
+    (void)state;
+    file.headers[FORGE_LOAD].p_flags = PF_X;
+    expect_finding("entry", ADMIT_REFUSED, ADMIT_REFUSED);
+    expect_finding("note", ADMIT_REFUSED, ADMIT_REFUSED);
+}
+
+static void notes_without_end_are_not_walked(void **state)
+{
+    size_t len = file.len + 2 * FACTS_MAX_NOTE_BYTES;
+    uint8_t *image = calloc(1, len);
+    berth_error error = {0};
+    elf_facts *facts;
+
+    (void)state;
+    file.headers[FORGE_NOTE_2] = (Elf64_Phdr){.p_type = PT_NOTE,
+                                              .p_offset = file.len,
+                                              .p_vaddr = file.len,
+                                              .p_filesz = FACTS_MAX_NOTE_BYTES + 4,
+                                              .p_align = 4};
+    memcpy(image, file.bytes, file.len);
+    assert_int_equal(elf_read(image, len, &facts, &error), BERTH_ERR_ADMISSION);
+    assert_non_null(strstr(error.text, "notes of"));
+    assert_null(facts);
+    free(image);
+}
+
 static void a_dynamic_segment_that_is_elsewhere_in_memory_is_refused(void **state)
 {
     (void)state;
@@ -360,6 +399,9 @@ int main(void)
         test(manifests_at_the_size_limit_are_read_and_above_it_refused),
         test(a_manifest_that_is_not_loaded_is_refused),
         test(segments_that_share_a_page_are_refused),
+        test(segments_in_falling_order_are_refused),
+        test(a_table_where_nothing_can_be_read_is_refused),
+        test(notes_without_end_are_not_walked),
         test(a_dynamic_segment_that_is_elsewhere_in_memory_is_refused),
         test(a_dynamic_segment_without_an_end_is_refused),
         test(segments_beyond_the_end_of_the_file_are_refused),
