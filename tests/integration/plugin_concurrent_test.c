@@ -144,6 +144,7 @@ static void *watch_wholeness(void *arg)
     return NULL;
 }
 
+/* compute-core §18.30 */
 static void loading_using_and_retiring_from_many_threads_is_safe(void **state)
 {
     fixture *f = *state;

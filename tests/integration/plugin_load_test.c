@@ -129,6 +129,7 @@ static void an_unloaded_plugin_leaves_memory(void **state)
         BERTH_ERR_NOT_FOUND);
 }
 
+/* compute-core §18.30, §20 additional */
 static void a_plugin_in_use_is_not_unloaded_unless_deferred(void **state)
 {
     fixture *f = *state;

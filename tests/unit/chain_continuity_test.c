@@ -24,6 +24,7 @@ static void the_sentinel_is_that_of_the_vectors(void **state)
     json_object_put(all);
 }
 
+/* compute-core 20: fork output: own origin, sequence 1, parent not zero */
 static void a_fork_begins_at_its_sentinel(void **state)
 {
     berth_keypair key;

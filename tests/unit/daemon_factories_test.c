@@ -124,7 +124,7 @@ static void an_orchestrator_is_bound_once(void **state)
 }
 
 /* K22: what is let go of is nobody's any more; the secret goes with the last reference (see
- * daemon_secret_test.c). What a daemon is being built from is its builder's to take out. */
+ * daemon_reenter_test.c). What a daemon is being built from is its builder's to take out. */
 static void when_nothing_is_expected_only_placeholders_go(void **state)
 {
     (void)state;

@@ -16,6 +16,7 @@ static void *answer_ok(void *arg)
     return NULL;
 }
 
+/* compute-core §18.26: woken, never polling */
 static void wait_returns_when_all_have_answered(void **state)
 {
     (void)state;

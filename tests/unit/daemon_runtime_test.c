@@ -33,6 +33,7 @@ static void before_start_nothing_runs_but_kinds_can_be_provided(void **state)
     berth_runtime_free(rt);
 }
 
+/* compute-core §20 */
 static void start_is_idempotent(void **state)
 {
     (void)state;
@@ -47,6 +48,7 @@ static void start_is_idempotent(void **state)
     assert_int_equal(kinds_alive, 0);
 }
 
+/* compute-core §14.1, §20 */
 static void after_shutdown_nothing_begins_and_shutdown_can_be_repeated(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);
@@ -113,6 +115,7 @@ static void limits_of_the_configuration_are_checked(void **state)
 
 /* ---- Kinds ----------------------------------------------------------------------------------- */
 
+/* compute-core §20 */
 static void a_kind_is_provided_once(void **state)
 {
     (void)state;
@@ -128,6 +131,7 @@ static void a_kind_is_provided_once(void **state)
     berth_runtime_free(rt);
 }
 
+/* compute-core §20 */
 static void an_unknown_kind_is_named(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);
@@ -140,7 +144,7 @@ static void an_unknown_kind_is_named(void **state)
     help_free(state, rt);
 }
 
-/* A daemon that was stopped holds its kind no longer: the very next call sees it. */
+/* compute-core §18.30: one that was stopped holds its kind no longer: the very next call sees it. */
 static void a_kind_can_be_withdrawn_as_soon_as_its_daemons_are_stopped(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);

@@ -43,6 +43,7 @@ static result send_from(berth_runtime *rt, uint64_t d, const char *source, uint6
     return r;
 }
 
+/* compute-core §18.18 */
 static void what_was_applied_is_acknowledged_again_but_not_applied_again(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);

@@ -66,6 +66,7 @@ static void a_slow_reader_is_told_how_much_it_missed(void **state)
     help_free(state, rt);
 }
 
+/* compute-core §18.3 */
 static void every_chained_output_is_seen_whereever_it_goes_and_then_the_end(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);
@@ -153,7 +154,8 @@ static ear *ear_on_channel(berth_runtime *rt, const char *name)
     return e;
 }
 
-/* DESIGN §3: one deliver, whoever publishes; the daemon sees which channel it came by */
+/* DESIGN §3, compute-core §18.3: one deliver, whoever publishes; the daemon sees which channel it
+ * came by */
 static void what_is_published_reaches_subscribers_and_tails(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);

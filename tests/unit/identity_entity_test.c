@@ -80,6 +80,7 @@ static void identities_with_equal_low_halves_differ(void **state)
     json_object_put(all);
 }
 
+/* compute-core 20, identity */
 static void generated_identities_are_distinct_and_full(void **state)
 {
     berth_keypair a, b;

@@ -87,6 +87,7 @@ static void sealing_gives_the_bytes_of_the_vectors(void **state)
     json_object_put(all);
 }
 
+/* compute-core 20, identity: envelope */
 static void what_was_sealed_opens_to_the_same_identity(void **state)
 {
     struct fixture *f = *state;

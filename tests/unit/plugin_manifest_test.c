@@ -31,6 +31,7 @@ static manifest *parse_good(const char *text)
     return m;
 }
 
+/* compute-core §18.27: what a kind needs is known without an instance of it */
 static void everything_that_is_said_is_read(void **state)
 {
     manifest *m = parse_good(full);
