@@ -318,9 +318,12 @@ static berth_status keep_existing(content_store *store, content_file *file, bert
 
     if (status)
         return status;
-    if (file->signature && (!existing.signature ||
-                            !slice_eq(slice_of(file->signature->data, file->signature->len),
-                                      slice_of(existing.signature->data, existing.signature->len))))
+    /* One that nobody has verified must not take the place of one that may be good. */
+    if (file->signature &&
+        (!existing.signature ||
+         (file->verified &&
+          !slice_eq(slice_of(file->signature->data, file->signature->len),
+                    slice_of(existing.signature->data, existing.signature->len)))))
         status = write_signature(file, existing.path, error);
     if (status) {
         content_drop(&existing);

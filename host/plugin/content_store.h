@@ -43,6 +43,7 @@ typedef struct content_file {
     uint64_t size;
     uint8_t hash[MINISIGN_HASH_BYTES]; /* the first DIGEST_BYTES are its digest */
     buf *signature;                    /* bytes of its .minisig, or NULL: it has none */
+    bool verified;                     /* the caller found that to be a trusted one */
     char path[PATH_MAX];               /* where it is now */
     dev_t device;
     ino_t inode;
@@ -59,8 +60,8 @@ berth_status content_take(content_store *store, const char *path, content_file *
 
 /*
  * Give a copy its place, durably. If the store has it already, that file is compared and used, and
- * a newer signature replaces the older. *created: it was not there. CORRUPT, with the cure, when
- * the file there is not what its name says.
+ * a verified signature replaces the one that is there. *created: it was not there. CORRUPT, with
+ * the cure, when the file there is not what its name says.
  */
 berth_status content_keep(content_store *store, content_file *file, bool *created,
                           berth_error *error);

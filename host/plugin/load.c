@@ -44,6 +44,7 @@ static berth_status verify(load *l, berth_error *error)
     }
     status = policy_check_signature(l->policy, beside ? &l->signature : NULL, l->file.hash, &l->key,
                                     error);
+    l->file.verified = l->key != NULL;
     return status ? status : policy_check_revoked(l->policy, l->file.hash, error);
 }
 

@@ -29,6 +29,22 @@ static const char *parent_directory(void)
     return parent && parent[0] == '/' && !strchr(parent, '$') ? parent : "/tmp";
 }
 
+/* Nobody else may put something else in our directory's place: code is run from it. */
+static berth_status check_parent(const char *path, berth_error *error)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return fail_errno(error, errno, "%s", path);
+    if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+        ((st.st_mode & 0022) && !(st.st_mode & S_ISVTX)))
+        return fail(error, BERTH_ERR_PERMISSION,
+                    "%s: others may move what is in there, so no plugin is kept there: set TMPDIR "
+                    "to a directory of yours",
+                    path);
+    return BERTH_OK;
+}
+
 /* Whether a content store gives files such names. */
 static bool ours(const char *name)
 {
@@ -124,8 +140,11 @@ static bool take(const char *path, int dir)
 berth_status temporary_make(char out[PATH_MAX], int *lock, berth_error *error)
 {
     const char *parent = parent_directory();
+    berth_status status = check_parent(parent, error);
 
     *lock = -1;
+    if (status)
+        return status;
     sweep(parent);
     for (int i = 0; i < 100; i++) {
         if (snprintf(out, PATH_MAX, "%s/" PREFIX "XXXXXX", parent) >= PATH_MAX)

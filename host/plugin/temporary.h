@@ -16,7 +16,7 @@
 #include <limits.h>
 
 /* Remove what processes that were killed have left, and make a new one: its path, and the
- * descriptor that holds the lock. */
+ * descriptor that holds the lock. PERMISSION where others may move directories. */
 berth_status temporary_make(char out[PATH_MAX], int *lock, berth_error *error);
 
 /* Remove it with all that a store puts there, and end the lock. */

@@ -176,6 +176,26 @@ static void only_what_is_ours_beyond_doubt_is_swept(void **state)
     unsetenv("TMPDIR");
 }
 
+static void a_place_where_others_may_move_directories_is_refused(void **state)
+{
+    fixture *f = *state;
+    char tmp[80];
+    plugins *set;
+
+    own_tmp(f, tmp);
+    set = ephemeral_set(f);
+    operator_file(f, PLUGIN("plain"), &f->key);
+    assert_int_equal(chmod(tmp, 0777), 0);
+    assert_int_equal(plugins_load(set, f->path, NULL, NULL, ERROR), BERTH_ERR_PERMISSION);
+    assert_non_null(strstr(ERROR->text, "TMPDIR"));
+    assert_int_equal(count_entries(tmp), 0);
+    assert_false(constructor_ran(f));
+    assert_int_equal(chmod(tmp, 01777), 0); /* as /tmp */
+    assert_ok(plugins_load(set, f->path, NULL, NULL, ERROR));
+    plugins_free(set);
+    unsetenv("TMPDIR");
+}
+
 static void a_set_that_is_given_up_leaves_no_directory(void **state)
 {
     fixture *f = *state;
@@ -207,6 +227,7 @@ int main(void)
         test(what_a_killed_process_left_is_swept_by_the_next_one),
         test(what_a_living_one_uses_is_not_swept),
         test(only_what_is_ours_beyond_doubt_is_swept),
+        test(a_place_where_others_may_move_directories_is_refused),
         test(a_set_that_is_given_up_leaves_no_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

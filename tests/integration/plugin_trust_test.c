@@ -186,6 +186,24 @@ static void retire(fixture *f, const char *name)
     assert_true(gone);
 }
 
+static void a_signature_that_nobody_can_verify_does_not_replace_a_good_one(void **state)
+{
+    fixture *f = *state;
+    plugins_load_options restart = {.source = PLUGINS_RESTART};
+    plugins_loaded loaded;
+
+    assert_ok(
+        plugins_load(f->set, operator_file(f, PLUGIN("plain"), &f->key), NULL, &loaded, ERROR));
+    fixture_policy(f, &(policy_options){0}); /* for a while, no keys */
+    fixture_restart(f);
+    assert_ok(
+        plugins_load(f->set, operator_file(f, PLUGIN("plain"), &f->other), NULL, NULL, ERROR));
+    fixture_trust_key(f);
+    fixture_restart(f);
+    assert_ok(plugins_load_digest(f->set, loaded.digest, &restart, &loaded, ERROR));
+    assert_true(loaded.has_key);
+}
+
 static void below_the_floor_only_an_operator_who_says_so_gets(void **state)
 {
     fixture *f = *state;
@@ -485,6 +503,7 @@ int main(int argc, char **argv)
         test(a_revoked_digest_is_refused_from_file_and_from_store),
         test(keys_are_asked_again_at_every_open),
         test(a_signature_made_while_the_plugin_runs_counts_at_the_next_start),
+        test(a_signature_that_nobody_can_verify_does_not_replace_a_good_one),
         test(below_the_floor_only_an_operator_who_says_so_gets),
         test(a_plugin_that_fails_does_not_raise_the_floor),
         test(floors_are_per_key),
