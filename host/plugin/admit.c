@@ -197,6 +197,7 @@ static void judge_symbols(judge *j)
              "BERTH_EXPORT of the header)",
              BERTH_PLUGIN_SYMBOL);
     else if (f->entry_type != STT_OBJECT || f->entry_size < sizeof(uint32_t) ||
+             f->entry_address % _Alignof(berth_plugin) != 0 ||
              !facts_covers(f, f->entry_address, f->entry_size))
         find(j, ADMIT_REFUSED, "entry",
              "exports %s as something that is not a table of data: define it as a const "

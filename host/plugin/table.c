@@ -21,6 +21,11 @@ static bool readable(const bounds *b, const void *ptr, uint64_t len)
     return !b->facts || facts_covers(b->facts, (uintptr_t)ptr - b->base, len);
 }
 
+static bool aligned(const void *ptr)
+{
+    return (uintptr_t)ptr % _Alignof(berth_kind) == 0;
+}
+
 /* Copy a struct that begins with its size: what both sides know of it, the rest zero. */
 static void copy_sized(void *to, size_t known, const void *from, uint32_t size)
 {
@@ -71,7 +76,7 @@ static berth_status take_kind(plugin *p, const bounds *b, const berth_kind *raw,
     plugin_kind *kind;
     slice name;
 
-    if (!raw || !readable(b, raw, sizeof raw->size) || raw->size < KIND_LEAST ||
+    if (!raw || !aligned(raw) || !readable(b, raw, sizeof raw->size) || raw->size < KIND_LEAST ||
         !readable(b, raw, raw->size))
         return fail(error, BERTH_ERR_ADMISSION,
                     "has a kind table of impossible size or place: set .size = sizeof(berth_kind)");
@@ -121,7 +126,7 @@ berth_status plugin_take_table(plugin *p, const berth_plugin *raw, uint64_t room
         return fail(error, BERTH_ERR_ADMISSION,
                     "has %" PRIu32 " kinds in its table and %zu in its manifest: make them agree",
                     p->table.kind_count, p->manifest->kind_count);
-    if (!p->table.kinds ||
+    if (!p->table.kinds || !aligned(p->table.kinds) ||
         !readable(&b, p->table.kinds, (uint64_t)p->table.kind_count * sizeof(void *)))
         return fail(error, BERTH_ERR_ADMISSION,
                     "has a table without kinds: set .kinds to an array of pointers");

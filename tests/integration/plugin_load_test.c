@@ -425,13 +425,13 @@ static void linked_in_kinds_are_published_too(void **state)
     static const char json[] = "{\"name\":\"linked\",\"version\":\"1.0.0\",\"abi\":[0,0],\"kinds\":"
                                "[{\"name\":\"linked\"}]}";
     fixture *f = *state;
-    plugin_kind *kind;
+    plugin_kind *kind, *lonely;
     char why_not[128];
     bool gone;
     int user;
 
     inits = deinits = 0;
-    assert_ok(plugins_add_static(f->set, &linked, slice_str(json), &user, ERROR));
+    assert_quiet(plugins_add_static(f->set, &linked, slice_str(json), &user, QUIET));
     assert_int_equal(inits, 1);
     assert_string_equal(init_name, "linked");
     assert_null(plugins_initialising());
@@ -445,6 +445,29 @@ static void linked_in_kinds_are_published_too(void **state)
         plugins_retire(f->set, slice_str("linked"), false, &gone, why_not, sizeof why_not, ERROR));
     assert_false(gone);
     assert_int_equal(deinits, 1);
+
+    assert_quiet(plugins_detached_kind(f->set, &linked, slice_str(json), &lonely, QUIET));
+    assert_false(has_kind(f->set, "linked"));
+    plugin_kind_unref(lonely);
+    assert_int_equal(deinits, 2);
+}
+
+static void tables_at_odd_addresses_are_refused(void **state)
+{
+    static const char json[] = "{\"name\":\"odd\",\"version\":\"1.0.0\",\"abi\":[0,0],\"kinds\":"
+                               "[{\"name\":\"odd\"}]}";
+    static _Alignas(16) const char bytes[sizeof(berth_kind) + 16];
+    const berth_kind *const tables[] = {(const void *)(bytes + 1)};
+    berth_plugin odd = {.size = sizeof odd, .kind_count = 1, .kinds = tables};
+    fixture *f = *state;
+
+    assert_int_equal(plugins_add_static(f->set, &odd, slice_str(json), NULL, ERROR),
+                     BERTH_ERR_ADMISSION);
+    assert_non_null(strstr(ERROR->text, "size or place"));
+    odd.kinds = (const void *)(bytes + 1);
+    assert_int_equal(plugins_add_static(f->set, &odd, slice_str(json), NULL, ERROR),
+                     BERTH_ERR_ADMISSION);
+    assert_int_equal(loaded_plugins(f->set), 0);
 }
 
 /* ---- The environment */
@@ -469,7 +492,7 @@ static void code_by_environment_is_refused_by_name_and_the_rest_is_cleared(void 
     setenv("LD_BIND_NOW", "1", 1);
     setenv("LD_DEBUG_OUTPUT", "/nowhere", 1);
     setenv("LDFLAGS", "-lm", 1);
-    assert_ok(plugins_environment_check(ERROR));
+    assert_quiet(plugins_environment_check(QUIET));
     assert_null(getenv("LD_BIND_NOW"));
     assert_null(getenv("LD_DEBUG_OUTPUT"));
     assert_non_null(getenv("LDFLAGS"));
@@ -496,6 +519,7 @@ int main(void)
         test(a_dry_run_does_not_bring_a_retired_plugin_back),
         test(success_leaves_the_error_alone),
         test(linked_in_kinds_are_published_too),
+        test(tables_at_odd_addresses_are_refused),
         cmocka_unit_test(code_by_environment_is_refused_by_name_and_the_rest_is_cleared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

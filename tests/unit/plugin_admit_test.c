@@ -204,6 +204,15 @@ static void a_table_where_nothing_can_be_read_is_refused(void **state)
     expect_finding("note", ADMIT_REFUSED, ADMIT_REFUSED);
 }
 
+/* Reading it would be a fault on some machines. */
+static void a_table_at_an_odd_address_is_refused(void **state)
+{
+    (void)state;
+    file.symbols[1].st_value++;
+    file.symbols[1].st_size--;
+    expect_finding("entry", ADMIT_REFUSED, ADMIT_REFUSED);
+}
+
 static void notes_without_end_are_not_walked(void **state)
 {
     size_t len = file.len + 2 * FACTS_MAX_NOTE_BYTES;
@@ -401,6 +410,7 @@ int main(void)
         test(segments_that_share_a_page_are_refused),
         test(segments_in_falling_order_are_refused),
         test(a_table_where_nothing_can_be_read_is_refused),
+        test(a_table_at_an_odd_address_is_refused),
         test(notes_without_end_are_not_walked),
         test(a_dynamic_segment_that_is_elsewhere_in_memory_is_refused),
         test(a_dynamic_segment_without_an_end_is_refused),
