@@ -4,8 +4,8 @@
 
 /* ---- A transaction --------------------------------------------------------------------------- */
 
-/* abi.md §1.1, compute-core §18.8, §20 (bindings): on any other return than 0 no effect of the event
- * takes place */
+/* abi.md §1.1, compute-core §18.8, §20 (bindings): on any other return than 0 no effect of the
+ * event takes place */
 static void an_event_that_fails_leaves_no_effect(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);

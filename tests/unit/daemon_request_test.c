@@ -381,7 +381,8 @@ static void start_comes_once_before_all_else(void **state)
     help_free(state, rt);
 }
 
-/* compute-core §18.16, §20 (contract): on_control gets its parameters; a kind without one says so */
+/* compute-core §18.16, §20 (contract): on_control gets its parameters; a kind without one says so
+ */
 static void controls_are_delivered_between_calls(void **state)
 {
     pair p = pair_of(state, NULL);
@@ -397,8 +398,8 @@ static void controls_are_delivered_between_calls(void **state)
     pair_free(state, &p);
 }
 
-/* compute-core §18.26: with a grace period it is told first, then comes what is in the mailbox, then
- * the end. */
+/* compute-core §18.26: with a grace period it is told first, then comes what is in the mailbox,
+ * then the end. */
 static void a_gracious_stop_says_so_and_lets_the_mailbox_run(void **state)
 {
     pair p = pair_of(state, NULL);

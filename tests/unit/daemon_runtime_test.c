@@ -144,7 +144,8 @@ static void an_unknown_kind_is_named(void **state)
     help_free(state, rt);
 }
 
-/* compute-core §18.30: one that was stopped holds its kind no longer: the very next call sees it. */
+/* compute-core §18.30: one that was stopped holds its kind no longer: the very next call sees it.
+ */
 static void a_kind_can_be_withdrawn_as_soon_as_its_daemons_are_stopped(void **state)
 {
     berth_runtime *rt = help_runtime(state, NULL);
