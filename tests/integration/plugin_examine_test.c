@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "plugin/examine.h"
-#include "plugin/examine_confine.c" /* the helper's own; nobody else links it */
+#include "plugin/examine_confine.c" /* the helper's own; NOLINT(bugprone-suspicious-include) */
 #include "plugin_forge.h"
 
 #include <pthread.h>
