@@ -40,6 +40,24 @@ void exchange_refuse(exchange *e, unsigned status, berth_status code, const char
     request_fail_as(&e->r, status, &error);
 }
 
+const char *exchange_body_name(const exchange *e)
+{
+    api_body kind = e->r.route->body;
+
+    return kind == BODY_SNAPSHOT                       ? "the snapshot"
+           : kind == BODY_EVENT || kind == BODY_STREAM ? "the event"
+                                                       : "body";
+}
+
+const char *exchange_body_limit(const exchange *e)
+{
+    api_body kind = e->r.route->body;
+
+    return kind == BODY_SNAPSHOT                       ? ": limits { max_state } says so"
+           : kind == BODY_EVENT || kind == BODY_STREAM ? ": limits { max_event } says so"
+                                                       : "";
+}
+
 /* What the headers say about the body. */
 static void read_headers(exchange *e)
 {
@@ -84,8 +102,9 @@ static void begin_body(exchange *e)
     if (!e->body_max && e->body_left) {
         exchange_refuse(e, 400, BERTH_ERR_INVALID, "body: this request takes none; leave it out");
     } else if (e->body_left != UINT64_MAX && e->body_left > e->body_max) {
-        snprintf(text, sizeof text, "body: %llu bytes, and the most is %llu",
-                 (unsigned long long)e->body_left, (unsigned long long)e->body_max);
+        snprintf(text, sizeof text, "%s: %llu bytes, and the most is %llu%s", exchange_body_name(e),
+                 (unsigned long long)e->body_left, (unsigned long long)e->body_max,
+                 exchange_body_limit(e));
         exchange_refuse(e, 413, BERTH_ERR_LIMIT, text);
     }
 }

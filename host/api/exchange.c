@@ -236,8 +236,8 @@ static void collect(exchange *e, const uint8_t *data, size_t n)
     char text[128];
 
     if (n > e->body_max - r->body.len) {
-        snprintf(text, sizeof text, "body: longer than %llu bytes, which is the most here",
-                 (unsigned long long)e->body_max);
+        snprintf(text, sizeof text, "%s: longer than %llu bytes, which is the most here%s",
+                 exchange_body_name(e), (unsigned long long)e->body_max, exchange_body_limit(e));
         exchange_refuse(e, 413, BERTH_ERR_LIMIT, text);
         return;
     }

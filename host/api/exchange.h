@@ -69,6 +69,9 @@ enum MHD_Result exchange_handle(void *cls, struct MHD_Connection *connection, co
 /* api/begin.c: read the headers; afterwards it is answered, or r.route is set and the body may
  * come. */
 void exchange_begin(exchange *e, const char *method);
+/* What the body is called, and which limit it is under, for those whose body is too large. */
+const char *exchange_body_name(const exchange *e);
+const char *exchange_body_limit(const exchange *e);
 void exchange_refuse(exchange *e, unsigned status, berth_status code, const char *text);
 
 /* Wake everyone who waits (ticker: only those whose client left). */

@@ -66,7 +66,102 @@ static void emit_kind(writer *w, const manifest_kind *kind)
     emit_text(w, "}");
 }
 
-static void emit_plugin(writer *w, const plugin_info *info)
+/* ---- The daemons of plugins --------------------------------------------------------------------
+ */
+
+#define NAMES_SHOWN 3
+
+/* A plugin, and the daemons that run its code. */
+typedef struct crew {
+    char plugin[128];
+    uint8_t digest[DIGEST_BYTES]; /* zero: it is part of the host, and has the name of its kind */
+    uint64_t count;
+    char names[NAMES_SHOWN][128]; /* of some of them */
+} crew;
+
+typedef struct crews {
+    crew *items;
+    size_t count;
+} crews;
+
+static void add_crew(void *ctx, const plugin_info *info)
+{
+    crews *all = (crews *)ctx;
+    crew *more = (crew *)realloc(all->items, (all->count + 1) * sizeof *more);
+
+    if (!more)
+        return;
+    all->items = more;
+    more += all->count++;
+    *more = (crew){0};
+    snprintf(more->plugin, sizeof more->plugin, "%s", info->manifest->name);
+    memcpy(more->digest, info->digest, sizeof more->digest);
+}
+
+static bool count_daemon(void *ctx, const berth_daemon_info *info)
+{
+    static const uint8_t none[DIGEST_BYTES];
+    crews *all = (crews *)ctx;
+    bool linked_in = memcmp(info->plugin_digest, none, sizeof none) == 0;
+
+    for (size_t i = 0; i < all->count; i++) {
+        crew *c = &all->items[i];
+
+        if (memcmp(c->digest, info->plugin_digest, sizeof c->digest) != 0 ||
+            (linked_in && strcmp(c->plugin, info->kind) != 0))
+            continue;
+        if (c->count < NAMES_SHOWN)
+            snprintf(c->names[c->count], sizeof c->names[0], "%s", info->name);
+        c->count++;
+        break;
+    }
+    return true;
+}
+
+/* One look at each daemon: for jobs. The caller frees the items. */
+static crews muster(const request *r)
+{
+    crews all = {0};
+
+    plugins_each(runtime_plugins(r->api->rt), add_crew, &all);
+    berth_daemons_each((berth_runtime *)r->api->rt, count_daemon, &all);
+    return all;
+}
+
+static uint64_t crew_of(const crews *all, const plugin_info *info)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (memcmp(all->items[i].digest, info->digest, DIGEST_BYTES) == 0 &&
+            strcmp(all->items[i].plugin, info->manifest->name) == 0)
+            return all->items[i].count;
+    return 0;
+}
+
+/* Who has to end before the plugin can go; false when no daemon is in its way. */
+static bool name_crew(const crews *all, const char *name, char *out, size_t cap)
+{
+    const crew *c = NULL;
+    size_t len;
+
+    for (size_t i = 0; i < all->count && !c; i++)
+        if (strcmp(all->items[i].plugin, name) == 0 && all->items[i].count)
+            c = &all->items[i];
+    if (!c)
+        return false;
+    len = (size_t)snprintf(out, cap, "plugin '%s' is in use by %llu daemon%s (", name,
+                           (unsigned long long)c->count, c->count == 1 ? "" : "s");
+    for (uint64_t i = 0; i < c->count && i < NAMES_SHOWN && len < cap; i++)
+        len += (size_t)snprintf(out + len, cap - len, "%s%s", i ? ", " : "", c->names[i]);
+    if (len < cap)
+        snprintf(out + len, cap - len, "%s): stop %s first", c->count > NAMES_SHOWN ? ", ..." : "",
+                 c->count == 1 ? "it" : "them");
+    return true;
+}
+
+/* ---- Plugins -----------------------------------------------------------------------------------
+ */
+
+static void emit_plugin(writer *w, const plugin_info *info, const crews *all)
 {
     const manifest *m = info->manifest;
     static const uint8_t none[DIGEST_BYTES];
@@ -88,6 +183,7 @@ static void emit_plugin(writer *w, const plugin_info *info)
     emit_member_string(w, "trusted_comment", info->trusted_comment);
     emit_member_string(w, "path", info->path);
     emit_member_time(w, "loaded", info->loaded_wall_ns);
+    emit_member_u64(w, "daemons", crew_of(all, info));
     emit_member_u64(w, "references", info->kind_refs);
     emit_member_bool(w, "retired", info->retired);
     emit_list(w, "needs_extensions", &m->needs_extensions);
@@ -99,29 +195,36 @@ static void emit_plugin(writer *w, const plugin_info *info)
     emit_text(w, "]}");
 }
 
+typedef struct plugin_search {
+    const char *name; /* NULL: all */
+    bool found;
+    crews crews;
+    writer w;
+} plugin_search;
+
 static void list_plugin(void *ctx, const plugin_info *info)
 {
-    writer *w = (writer *)ctx;
+    plugin_search *s = (plugin_search *)ctx;
 
-    emit_next(w);
-    emit_plugin(w, info);
+    emit_next(&s->w);
+    emit_plugin(&s->w, info, &s->crews);
+}
+
+static void list_job(request *r)
+{
+    plugin_search s = {.crews = muster(r)};
+
+    emit_text(&s.w, "{\"plugins\":[");
+    plugins_each(runtime_plugins(r->api->rt), list_plugin, &s);
+    emit_text(&s.w, "]}");
+    free(s.crews.items);
+    request_answer(r, 200, &s.w);
 }
 
 void plugins_list(request *r)
 {
-    writer w = {0};
-
-    emit_text(&w, "{\"plugins\":[");
-    plugins_each(runtime_plugins(r->api->rt), list_plugin, &w);
-    emit_text(&w, "]}");
-    request_answer(r, 200, &w);
+    request_job(r, list_job);
 }
-
-typedef struct plugin_search {
-    const char *name;
-    bool found;
-    writer w;
-} plugin_search;
 
 /* Published ones come first: a retired one of the name is shown only when there is no other. */
 static void search_plugin(void *ctx, const plugin_info *info)
@@ -131,15 +234,16 @@ static void search_plugin(void *ctx, const plugin_info *info)
     if (s->found || strcmp(info->manifest->name, s->name) != 0)
         return;
     s->found = true;
-    emit_plugin(&s->w, info);
+    emit_plugin(&s->w, info, &s->crews);
 }
 
 static void answer_plugin(request *r, unsigned status, const char *name)
 {
-    plugin_search s = {.name = name};
+    plugin_search s = {.name = name, .crews = muster(r)};
     berth_error error = {0};
 
     plugins_each(runtime_plugins(r->api->rt), search_plugin, &s);
+    free(s.crews.items);
     if (s.found) {
         request_answer(r, status, &s.w);
         return;
@@ -148,9 +252,14 @@ static void answer_plugin(request *r, unsigned status, const char *name)
     request_fail(r, &error);
 }
 
-void plugins_get(request *r)
+static void get_job(request *r)
 {
     answer_plugin(r, 200, r->target.segments[2]);
+}
+
+void plugins_get(request *r)
+{
+    request_job(r, get_job);
 }
 
 static void load_job(request *r)
@@ -176,8 +285,24 @@ void plugins_post(request *r)
     request_job(r, load_job);
 }
 
+/* The one that has no mention of references, which are nobody's business here. */
+static void refuse_unload(request *r, const char *name, berth_error *error)
+{
+    char text[BERTH_ERROR_TEXT];
+    crews all;
+
+    if (error->code == BERTH_ERR_BUSY) {
+        all = muster(r);
+        if (name_crew(&all, name, text, sizeof text))
+            fail(error, BERTH_ERR_BUSY, "%s", text);
+        free(all.items);
+    }
+    request_fail(r, error);
+}
+
 static void unload_job(request *r)
 {
+    const char *name = r->target.segments[2];
     berth_error error = {0};
     char why[512] = "";
     bool defer = false, gone = false;
@@ -185,9 +310,9 @@ static void unload_job(request *r)
 
     if (!request_bool(r, "defer", &defer))
         return;
-    if (plugins_retire(runtime_plugins(r->api->rt), slice_str(r->target.segments[2]), defer, &gone,
-                       why, sizeof why, &error)) {
-        request_fail(r, &error);
+    if (plugins_retire(runtime_plugins(r->api->rt), slice_str(name), defer, &gone, why, sizeof why,
+                       &error)) {
+        refuse_unload(r, name, &error);
         return;
     }
     emit_text(&w, "{");

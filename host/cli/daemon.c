@@ -156,8 +156,7 @@ static void show(struct json_object *daemon)
             snprintf(saturation, sizeof saturation, ", %.1f%% of its capacity in use",
                      (double)field_u64(daemon, "saturation_ppm") / 1e4);
         page_add(&t, health_style(health), "health", "%s%s", health, saturation);
-        page_add(&t, STYLE_PLAIN, "started", "%s (%s)", field_text(daemon, "started"),
-                 field_ago(text, daemon, "started"));
+        page_add(&t, STYLE_PLAIN, "started", "%s", field_when(text, daemon, "started"));
         page_add(&t, STYLE_PLAIN, "incarnation", "%llu, epoch %llu",
                  (unsigned long long)field_u64(daemon, "incarnation"),
                  (unsigned long long)field_u64(daemon, "epoch"));

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,17 @@ char *field_ago(char out[FORMAT_MAX], struct json_object *object, const char *ke
     out[0] = 0;
     if (format_parse_time(field_text(object, key), &then))
         format_ago(out, then, clock_wall_ns());
+    return out;
+}
+
+char *field_when(char out[FORMAT_MAX], struct json_object *object, const char *key)
+{
+    const char *text = field_text(object, key), *fraction = strchr(text, '.');
+    char ago[FORMAT_MAX];
+
+    snprintf(out, FORMAT_MAX, "%.*s%s (%s)", fraction ? (int)(fraction - text) : (int)strlen(text),
+             text, fraction ? fraction + 1 + strspn(fraction + 1, "0123456789") : "",
+             field_ago(ago, object, key));
     return out;
 }
 

@@ -19,6 +19,8 @@ size_t field_count(struct json_object *array);
 
 /* "3m ago" of a time member; "" without one. */
 char *field_ago(char out[FORMAT_MAX], struct json_object *object, const char *key);
+/* "2026-11-21T12:42:51Z (3m ago)" of a time member. */
+char *field_when(char out[FORMAT_MAX], struct json_object *object, const char *key);
 /* Its strings, separated by blanks; free() it. */
 char *field_joined(struct json_object *array);
 

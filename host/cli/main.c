@@ -2,8 +2,24 @@
 #include "cli/help.h"
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * A program may be started with standard descriptors closed. What it opens next would get their
+ * numbers, and be read as input or filled with messages: a socket, or the database of a host. What
+ * is put there instead fails, as a closed descriptor does.
+ */
+static void occupy_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _Exit(EXIT_FAILED);
+}
 
 static int help(const cli_invocation *inv, FILE *to)
 {
@@ -23,6 +39,7 @@ int main(int argc, char **argv)
     cli_wish wish;
     int code = EXIT_DONE;
 
+    occupy_standard_descriptors();
     /* Only how wide characters are is asked of the locale; numbers stay as programs write them. */
     setlocale(LC_CTYPE, "C.UTF-8");
     signal(SIGPIPE, SIG_IGN);

@@ -40,6 +40,9 @@ static berth_status unknown_noun(const char *word, berth_error *error)
                         "there is no command '%s': did you mean 'berth %s %s'?", word, c->noun,
                         c->verb);
     }
+    if (strcmp(word, "version") == 0)
+        return fail(error, BERTH_ERR_INVALID,
+                    "there is no command 'version': did you mean 'berth --version'?");
     if (g.best)
         return fail(error, BERTH_ERR_INVALID, "there is no command '%s': did you mean 'berth %s'?",
                     word, g.best);

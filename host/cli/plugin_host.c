@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The names of the kinds, separated by blanks; free() it. */
 static char *kind_names(struct json_object *plugin)
@@ -42,8 +43,9 @@ static const char *signer_in_short(struct json_object *plugin)
 
 int cmd_plugin_ls(const cli_invocation *inv)
 {
-    static const tab_column columns[] = {{"NAME", false}, {"VERSION", false}, {"SIGNED BY", false},
-                                         {"USES", true},  {"LOADED", false},  {"KINDS", false}};
+    static const tab_column columns[] = {{"NAME", false},      {"VERSION", false},
+                                         {"SIGNED BY", false}, {"DAEMONS", true},
+                                         {"LOADED", false},    {"KINDS", false}};
     struct json_object *answer, *list;
     int code = ask_list(inv, "/v1/plugins", "plugins", &answer, &list);
     char text[FORMAT_MAX];
@@ -62,7 +64,7 @@ int cmd_plugin_ls(const cli_invocation *inv)
             tab_add(&t, STYLE_PLAIN, "%s%s", field_text(plugin, "version"),
                     field_bool(plugin, "retired") ? " (retired)" : "");
             tab_add(&t, trusted ? STYLE_PLAIN : STYLE_WARN, "%s", signer_in_short(plugin));
-            tab_add(&t, STYLE_PLAIN, "%s", format_count(text, field_u64(plugin, "references")));
+            tab_add(&t, STYLE_PLAIN, "%s", format_count(text, field_u64(plugin, "daemons")));
             tab_add(&t, STYLE_PLAIN, "%s", field_ago(text, plugin, "loaded"));
             tab_add(&t, STYLE_PLAIN, "%s", kinds);
             free(kinds);
@@ -144,11 +146,10 @@ static void show(struct json_object *plugin)
     if (*field_text(plugin, "path"))
         page_add(&t, STYLE_PLAIN, "from", "%s", field_text(plugin, "path"));
     if (*field_text(plugin, "loaded"))
-        page_add(&t, STYLE_PLAIN, "loaded", "%s (%s)", field_text(plugin, "loaded"),
-                 field_ago(text, plugin, "loaded"));
-    page_add(&t, STYLE_PLAIN, "uses", "%s", format_count(text, field_u64(plugin, "references")));
+        page_add(&t, STYLE_PLAIN, "loaded", "%s", field_when(text, plugin, "loaded"));
+    page_add(&t, STYLE_PLAIN, "daemons", "%s", format_count(text, field_u64(plugin, "daemons")));
     if (field_bool(plugin, "retired"))
-        page_add(&t, STYLE_WARN, "retired", "it leaves when the last use ends");
+        page_add(&t, STYLE_WARN, "retired", "it leaves with its last daemon");
     add_list(&t, plugin, "needs_extensions", "extensions");
     add_list(&t, plugin, "needs_privileges", "privileges");
     tab_end(&t, stdout, output_has_colours(stdout));
@@ -170,6 +171,28 @@ int cmd_plugin_show(const cli_invocation *inv)
     return code;
 }
 
+/* A file that we see and the host does not: it runs as another user, or in a sandbox. */
+static int ask_to_load(const cli_invocation *inv, const client_request *request, const char *path,
+                       struct json_object **answer)
+{
+    berth_error error = {0};
+    client *c = NULL;
+    berth_status status = client_open(&c, inv, &error);
+
+    *answer = NULL;
+    if (status == BERTH_OK)
+        status = client_json(c, request, answer, &error);
+    client_close(c);
+    if (status == BERTH_ERR_NOT_FOUND ||
+        (status == BERTH_ERR_PERMISSION && access(path, R_OK) == 0 &&
+         strstr(error.text, strerror(EACCES))))
+        fail(&error, status,
+             "%s: the host cannot open it, though it is there: let the host's user read it, and "
+             "put it where its sandbox (systemd's, say) shows it",
+             path);
+    return status == BERTH_OK ? EXIT_DONE : output_fail(&error);
+}
+
 int cmd_plugin_load(const cli_invocation *inv)
 {
     const char *file = cli_argument_at(inv, 0);
@@ -188,13 +211,13 @@ int cmd_plugin_load(const cli_invocation *inv)
     json_put_string(body, "path", slice_str(path));
     json_put_bool(body, "allow_downgrade", cli_flag(inv, "allow-downgrade"));
     text = ask_body(body);
-    code = ask(inv,
-               &(client_request){.method = "POST",
-                                 .path = "/v1/plugins",
-                                 .content_type = "application/json",
-                                 .body = slice_str(text),
-                                 .http_status = &http_status},
-               &answer);
+    code = ask_to_load(inv,
+                       &(client_request){.method = "POST",
+                                         .path = "/v1/plugins",
+                                         .content_type = "application/json",
+                                         .body = slice_str(text),
+                                         .http_status = &http_status},
+                       path, &answer);
     if (code == EXIT_DONE && cli_flag(inv, "json")) {
         output_json(answer);
     } else if (code == EXIT_DONE) {

@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_MAX_BYTES (256ull << 20)
 
@@ -29,6 +30,13 @@ static berth_status policy_of_options(const cli_invocation *inv, plugin_policy *
     if (!keys || !paths)
         abort();
     for (const char *key; (key = cli_next_value(inv, "key", &at)); count++) {
+        if (strncmp(key, "RW", 2) != 0 && access(key, F_OK) != 0) {
+            status = fail(error, BERTH_ERR_NOT_FOUND,
+                          "--key: '%s' is neither a minisign public key (RW...) nor a file that "
+                          "is there",
+                          key);
+            goto out;
+        }
         if (!strchr(key, '/') && strncmp(key, "RW", 2) != 0 &&
             asprintf(&paths[count], "./%s", key) < 0)
             abort();
@@ -36,6 +44,7 @@ static berth_status policy_of_options(const cli_invocation *inv, plugin_policy *
     }
     options.trusted = keys;
     status = policy_new(&options, out, error);
+out:
     while (count)
         free(paths[--count]);
     free(paths);

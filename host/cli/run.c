@@ -192,7 +192,7 @@ static void close_memory(void)
 int cmd_run(const cli_invocation *inv)
 {
     berth_node_options options = {.size = sizeof options};
-    uint64_t threads = cli_number(inv, "threads", 0);
+    uint64_t threads = cli_number(inv, "threads", 1);
     const char **plugins = (const char **)calloc(inv->given_count + 1, sizeof *plugins);
     size_t at = 0;
     int code;
@@ -200,14 +200,14 @@ int cmd_run(const cli_invocation *inv)
     close_memory();
     if (!plugins)
         abort();
-    if (threads > 1024) {
+    if (threads < 1 || threads > 1024) {
         free(plugins);
-        return output_usage(inv, "--threads: at most 1024");
+        return output_usage(inv, "--threads: must be from 1 to 1024");
     }
     for (const char *file; (file = cli_next_value(inv, "plugin", &at));)
         plugins[options.plugin_count++] = file;
     options.plugins = plugins;
-    options.threads = (uint32_t)threads;
+    options.threads = cli_value(inv, "threads") ? (uint32_t)threads : 0;
     options.config_file = cli_value(inv, "config");
     options.state_dir = cli_value(inv, "state");
     options.socket = cli_value(inv, "socket");

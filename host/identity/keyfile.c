@@ -148,6 +148,21 @@ berth_status keyfile_write(const char *path, const berth_keypair *key, berth_err
     return status;
 }
 
+static bool is_keyfile(const char *path)
+{
+    berth_keypair unused;
+    buf *text = NULL;
+    bool is;
+
+    if (file_read(path, KEYFILE_MAX, 0, &text, NULL) != BERTH_OK) /* who can tell? */
+        return true;
+    is = keyfile_parse(slice_of(text->data, text->len), &unused, NULL) == BERTH_OK;
+    berth_keypair_wipe(&unused);
+    sodium_memzero(text->data, text->len);
+    buf_unref(text);
+    return is;
+}
+
 berth_status keyfile_read(const char *path, berth_keypair *out, berth_error *error)
 {
     berth_status status;
@@ -155,6 +170,9 @@ berth_status keyfile_read(const char *path, berth_keypair *out, berth_error *err
 
     memset(out, 0, sizeof *out);
     status = file_read(path, KEYFILE_MAX, FILE_PRIVATE, &text, error);
+    /* "chmod it" is no advice about a file that is something else. */
+    if (status == BERTH_ERR_PERMISSION && !is_keyfile(path))
+        return fail(error, BERTH_ERR_INVALID, "%s: is not an identity file", path);
     if (status)
         return status;
     status = keyfile_parse(slice_of(text->data, text->len), out, error);

@@ -3,7 +3,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +44,9 @@ berth_status load_recorded(plugins *set, store *s, berth_error *error)
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; status == BERTH_OK && i < d.count; i++) {
         berth_error why = {0};
-        char hex[2 * DIGEST_BYTES + 1];
 
         if (plugins_load_digest(set, d.items[i], &options, NULL, &why) != BERTH_OK)
-            log_error("node", "stored plugin %.16s: its daemons stay down: %s",
-                      hex_encode(hex, slice_of(d.items[i], DIGEST_BYTES)), why.text);
+            log_error("node", "its daemons stay down: %s", why.text);
     }
     free(d.items);
     return status;

@@ -71,7 +71,8 @@ static void a_wrong_command_line_is_exit_2(void **state)
     expect("completion tcsh", NULL, 2, "", "bash, zsh, fish");
     expect("help nonsense", NULL, 2, "", "there is no command 'nonsense'");
     expect("run --ephemeral --state x", NULL, 2, "", "--ephemeral");
-    expect("run --threads 5000", NULL, 2, "", "at most 1024");
+    expect("run --threads 5000", NULL, 2, "", "from 1 to 1024");
+    expect("run --threads 0", NULL, 2, "", "from 1 to 1024");
     expect("daemon restore snap", NULL, 2, "", "--identity FILE is needed");
 }
 
