@@ -216,6 +216,50 @@ static void a_restore_that_shutdown_overtakes_says_so_and_leaves_nothing(void **
     help_free(state, s.rt);
 }
 
+/* ---- Placeholders ---------------------------------------------------------------------------- */
+
+typedef struct waiter {
+    berth_runtime *rt;
+    berth_keypair key;
+    bool with_key;
+    berth_status status;
+} waiter;
+
+static void *expect_it(void *arg)
+{
+    waiter *w = arg;
+    w->status = w->with_key
+                    ? berth_register_migration_target_identity(w->rt, "echo", &w->key, NULL, NULL)
+                    : berth_expect_migration(w->rt, "echo", w->key.origin, 0, NULL, NULL);
+    return NULL;
+}
+
+/* As the C library has it: 2 means that somebody waits. */
+static bool is_waited_for(const pthread_mutex_t *lock)
+{
+    return *(const volatile int *)&lock->__data.__lock == 2;
+}
+
+/* compute-core K12, the narrowest case: it has seen Ready, and is put into the table when shutdown
+ * has begun */
+static void a_placeholder_that_shutdown_overtakes_is_taken_back(void **state)
+{
+    for (int with_key = 0; with_key < 2; with_key++) {
+        waiter w = {.rt = help_runtime(state, NULL), .key = key_of(1), .with_key = with_key};
+        factory_shard *shard = factories_shard(&w.rt->factories, w.key.origin);
+        pthread_t thread;
+        pthread_mutex_lock(&shard->lock);
+        pthread_create(&thread, NULL, expect_it, &w);
+        UNTIL(is_waited_for(&shard->lock));
+        atomic_store(&w.rt->state, BERTH_RUNTIME_SHUTTING_DOWN); /* the first step of shutdown */
+        pthread_mutex_unlock(&shard->lock);
+        pthread_join(thread, NULL);
+        FAILS(w.status, SHUTTING_DOWN);
+        assert_int_equal(factories_count(&w.rt->factories), 0);
+        help_free(state, w.rt);
+    }
+}
+
 /* ---- Locks ----------------------------------------------------------------------------------- */
 
 typedef struct looker {
@@ -368,6 +412,7 @@ int main(void)
         cmocka_unit_test(whoever_wins_of_start_and_shutdown_nothing_is_left),
         BOTH(whoever_wins_of_restore_and_shutdown_no_daemon_is_left),
         BOTH(a_restore_that_shutdown_overtakes_says_so_and_leaves_nothing),
+        INLINE(a_placeholder_that_shutdown_overtakes_is_taken_back),
         BOTH(who_waits_for_a_daemon_holds_no_table),
         INLINE(a_list_does_not_wait_for_daemons_that_are_busy),
         BOTH(daemons_and_snapshots_keep_their_own_counts),
