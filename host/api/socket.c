@@ -48,19 +48,11 @@ static int unix_socket(void)
     return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-/* Make room at the path: nothing is there, or a socket that nobody answers at. */
-static berth_status clear_path(const struct sockaddr_un *address, berth_error *error)
+static berth_status nobody_answers(const struct sockaddr_un *address, berth_error *error)
 {
     const char *path = address->sun_path;
-    struct stat st;
-    int fd, answer;
+    int fd = unix_socket(), answer;
 
-    if (lstat(path, &st) < 0)
-        return errno == ENOENT ? BERTH_OK : fail_errno(error, errno, "socket %s", path);
-    if (!S_ISSOCK(st.st_mode))
-        return fail(error, BERTH_ERR_EXISTS,
-                    "socket %s: is a file, not a socket; choose another path", path);
-    fd = unix_socket();
     if (fd < 0)
         return fail_errno(error, errno, "socket %s", path);
     answer = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? errno : 0;
@@ -68,6 +60,35 @@ static berth_status clear_path(const struct sockaddr_un *address, berth_error *e
     if (answer != ECONNREFUSED && answer != ENOENT)
         return fail(error, BERTH_ERR_LOCKED,
                     "socket %s: another host answers there; stop it or choose another path", path);
+    return BERTH_OK;
+}
+
+berth_status listener_check(const char *path, berth_error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat st;
+
+    if (strlen(path) >= sizeof address.sun_path || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return BERTH_OK;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    return nobody_answers(&address, error);
+}
+
+/* Make room at the path: nothing is there, or a socket that nobody answers at. */
+static berth_status clear_path(const struct sockaddr_un *address, berth_error *error)
+{
+    const char *path = address->sun_path;
+    struct stat st;
+    berth_status status;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? BERTH_OK : fail_errno(error, errno, "socket %s", path);
+    if (!S_ISSOCK(st.st_mode))
+        return fail(error, BERTH_ERR_EXISTS,
+                    "socket %s: is a file, not a socket; choose another path", path);
+    status = nobody_answers(address, error);
+    if (status != BERTH_OK)
+        return status;
     if (unlink(path) < 0 && errno != ENOENT)
         return fail_errno(error, errno, "socket %s: stale, but cannot be removed", path);
     return BERTH_OK;

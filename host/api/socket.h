@@ -19,6 +19,10 @@ typedef struct listener {
     struct timespec made; /* inode numbers are used again */
 } listener;
 
+/* LOCKED when somebody answers at the path. Changes nothing: for those who want to know before they
+ * make anything else; listener_open asks again. */
+berth_status listener_check(const char *path, berth_error *error);
+
 /* As api_start. The socket has mode 0600 from its first moment. */
 berth_status listener_open(listener *l, const char *path, berth_error *error);
 

@@ -2,6 +2,7 @@
 #include "berth/node.h"
 
 #include "api/api.h"
+#include "api/socket.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -165,6 +166,25 @@ static void count_down(void *ctx, const store_daemon *row, const char *reason)
     ++*(uint64_t *)ctx;
 }
 
+static bool count_unclean(void *ctx, const store_daemon *row)
+{
+    *(uint64_t *)ctx += row->desired == STORE_RUN && !row->clean;
+    return true;
+}
+
+/* Whoever reads the log has to learn that something was lost, and that it is not known what. */
+static void tell_unclean(const berth_node *n)
+{
+    uint64_t count = 0;
+
+    store_each_daemon(n->state.store, count_unclean, &count, NULL);
+    if (count)
+        log_warn("node",
+                 "the host before this one did not end cleanly: %llu daemon%s back as of the last "
+                 "snapshot; what came after it is lost",
+                 (unsigned long long)count, count == 1 ? " comes" : "s come");
+}
+
 static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
 {
     runtime_parts parts = {.config = &c->limits,
@@ -178,8 +198,10 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
 
     if (status == BERTH_OK)
         status = berth_runtime_start(runtime_inside(n), error);
-    if (status == BERTH_OK && n->state.store)
+    if (status == BERTH_OK && n->state.store) {
+        tell_unclean(n);
         status = runtime_resume(n->rt, on_progress, &progress, error);
+    }
     if (status != BERTH_OK)
         return status;
     runtime_down_each(n->rt, count_down, &down);
@@ -240,6 +262,18 @@ static berth_status start_api(berth_node *n, const config *c, berth_error *error
     return api_start(&settings, &n->api, error);
 }
 
+/* Nothing is made on disk for a host that cannot be. Where it has been made already, opening it
+ * tells more: the process that has it. */
+static bool state_is_there(const config *c)
+{
+    char usual[PATHS_MAX];
+    const char *dir = c->state_dir;
+
+    if (!dir && paths_state_dir(usual, sizeof usual, NULL) == BERTH_OK)
+        dir = usual;
+    return c->ephemeral || !dir || access(dir, F_OK) == 0;
+}
+
 /* ---- Life --------------------------------------------------------------------------------------
  */
 
@@ -275,6 +309,8 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (status == BERTH_OK)
         status = take_names(n, c, error);
+    if (status == BERTH_OK && !state_is_there(c))
+        status = listener_check(n->socket, error);
     if (status == BERTH_OK)
         status = state_open(c, &n->state, error);
     if (status == BERTH_OK)

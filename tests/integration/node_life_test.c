@@ -57,7 +57,7 @@ static void a_second_host_on_the_state_directory_is_refused_and_the_first_goes_o
     stop_node(first);
 }
 
-static void a_second_host_on_the_socket_is_refused_and_gives_its_state_back(void **state)
+static void a_second_host_on_the_socket_is_refused_before_it_makes_anything(void **state)
 {
     berth_node *first = start_node(NULL), *second = NULL;
     berth_error error = {0};
@@ -66,6 +66,7 @@ static void a_second_host_on_the_socket_is_refused_and_gives_its_state_back(void
     snprintf(at.state, sizeof at.state, "%s/other", at.root);
     assert_int_equal(try_start(NULL, &second, &error), BERTH_ERR_LOCKED);
     assert_non_null(strstr(error.text, at.socket));
+    assert_int_equal(access(at.state, F_OK), -1);
     stop_node(first);
     second = start_node(NULL);
     stop_node(second);
@@ -327,7 +328,7 @@ int main(void)
         TEST(a_stopped_host_comes_back_with_its_daemons_and_their_state),
         TEST(a_stopped_daemon_does_not_come_back),
         TEST(a_second_host_on_the_state_directory_is_refused_and_the_first_goes_on),
-        TEST(a_second_host_on_the_socket_is_refused_and_gives_its_state_back),
+        TEST(a_second_host_on_the_socket_is_refused_before_it_makes_anything),
         TEST(an_ephemeral_host_leaves_nothing),
         TEST(a_start_that_fails_says_why_and_leaves_nothing),
         TEST(a_configuration_that_is_named_has_to_be_there),
