@@ -342,6 +342,9 @@ static void a_list_is_not_believed_beyond_its_bytes(void **state)
     memset(at - 4, 0xFF, 4);
     seal_digest(&w);
     refused(w.data, w.len, BERTH_ERR_CORRUPT, "longer than its section");
+    memcpy(at - 4, "\3\0\0\0", 4); /* one more than fit */
+    seal_digest(&w);
+    refused(w.data, w.len, BERTH_ERR_CORRUPT, "longer than its section");
     memcpy(at - 4, "\1\0\0\0", 4);
     seal_digest(&w);
     refused(w.data, w.len, BERTH_ERR_CORRUPT, "bytes follow a list");
