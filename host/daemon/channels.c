@@ -197,7 +197,7 @@ tail *channels_tail(channels *c, slice name, ring_budget *budget, void (*wake)(v
     pthread_mutex_lock(&c->lock);
     channel *ch = find_or_make(c, name);
     if (ch && !ch->tails)
-        ch->tails = ring_new(budget);
+        ch->tails = ring_new(budget, false);
     if (ch && ch->tails)
         t = ring_open(ch->tails, TAIL_FROM_NOW, wake, ctx);
     pthread_mutex_unlock(&c->lock);

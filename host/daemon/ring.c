@@ -27,12 +27,12 @@ struct ring {
     ring *older, *newer; /* under the budget's lock */
     bool listed;         /* the same */
     atomic_bool reading;
-    bool ended;
+    bool keeps, ended;
     tail *tails;
     unsigned tail_count;
 };
 
-ring *ring_new(ring_budget *budget)
+ring *ring_new(ring_budget *budget, bool keeps)
 {
     ring *r = calloc(1, sizeof(*r));
     if (!r)
@@ -41,6 +41,7 @@ ring *ring_new(ring_budget *budget)
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->quiet, NULL);
     r->budget = budget;
+    r->keeps = keeps;
     return r;
 }
 
@@ -248,6 +249,8 @@ static bool append(ring *r, const tail_item *item)
 {
     uint64_t index = r->next_index++;
     uint64_t n = cost(item);
+    if (!r->keeps && !r->tails)
+        return false;
     if (!make_room(r, n)) {
         /* A hole in the middle would have to be remembered: start again behind it. */
         while (r->count)
@@ -362,6 +365,11 @@ void tail_close(tail *t)
     t->armed = false;
     while (t->waking)
         pthread_cond_wait(&r->quiet, &r->lock);
+    if (!r->keeps && !r->tails) {
+        while (r->count)
+            drop_oldest(r);
+        return_budget(r);
+    }
     pthread_mutex_unlock(&r->lock);
     ring_unref(r);
     free(t);

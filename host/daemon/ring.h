@@ -31,8 +31,9 @@ typedef struct ring_budget {
     ring *oldest, *newest; /* that hold something, by when they last took more */
 } ring_budget;
 
-/* One reference. NULL when memory is short. */
-ring *ring_new(ring_budget *budget);
+/* One reference. keeps: what nobody reads is kept for who comes later; else only what somebody
+ * reads is. NULL when memory is short. */
+ring *ring_new(ring_budget *budget, bool keeps);
 ring *ring_ref(ring *r);
 void ring_unref(ring *r);
 

@@ -388,8 +388,9 @@ static void everything_at_once_leaves_nothing_behind(void **state)
     assert_int_equal(c.timers, 0);
     assert_int_equal(c.mailbox_events, 0);
     assert_int_equal(c.blocked_daemons, 0);
-    assert_int_equal(c.ring_bytes, 0);
     assert_true(c.events_processed > 0 && c.events_rejected > 0 && c.breaks > 0);
+    /* The last reference to a daemon may be that of a thread which has just looked at it. */
+    UNTIL((runtime_get_counters(s.rt, &c), c.ring_bytes == 0));
     UNTIL(s.answered == s.submitted);
     UNTIL(s.credited == s.refused); /* and who was sent away was called back */
     help_free(state, s.rt);

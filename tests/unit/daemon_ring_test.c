@@ -37,7 +37,7 @@ static void a_reader_gets_all_in_order_with_their_places(void **state)
 {
     (void)state;
     ring_budget budget = {.items = 8, .bytes = 1 << 20, .total = 1 << 20};
-    ring *r = ring_new(&budget);
+    ring *r = ring_new(&budget, true);
     tail *t = ring_open(r, TAIL_FROM_NOW, NULL, NULL);
     tail_item items[8];
     uint64_t missed;
@@ -64,7 +64,7 @@ static void from_ring_begins_with_the_oldest_that_is_there_and_from_now_with_the
 {
     (void)state;
     ring_budget budget = {.items = 4, .bytes = 1 << 20, .total = 1 << 20};
-    ring *r = ring_new(&budget);
+    ring *r = ring_new(&budget, true);
     tail_item items[8];
     uint64_t missed;
     bool ended;
@@ -96,7 +96,7 @@ static void each_limit_pushes_out_the_oldest_and_no_more(void **state)
     };
     for (size_t i = 0; i < 3; i++) {
         ring_budget budget = budgets[i];
-        ring *r = ring_new(&budget);
+        ring *r = ring_new(&budget, true);
         tail_item items[8];
         uint64_t missed;
         bool ended;
@@ -124,7 +124,7 @@ static void what_no_ring_can_hold_is_counted_as_missed(void **state)
 {
     (void)state;
     ring_budget budget = {.items = 8, .bytes = COST(100), .total = 1 << 20};
-    ring *r = ring_new(&budget);
+    ring *r = ring_new(&budget, true);
     tail_item items[8];
     uint64_t missed;
     bool ended;
@@ -143,7 +143,7 @@ static void rings_share_what_they_hold_in_all(void **state)
 {
     (void)state;
     ring_budget budget = {.items = 8, .bytes = 1 << 20, .total = 4 * COST(40)};
-    ring *a = ring_new(&budget), *b = ring_new(&budget);
+    ring *a = ring_new(&budget, true), *b = ring_new(&budget, true);
     for (uint32_t n = 0; n < 3; n++) {
         put(a, n, 40);
         put(b, n, 40);
@@ -159,7 +159,7 @@ static void a_slow_reader_is_told_exactly_how_much_it_missed(void **state)
 {
     (void)state;
     ring_budget budget = {.items = 7, .bytes = 1 << 20, .total = 1 << 20};
-    ring *r = ring_new(&budget);
+    ring *r = ring_new(&budget, true);
     tail *t = ring_open(r, TAIL_FROM_NOW, NULL, NULL);
     tail_item items[16];
     uint64_t sum = 0, got = 0, missed;
@@ -186,11 +186,40 @@ static void a_slow_reader_is_told_exactly_how_much_it_missed(void **state)
     ring_unref(r);
 }
 
+static void one_that_keeps_nothing_holds_only_what_somebody_reads(void **state)
+{
+    (void)state;
+    ring_budget budget = {.items = 8, .bytes = 1 << 20, .total = 1 << 20};
+    ring *r = ring_new(&budget, false);
+    tail_item items[8];
+    uint64_t missed;
+    bool ended;
+    put(r, 0, 40);
+    assert_int_equal(budget.used, 0);
+    tail *t = ring_open(r, TAIL_FROM_NOW, NULL, NULL);
+    put(r, 1, 40);
+    assert_int_equal(tail_read(t, items, 8, &missed, &ended), 1);
+    assert_int_equal(missed, 0);
+    assert_int_equal(number_of(&items[0]), 1);
+    put(r, 2, 40);
+    assert_true(budget.used > 0);
+    tail_close(t);
+    assert_int_equal(budget.used, 0);
+    put(r, 3, 40);
+    assert_int_equal(budget.used, 0);
+    t = ring_open(r, TAIL_FROM_RING, NULL, NULL);
+    put(r, 4, 40);
+    assert_int_equal(tail_read(t, items, 8, &missed, &ended), 1);
+    assert_int_equal(number_of(&items[0]), 4);
+    tail_close(t);
+    ring_unref(r);
+}
+
 static void the_end_is_told_after_what_is_left(void **state)
 {
     (void)state;
     ring_budget budget = {.items = 8, .bytes = 1 << 20, .total = 1 << 20};
-    ring *r = ring_new(&budget);
+    ring *r = ring_new(&budget, true);
     tail *t = ring_open(r, TAIL_FROM_NOW, NULL, NULL);
     tail_item items[1];
     uint64_t missed;
@@ -221,7 +250,7 @@ static void wake_comes_once_for_a_read_that_found_nothing(void **state)
 {
     (void)state;
     ring_budget budget = {.items = 8, .bytes = 1 << 20, .total = 1 << 20};
-    ring *r = ring_new(&budget);
+    ring *r = ring_new(&budget, true);
     atomic_int wakes = 0;
     tail *t = ring_open(r, TAIL_FROM_NOW, count_wake, &wakes);
     tail_item items[8];
@@ -292,7 +321,7 @@ static void many_readers_and_a_writer(void **state)
 {
     (void)state;
     ring_budget budget = {.items = 16, .bytes = 1 << 20, .total = 1 << 20};
-    ring *r = ring_new(&budget);
+    ring *r = ring_new(&budget, true);
     pthread_t threads[3];
     reading readers[3] = {{.ring = r}, {.ring = r}, {.ring = r}};
     for (int i = 0; i < 3; i++)
@@ -320,6 +349,7 @@ int main(void)
         cmocka_unit_test(what_no_ring_can_hold_is_counted_as_missed),
         cmocka_unit_test(rings_share_what_they_hold_in_all),
         cmocka_unit_test(a_slow_reader_is_told_exactly_how_much_it_missed),
+        cmocka_unit_test(one_that_keeps_nothing_holds_only_what_somebody_reads),
         cmocka_unit_test(the_end_is_told_after_what_is_left),
         cmocka_unit_test(wake_comes_once_for_a_read_that_found_nothing),
         cmocka_unit_test(many_readers_and_a_writer),
