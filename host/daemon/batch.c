@@ -58,15 +58,6 @@ batch *batch_renew(batch *b, uint32_t cap)
     return b;
 }
 
-bool batch_add_borrowed(batch *b, const void *data, size_t len)
-{
-    if (b->count == b->cap)
-        return false;
-    b->messages[b->count++] = (message){.data = data, .len = len};
-    b->bytes += len;
-    return true;
-}
-
 bool batch_add(batch *b, const void *data, size_t len)
 {
     if (b->count == b->cap)
@@ -121,19 +112,15 @@ void batch_fail(batch *b, uint32_t index, berth_status status, const char *text,
     }
 }
 
-void batch_output(batch *b, uint32_t index, buf *bytes)
+bool batch_grow_outputs(batch *b)
 {
-    if (b->output_count == b->output_cap) {
-        uint32_t cap = b->output_cap ? b->output_cap * 2 : b->cap < 8 ? 8 : b->cap;
-        output *outputs = realloc(b->outputs, cap * sizeof(*outputs));
-        if (!outputs) {
-            buf_unref(bytes);
-            return;
-        }
-        b->outputs = outputs;
-        b->output_cap = cap;
-    }
-    b->outputs[b->output_count++] = (output){bytes, index};
+    uint32_t cap = b->output_cap ? b->output_cap * 2 : b->cap < 8 ? 8 : b->cap;
+    output *outputs = realloc(b->outputs, cap * sizeof(*outputs));
+    if (!outputs)
+        return false;
+    b->outputs = outputs;
+    b->output_cap = cap;
+    return true;
 }
 
 void batch_seal(batch *b)

@@ -84,7 +84,14 @@ batch *batch_new(uint32_t cap, size_t bytes);
 batch *batch_renew(batch *b, uint32_t cap);
 
 /* Append a MESSAGE event with bytes that stay where they are until the batch is done. */
-bool batch_add_borrowed(batch *b, const void *data, size_t len);
+static inline bool batch_add_borrowed(batch *b, const void *data, size_t len)
+{
+    if (b->count == b->cap)
+        return false;
+    b->messages[b->count++] = (message){.data = data, .len = len};
+    b->bytes += len;
+    return true;
+}
 
 /* Append a MESSAGE event from outside with a copy of these bytes. False when cap or memory is
  * reached. May move earlier bytes: pointers into the batch are set at submit. */
@@ -97,8 +104,17 @@ batch *batch_of_event(const berth_event *event, buf *hold);
 /* Event i failed with this code; text may be NULL. */
 void batch_fail(batch *b, uint32_t index, berth_status status, const char *text, size_t text_len);
 
+/* Room for one more output; false when memory is short. */
+bool batch_grow_outputs(batch *b);
+
 /* Append an output; takes over the reference. */
-void batch_output(batch *b, uint32_t index, buf *bytes);
+static inline void batch_output(batch *b, uint32_t index, buf *bytes)
+{
+    if (b->output_count == b->output_cap && !batch_grow_outputs(b))
+        buf_unref(bytes);
+    else
+        b->outputs[b->output_count++] = (output){bytes, index};
+}
 
 /* Make the events point at the stored bytes; submit does it. */
 void batch_seal(batch *b);

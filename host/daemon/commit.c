@@ -56,7 +56,7 @@ ring *daemon_outputs(struct daemon *d)
 {
     pthread_mutex_lock(&d->lock);
     if (!d->outputs)
-        d->outputs = ring_new(&d->rt->rings);
+        d->outputs = ring_new(&d->rt->rings, true);
     ring *r = d->outputs;
     pthread_mutex_unlock(&d->lock);
     return r;
@@ -436,5 +436,6 @@ void commit_effects(struct daemon *d, batch *b, uint32_t index, effects *e)
         return;
     d->emitted_here += emitted;
     atomic_store_explicit(&d->sequence, d->chain.head.sequence, memory_order_relaxed);
-    keep_reserve(d);
+    if (d->rt->store)
+        keep_reserve(d);
 }

@@ -156,8 +156,8 @@ struct daemon {
     struct berth_daemon handle; /* first: plugins hold a pointer to it. [const] */
     task task;                  /* in a run queue */
     atomic_uint refs;
-    runtime *rt;   /* [const] */
-    factory *make; /* [const] one reference; the origin and key are its */
+    runtime *rt;      /* [const] */
+    factory *make;    /* [const] one reference; the origin and key are its */
     const char *name; /* [const] behind the daemon, in its memory */
     uint64_t origin;
 
@@ -381,7 +381,11 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
 void keep_store(struct daemon *d, buf *bytes, bool clean, struct latch *on_disk);
 
 /* Raise d->committed as far as the daemon's level allows; the rest comes when the disk has it. */
-void keep_commit(struct daemon *d);
+static inline void keep_commit(struct daemon *d)
+{
+    /* volatile and snapshot promise nothing of inputs: they are committed when they are applied */
+    d->committed = d->inputs;
+}
 /* Put the incarnation on disk; until it is there no output leaves, and nobody sees its record. */
 void keep_raise(struct daemon *d);
 /* See to it that sequences stay reserved ahead of the chain. */

@@ -27,8 +27,8 @@ typedef enum effect_op {
 } effect_op;
 
 typedef struct effect {
-    uint8_t op;
-    uint16_t to, flags;
+    uint16_t op, to; /* written together, so that reading both does not wait for two writes */
+    uint16_t flags;
     buf *bytes; /* output: EFFECT_HEAD bytes, then the payload. spawn: its configuration, a 0 behind
                  */
     buf *name;  /* channel; spawn: the kind */

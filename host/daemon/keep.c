@@ -152,12 +152,6 @@ void keep_store(struct daemon *d, buf *bytes, bool clean, struct latch *on_disk)
                            clean, stored, daemon_ref(d));
 }
 
-void keep_commit(struct daemon *d)
-{
-    /* volatile and snapshot promise nothing of inputs: they are committed when they are applied */
-    d->committed = d->inputs;
-}
-
 /* ---- Reserving sequences --------------------------------------------------------------------- */
 
 typedef struct reservation {

@@ -24,10 +24,9 @@ typedef struct work {
     struct daemon *d;
     batch *b;
     uint32_t index;    /* of the event that the instance has */
-    berth_event event; /* that event */
+    berth_event event; /* that event; what all of b have in common stays in it */
     uint32_t left;     /* events until the next look at the clock; 0 with a guest: no limit */
     int64_t until_ns;  /* of the slice */
-    int64_t time_ns;   /* what events bear */
     bool guest;        /* b is the calling thread's own, not in the mailbox */
     uint32_t took_events;
     uint64_t took_bytes;
@@ -132,19 +131,12 @@ static const berth_event *next_event(instance_run *run)
         if (m->origin && !horizon_observe(&d->seen, m->origin, m->sequence,
                                           (uint32_t)d->rt->limits.horizon_origins))
             log_warn("daemon", "%s: out of memory for its horizon", d->name);
-        if (d->last_time_ns < w->time_ns)
-            d->last_time_ns = w->time_ns;
         berth_event *e = &w->event;
-        *e = b->common;
         e->data = (berth_bytes){m->data, m->len};
-        if (m->origin) {
-            e->origin = m->origin;
-            e->sequence = m->sequence;
-        }
-        e->time_ns = d->last_time_ns;
+        e->origin = m->origin ? m->origin : b->common.origin;
+        e->sequence = m->origin ? m->sequence : b->common.sequence;
         e->seed[0] = next_seed(d);
         e->seed[1] = next_seed(d);
-        e->attempt = 1;
         if (e->type == BERTH_EVENT_REPLY && !(e->flags & BERTH_MORE))
             due_cancel(d, true, e->request);
         w->index = b->at++;
@@ -224,7 +216,12 @@ static bool begin_run(struct daemon *d, batch *b, runner *on, bool guest, int64_
     w->guest = guest;
     w->until_ns = now + SLICE_NS;
     w->left = SLICE_EVENTS;
-    w->time_ns = clock_wall_ns();
+    int64_t time_ns = clock_wall_ns();
+    if (d->last_time_ns < time_ns)
+        d->last_time_ns = time_ns;
+    w->event = b->common;
+    w->event.time_ns = d->last_time_ns;
+    w->event.attempt = 1;
     b->unfinished++; /* for the run itself */
     d->running = w;
     d->unshown = &w->unshown;
