@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A state that `tally` is to be restored from. What it refuses it refuses with a text; what it takes
- * it writes again byte for byte, counts on from there, and answers every question.
+ * A state that `tally` is to be restored from. What it refuses it refuses with a text; what it
+ * takes it writes again byte for byte, counts on from there, and answers every question.
  */
 #include "berth/plugin.h"
 #include "berth/testkit.h"
