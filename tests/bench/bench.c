@@ -8,7 +8,10 @@
 
 #define ROUNDS_MAX 99
 
-static bool json, first = true;
+/* The columns; send.sh has the same. */
+#define ROW "%-44s %11s %11s %8s  %-31s %s\n"
+
+static bool json, first = true, headless;
 static const char *only;
 
 int64_t bench_now(void)
@@ -23,14 +26,15 @@ void bench_begin(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--json"))
             json = true;
+        else if (!strcmp(argv[i], "--no-head"))
+            headless = true;
         else
             only = argv[i];
     }
     if (json)
         printf("[");
-    else
-        printf("%-34s %12s %12s %8s  %s\n", "", "figure", "floor", "ratio",
-               "goal; what the floor is");
+    else if (!headless)
+        printf(ROW, "", "figure", "floor", "ratio", "goal", "what the floor is");
 }
 
 void bench_end(void)
@@ -51,6 +55,36 @@ static double median(double *values, int n)
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+/* In the unit in which people read it. */
+static const char *scaled(char out[32], double value, const char *unit)
+{
+    int digits;
+
+    if (!strcmp(unit, "ns") && value >= 1e6) {
+        value /= 1e6;
+        unit = "ms";
+    } else if (!strcmp(unit, "ns") && value >= 1e3) {
+        value /= 1e3;
+        unit = "us";
+    }
+    digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+    snprintf(out, 32, "%.*f %s", digits, value, unit);
+    return out;
+}
+
+/* The goal, and whether the ratio reaches it. */
+static const char *judged(char out[64], const char *target, double ratio)
+{
+    double wanted = 0;
+    bool most = sscanf(target, "at most %lf", &wanted) == 1;
+
+    if (!ratio || (!most && sscanf(target, "at least %lf", &wanted) != 1))
+        return target[0] == '-' ? "" : target;
+    snprintf(out, 64, "%s: %s", target,
+             (most ? ratio <= wanted : ratio >= wanted) ? "reached" : "MISSED");
+    return out;
+}
+
 static void print(const char *group, const char *name, const char *unit, double figure,
                   double floor_value, double ratio, const char *floor_name, const char *target)
 {
@@ -61,14 +95,14 @@ static void print(const char *group, const char *name, const char *unit, double 
         first = false;
         return;
     }
-    char label[96];
+    char label[96], ours[32], least[32] = "", times[32] = "", goal[64];
     snprintf(label, sizeof(label), "%s: %s", group, name);
-    printf("%-34s %9.1f %-2s %9.1f    ", label, figure, unit, floor_value);
-    if (ratio > 0)
-        printf("%6.2fx", ratio);
-    else
-        printf("%7s", "");
-    printf("  %s; %s\n", target, floor_name);
+    if (ratio > 0) {
+        scaled(least, floor_value, unit);
+        snprintf(times, sizeof(times), "%.2fx", ratio);
+    }
+    printf(ROW, label, scaled(ours, figure, unit), least, times, judged(goal, target, ratio),
+           floor_name);
     fflush(stdout);
 }
 

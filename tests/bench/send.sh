@@ -43,5 +43,5 @@ awk -v ours="$ours" -v floor="$floor" -v mb="$mb" -v json="$json" 'BEGIN {
     if (json == "--json")
         printf "[\n  {\"group\": \"send\", \"name\": \"send --lines of %d MB into tally\", \"unit\": \"MB/s\", \"figure\": %.1f, \"floor\": %.1f, \"ratio\": %.3f, \"floor_name\": \"process called in a loop\", \"goal\": \"at least 0.5 of its rate\"}\n]\n", mb, figure, alone, figure / alone
     else
-        printf "%-34s %9.1f MB/s %7.1f    %6.2fx  at least 0.5 of its rate; process called in a loop\n", "send: --lines of " mb " MB to tally", figure, alone, figure / alone
+        printf "%-44s %6.0f MB/s %6.0f MB/s %7.2fx  %-31s %s\n", "send: --lines of " mb " MB into tally", figure, alone, figure / alone, "at least 0.5 of its rate: " (figure / alone >= 0.5 ? "reached" : "MISSED"), "process called in a loop"
 }'
