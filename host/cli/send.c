@@ -11,6 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A rate stands behind it: whoever multiplies the two expects to get the count. */
+static const char *duration(char out[FORMAT_MAX], int64_t ns)
+{
+    if (ns < 1000000000 || ns >= 10000000000)
+        return format_duration(out, ns);
+    snprintf(out, FORMAT_MAX, "%.1fs", (double)ns / 1e9);
+    return out;
+}
+
 /* What became of the events; EXIT_FAILED when any of them did. */
 static int conclude(const cli_invocation *inv, struct json_object *sent, int64_t took_ns)
 {
@@ -21,7 +30,7 @@ static int conclude(const cli_invocation *inv, struct json_object *sent, int64_t
 
     if (cli_flag(inv, "lines") && !cli_flag(inv, "json") && !cli_flag(inv, "reply"))
         printf("applied %s event%s in %s (%s a second)\n", format_count(count, applied),
-               applied == 1 ? "" : "s", format_duration(took, took_ns),
+               applied == 1 ? "" : "s", duration(took, took_ns),
                format_count(rate, (uint64_t)((double)applied * 1e9 / (double)(took_ns + 1))));
     if (known)
         output_note("%s had been applied before", format_count(count, known));

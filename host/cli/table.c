@@ -43,7 +43,7 @@ const cli_command cli_commands[] = {
         .text =
             "Runs in the foreground and logs to standard error, one line when ready. SIGTERM or\n"
             "SIGINT drains, takes the last snapshots and stops; a second one stops at once.\n"
-            "SIGHUP reads keys and policies again and looks at the plugin directory.",
+            "SIGHUP reads the configuration again and looks at the plugin directory.",
         .run = cmd_run,
         .options =
             {
