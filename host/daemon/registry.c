@@ -34,11 +34,13 @@ struct daemon *registry_get(registry *r, uint64_t origin)
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
-/* Whether the name ends in "-" and an origin. */
+/* Whether the name is an origin, or ends in "-" and one. */
 static bool ends_in_origin(slice name, uint64_t *origin)
 {
-    return name.len > ID_TEXT && name.ptr[name.len - ID_TEXT] == '-' &&
-           id_decode(origin, slice_of(name.ptr + name.len - (ID_TEXT - 1), ID_TEXT - 1));
+    /* A name that is nothing but an origin would hide the daemon that has it. */
+    return id_decode(origin, name) ||
+           (name.len > ID_TEXT && name.ptr[name.len - ID_TEXT] == '-' &&
+            id_decode(origin, slice_of(name.ptr + name.len - (ID_TEXT - 1), ID_TEXT - 1)));
 }
 
 bool registry_name_fits(const char *name, uint64_t origin)

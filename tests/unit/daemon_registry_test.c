@@ -195,6 +195,9 @@ static void a_name_that_ends_in_an_origin_is_that_daemons_alone(void **state)
     struct daemon *plain = daemon_alone(0x21, "echo-1f");
     FAILS(registry_claim_name(r, thief, &error), INVALID);
     CONTAINS(error.text, "'echo-000000000000001f' ends in an origin");
+    struct daemon *bare = daemon_alone(0x22, "000000000000001F");
+    FAILS(registry_claim_name(r, bare, &error), INVALID);
+    daemon_unref(bare);
     OK(registry_claim_name(r, own, &error));
     OK(registry_claim_name(r, plain, &error));
     assert_null(registry_get_name(r, slice_str(own->name)));
