@@ -49,6 +49,18 @@ static bool ask_snapshot(struct daemon *d, runner *on)
                                                     d->rt->limits.max_state, got_state, d));
 }
 
+/* A host that ends must not say that all is well when this did not succeed. */
+static void final_stored(void *ctx, berth_status status, const berth_error *error)
+{
+    struct daemon *d = ctx;
+    if (status != BERTH_OK) {
+        log_error("daemon", "%s: its final snapshot was not stored: %s", d->name,
+                  error ? error->text : berth_status_text(status));
+        atomic_fetch_add(&d->rt->unkept, 1);
+    }
+    daemon_unref(d);
+}
+
 /* The state is there: make a container of it and give it to the store. */
 static void keep_state(struct daemon *d, command *c)
 {
@@ -61,7 +73,10 @@ static void keep_state(struct daemon *d, command *c)
     if (c->status != BERTH_OK)
         return;
     atomic_fetch_add_explicit(&d->snapshots, 1, memory_order_relaxed);
-    keep_store(d, c->container, c->clean, c->on_disk);
+    if (d->rt->store && c->kind == COMMAND_FINISH)
+        keep_store(d, c->container, c->clean, final_stored, daemon_ref(d));
+    else
+        keep_store(d, c->container, c->clean, c->on_disk ? store_answered : NULL, c->on_disk);
 }
 
 static void finish_command(struct daemon *d, command *c)
@@ -164,8 +179,10 @@ bool command_step(struct daemon *d, runner *on)
             /* The chain resumes exactly only if all of it has left. */
             c->clean = c->clean && outbox_empty(d) && !d->raising;
             keep_state(d, c);
-            if (c->status != BERTH_OK)
-                log_warn("daemon", "%s: no final snapshot: %s", d->name, c->error.text);
+            if (c->status != BERTH_OK) {
+                log_error("daemon", "%s: no final snapshot: %s", d->name, c->error.text);
+                atomic_fetch_add(&d->rt->unkept, 1);
+            }
             break;
         case COMMAND_FINISH << 4 | 2:
             farewell(d);

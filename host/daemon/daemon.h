@@ -377,8 +377,8 @@ void block_clear(struct daemon *d);
 berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, buf **out,
                          berth_error *error);
 /* Hand a container to the store, and remember it for rebuilding. */
-/* on_disk (may be NULL) gets an answer if there is a store. */
-void keep_store(struct daemon *d, buf *bytes, bool clean, struct latch *on_disk);
+/* Where there is a store, done gets its answer; NULL: a failure is logged. */
+void keep_store(struct daemon *d, buf *bytes, bool clean, store_done *done, void *ctx);
 
 /* Raise d->committed as far as the daemon's level allows; the rest comes when the disk has it. */
 static inline void keep_commit(struct daemon *d)
@@ -400,7 +400,7 @@ berth_status daemon_subscribe(struct daemon *d, uint64_t publisher, slice channe
 void daemon_join_all(struct daemon *d);
 void daemon_leave_all(struct daemon *d);
 
-/* ---- spawn.c --------------------------------------------------------------------------------- */
+/* ---- wish.c --------------------------------------------------------------------------------- */
 
 /* A daemon's wish to spawn: done on a dispatcher thread, answered through on_reply. */
 void spawn_for(struct daemon *d, const effect *e);

@@ -82,27 +82,32 @@ void factories_expect_nothing(factories *f)
 berth_status factories_add(factories *f, factory *entry, berth_error *error)
 {
     void *there;
-    bool other = false;
+    bool other = false, expected = false;
     factory_shard *s = factories_shard(f, entry->origin);
     pthread_mutex_lock(&s->lock);
     bool added = map64_add(&s->map, entry->origin, entry, &there);
     const factory *incumbent = there;
-    if (added)
+    if (added) {
         factory_ref(entry);
-    else if (incumbent)
+    } else if (incumbent) {
+        expected = incumbent->expected;
         other = incumbent->has_key && entry->has_key &&
                 !entity_eq(incumbent->key.entity, entry->key.entity);
+    }
     pthread_mutex_unlock(&s->lock);
     berth_status status = added ? BERTH_OK : there ? BERTH_ERR_EXISTS : BERTH_ERR_NO_MEMORY;
     if (other)
-        return fail(
-            error, status,
-            "factory for origin %016llx already registered, for another identity whose origin "
-            "is the same: use a new identity",
-            (unsigned long long)entry->origin);
+        return fail(error, status,
+                    "origin %016llx is already registered, for another identity whose origin is "
+                    "the same: use a new identity",
+                    (unsigned long long)entry->origin);
+    if (status == BERTH_ERR_EXISTS && expected)
+        return fail(error, status,
+                    "origin %016llx is already registered: a daemon is expected to arrive there",
+                    (unsigned long long)entry->origin);
     if (status == BERTH_ERR_EXISTS)
         return fail(error, status,
-                    "factory for origin %016llx already registered: stop that daemon first, or use "
+                    "the daemon with origin %016llx is already registered: stop it first, or use "
                     "another identity",
                     (unsigned long long)entry->origin);
     return status == BERTH_OK ? status : fail(error, status, "out of memory");

@@ -137,19 +137,16 @@ static void stored(void *ctx, berth_status status, const berth_error *error)
     daemon_unref(d);
 }
 
-void keep_store(struct daemon *d, buf *bytes, bool clean, struct latch *on_disk)
+void keep_store(struct daemon *d, buf *bytes, bool clean, store_done *done, void *ctx)
 {
     store *s = d->rt->store;
     buf_unref(d->last_snapshot);
     /* Where there is a store it is read again when it is needed: states can be large. */
     d->last_snapshot = s ? NULL : buf_ref(bytes);
     atomic_fetch_add_explicit(&d->rt->snapshot_bytes, bytes->len, memory_order_relaxed);
-    if (s && on_disk)
+    if (s)
         store_put_snapshot(s, d->make->key.entity, d->incarnation, d->chain.head.sequence, bytes,
-                           clean, store_answered, on_disk);
-    else if (s)
-        store_put_snapshot(s, d->make->key.entity, d->incarnation, d->chain.head.sequence, bytes,
-                           clean, stored, daemon_ref(d));
+                           clean, done ? done : stored, done ? ctx : daemon_ref(d));
 }
 
 /* ---- Reserving sequences --------------------------------------------------------------------- */

@@ -87,14 +87,21 @@ berth_status berth_unregister_factory(berth_runtime *rt, const char *kind, berth
 
 /* ---- Spawning -------------------------------------------------------------------------------- */
 
-static plugin_kind *find_kind(runtime *rt, slice name, berth_error *error)
+/* The rows of one daemon, and the snapshot that it comes from. */
+static berth_status record_and_wait(struct daemon *d, slice taken, berth_error *error)
 {
-    plugin_kind *kind = plugins_kind(rt->plugins, name);
-    if (!kind)
-        fail(error, BERTH_ERR_KIND_UNKNOWN,
-             "no loaded plugin provides kind '%.*s': load one with `berth plugin load FILE`",
-             (int)(name.len < 127 ? name.len : 127), (const char *)name.ptr);
-    return kind;
+    store *s = d->rt->store;
+    latch stored;
+    latch_init(&stored, 1);
+    spawn_record(d, store_answered, &stored);
+    berth_status status = latch_wait(&stored, error);
+    latch_fini(&stored);
+    buf *from = status == BERTH_OK && taken.ptr ? buf_copy(taken.ptr, taken.len) : NULL;
+    if (from)
+        store_put_snapshot(s, d->make->key.entity, d->incarnation, d->chain.head.sequence, from,
+                           false, NULL, NULL);
+    buf_unref(from);
+    return status;
 }
 
 static berth_status spawn_one(runtime *rt, const spawn_wish *wish, int32_t reason, uint64_t *origin,
@@ -106,27 +113,13 @@ static berth_status spawn_one(runtime *rt, const spawn_wish *wish, int32_t reaso
     if (!on)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     berth_status status = spawn_build(rt, wish, on, &d, &local);
-    if (status == BERTH_OK && rt->store) {
-        latch stored;
-        latch_init(&stored, 1);
-        spawn_record(d, &stored);
-        status = latch_wait(&stored, &local);
-        latch_fini(&stored);
-        buf *from = status == BERTH_OK && wish->snapshot.ptr
-                        ? buf_copy(wish->snapshot.ptr, wish->snapshot.len)
-                        : NULL;
-        if (from)
-            store_put_snapshot(rt->store, d->make->key.entity, d->incarnation,
-                               d->chain.head.sequence, from, false, NULL, NULL);
-        buf_unref(from);
-        if (status != BERTH_OK)
-            spawn_abandon(d, on);
-    }
     if (status == BERTH_OK) {
-        *origin = d->origin;
-        status = spawn_publish(d, reason, on, &local);
-        if (status != BERTH_OK && rt->store)
-            store_remove_daemon(rt->store, wish->identity->entity, NULL, NULL);
+        uint64_t made = d->origin;
+        if (rt->store)
+            status = record_and_wait(d, wish->snapshot, &local);
+        status = spawn_finish(d, reason, status, on, &local);
+        if (status == BERTH_OK)
+            *origin = made;
     }
     dispatcher_return(rt->dispatcher, on);
     if (status != BERTH_OK && error)
@@ -146,7 +139,7 @@ static berth_status spawn_kind(runtime *rt, const char *name, const berth_kind *
         return status;
     }
     if (name) {
-        *out = find_kind(rt, slice_str(name), error);
+        *out = spawn_find_kind(rt, slice_str(name), error);
         return *out ? BERTH_OK : BERTH_ERR_KIND_UNKNOWN;
     }
     container c = {0};
@@ -155,7 +148,7 @@ static berth_status spawn_kind(runtime *rt, const char *name, const berth_kind *
         status =
             fail(error, BERTH_ERR_INVALID, "the snapshot does not name its kind: say which it is");
     if (status == BERTH_OK) {
-        *out = find_kind(rt, c.kind, error);
+        *out = spawn_find_kind(rt, c.kind, error);
         status = *out ? BERTH_OK : BERTH_ERR_KIND_UNKNOWN;
     }
     container_fini(&c);
@@ -207,7 +200,7 @@ static berth_status build_batch(runtime *rt, spawn_wish *wish, const berth_keypa
         if (status == BERTH_OK)
             status = spawn_build(rt, wish, on, &built[i], error);
         if (built[i] && rt->store)
-            spawn_record(built[i], &stored);
+            spawn_record(built[i], store_answered, &stored);
         else
             latch_answer(&stored, BERTH_OK, NULL);
     }
@@ -231,7 +224,7 @@ berth_status berth_spawn_batch(berth_runtime *rt, const char *kind, const berth_
     if (!count || count > UINT32_MAX || (config && config->name))
         return fail(error, BERTH_ERR_INVALID,
                     "a batch has 1 to 2^32 - 1 daemons, and no name for them");
-    spawn_wish wish = {.kind = find_kind(rt, slice_str(kind), error), .config = config};
+    spawn_wish wish = {.kind = spawn_find_kind(rt, slice_str(kind), error), .config = config};
     if (!wish.kind)
         return BERTH_ERR_KIND_UNKNOWN;
     struct daemon **built = calloc(count, sizeof(*built));
@@ -308,83 +301,6 @@ berth_status berth_spawn_from_snapshot_with_daemon(berth_runtime *rt, const bert
                : status;
 }
 
-/* ---- Spawning by daemons --------------------------------------------------------------------- */
-
-typedef struct spawn_job {
-    task task; /* first */
-    runtime *rt;
-    berth_ref answer;
-    buf *kind, *name, *config;
-} spawn_job;
-
-static void run_spawn_job(task *t, runner *on)
-{
-    spawn_job *j = (spawn_job *)t;
-    berth_error error = {0};
-    uint64_t origin = 0;
-    char name[128] = "";
-    berth_keypair identity = {0};
-    (void)on;
-    if (j->name)
-        memcpy(name, j->name->data, j->name->len); /* at most 127 bytes, effects.c saw to it */
-    berth_daemon_config config = {.size = sizeof(config),
-                                  .name = j->name ? name : NULL,
-                                  .config = j->config->data,
-                                  .config_len = j->config->len};
-    spawn_wish wish = {.identity = &identity, .config = &config};
-    berth_status status = runtime_check(j->rt, false, &error);
-    if (status == BERTH_OK) {
-        wish.kind = find_kind(j->rt, slice_of(j->kind->data, j->kind->len), &error);
-        status = wish.kind ? BERTH_OK : BERTH_ERR_KIND_UNKNOWN;
-    }
-    if (status == BERTH_OK) {
-        berth_keypair_generate(&identity);
-        status = spawn_one(j->rt, &wish, BERTH_START_NEW, &origin, &error);
-        plugin_kind_unref(wish.kind);
-    }
-    if (status == BERTH_OK)
-        send_answer(j->rt, &j->answer, BERTH_REPLY_OK, origin,
-                    slice_of(identity.entity, sizeof(identity.entity)));
-    else
-        send_answer(j->rt, &j->answer,
-                    status == BERTH_ERR_KIND_UNKNOWN ? BERTH_REPLY_UNKNOWN : BERTH_REPLY_REFUSED, 0,
-                    slice_str(error.text));
-    berth_keypair_wipe(&identity);
-    buf_unref(j->kind);
-    buf_unref(j->name);
-    buf_unref(j->config);
-    free(j);
-}
-
-void spawn_for(struct daemon *d, const effect *e)
-{
-    spawn_job *j = calloc(1, sizeof(*j));
-    berth_ref answer = {{d->origin, e->request, d->incarnation, REPLY_TO_DAEMON}};
-    if (e->request) {
-        int64_t in = d->rt->limits.send_deadline_ns;
-        if (due_set(d, true, e->request, 0, NULL, in, d->last_time_ns + in) != BERTH_OK) {
-            due_refused(d, e->request, 0);
-            free(j);
-            return;
-        }
-    } else {
-        answer = (berth_ref){{0}};
-    }
-    if (!j) {
-        send_answer(d->rt, &answer, BERTH_REPLY_LOST, 0, slice_str("out of memory"));
-        return;
-    }
-    *j = (spawn_job){
-        .task = {.run = run_spawn_job},
-        .rt = d->rt,
-        .answer = answer,
-        .kind = buf_ref(e->name),
-        .name = e->label ? buf_ref(e->label) : NULL,
-        .config = buf_ref(e->bytes),
-    };
-    dispatcher_push(d->rt->dispatcher, &j->task);
-}
-
 /* ---- Placeholders ---------------------------------------------------------------------------- */
 
 static berth_status expect(runtime *rt, const char *kind, const berth_keypair *identity,
@@ -404,7 +320,7 @@ static berth_status expect(runtime *rt, const char *kind, const berth_keypair *i
         f->key = *identity;
         f->has_key = true;
     }
-    f->kind = find_kind(rt, slice_str(kind), error);
+    f->kind = spawn_find_kind(rt, slice_str(kind), error);
     if (!f->kind)
         goto out;
     if (config) {

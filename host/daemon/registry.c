@@ -69,6 +69,10 @@ struct daemon *registry_get_name(registry *r, slice name)
     if (d)
         daemon_ref(d);
     pthread_mutex_unlock(&r->names_lock);
+    if (d && !registry_is_current(r, d)) { /* it is still being built, or ending */
+        daemon_unref(d);
+        d = NULL;
+    }
     return d;
 }
 

@@ -155,7 +155,7 @@ void berth_runtime_free(berth_runtime *rt)
     if (rt->dispatcher && berth_runtime_shutdown(rt, FINISH_MS, &error) != BERTH_OK)
         log_error("daemon", "%s", error.text);
     loop_stop(rt);
-    if (rt->dispatcher && (atomic_load(&rt->finishing) ||
+    if (rt->dispatcher && (atomic_load(&rt->underway) ||
                            !dispatcher_free(rt->dispatcher, clock_mono_ns() + 1000000000))) {
         /* Plugin code does not return, or an instance does not answer; they will look at us if they
          * do. */

@@ -38,6 +38,16 @@ berth_status runtime_check(const runtime *rt, bool blocks, berth_error *error)
     return BERTH_OK;
 }
 
+plugin_kind *spawn_find_kind(runtime *rt, slice name, berth_error *error)
+{
+    plugin_kind *kind = plugins_kind(rt->plugins, name);
+    if (!kind)
+        fail(error, BERTH_ERR_KIND_UNKNOWN,
+             "no loaded plugin provides kind '%.*s': load one with `berth plugin load FILE`",
+             (int)(name.len < 127 ? name.len : 127), (const char *)name.ptr);
+    return kind;
+}
+
 uint32_t spawn_durability(const plugin_kind *kind, uint32_t asked)
 {
     if (asked)
@@ -353,7 +363,7 @@ void spawn_abandon(struct daemon *d, runner *on)
 
 /* ---- Recording ------------------------------------------------------------------------------- */
 
-void spawn_record(struct daemon *d, latch *stored)
+void spawn_record(struct daemon *d, store_done *done, void *ctx)
 {
     runtime *rt = d->rt;
     uint8_t sealed[SEAL_SIZE];
@@ -362,7 +372,7 @@ void spawn_record(struct daemon *d, latch *stored)
     berth_status status =
         seal_identity(sealed, &d->make->key, rt->host_key, "daemon", d->epoch, &error);
     if (status != BERTH_OK) {
-        latch_answer(stored, status, &error);
+        done(ctx, status, &error);
         return;
     }
     plugin_kind_info(d->make->kind, &info);
@@ -384,7 +394,7 @@ void spawn_record(struct daemon *d, latch *stored)
     };
     memcpy(row.entity, d->make->key.entity, sizeof(row.entity));
     memcpy(row.digest, info.digest, sizeof(row.digest));
-    store_add_daemon(rt->store, &row, store_answered, stored);
+    store_add_daemon(rt->store, &row, done, ctx);
 }
 
 /* ---- Publishing ------------------------------------------------------------------------------ */
@@ -429,4 +439,20 @@ berth_status spawn_publish(struct daemon *d, int32_t reason, runner *on, berth_e
     daemon_open_gate(d);
     daemon_unref(d);
     return BERTH_OK;
+}
+
+berth_status spawn_finish(struct daemon *d, int32_t reason, berth_status recorded, runner *on,
+                          berth_error *error)
+{
+    runtime *rt = d->rt;
+    uint8_t entity[BERTH_ENTITY_SIZE];
+    memcpy(entity, d->make->key.entity, sizeof(entity));
+    if (recorded != BERTH_OK) {
+        spawn_abandon(d, on);
+        return recorded;
+    }
+    berth_status status = spawn_publish(d, reason, on, error);
+    if (status != BERTH_OK && rt->store)
+        store_remove_daemon(rt->store, entity, NULL, NULL);
+    return status;
 }

@@ -27,10 +27,17 @@ typedef struct spawn_wish {
 
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
                          berth_error *error);
-void spawn_record(struct daemon *d, latch *stored);
+/* done: as soon as the rows are on disk, or cannot be, on any thread. */
+void spawn_record(struct daemon *d, store_done *done, void *ctx);
 /* Takes over the builder's reference, whatever it answers; what fails is undone. */
 berth_status spawn_publish(struct daemon *d, int32_t reason, runner *on, berth_error *error);
 void spawn_abandon(struct daemon *d, runner *on);
+/* After recording: publish, or undo what was built and recorded. */
+berth_status spawn_finish(struct daemon *d, int32_t reason, berth_status recorded, runner *on,
+                          berth_error *error);
+
+/* One reference to a kind that is provided, or NULL. */
+plugin_kind *spawn_find_kind(runtime *rt, slice name, berth_error *error);
 
 /* Ready, and not on a thread that must not wait. */
 berth_status runtime_check(const runtime *rt, bool blocks, berth_error *error);

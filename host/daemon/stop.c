@@ -93,7 +93,7 @@ static void finished(command *c, struct daemon *d)
         plugin_kind_unref(d->make->kind);
     }
     buf_unref(c->container);
-    atomic_fetch_sub(&rt->finishing, 1);
+    atomic_fetch_sub(&rt->underway, 1);
     daemon_unref(d); /* the FINISH's */
 }
 
@@ -120,7 +120,7 @@ static finish *begin_finish(struct daemon *d, bool keep, bool drained, bool forg
                            .after = ended};
     atomic_init(&f->refs, 2);
     latch_init(&f->wait, 1);
-    atomic_fetch_add(&d->rt->finishing, 1);
+    atomic_fetch_add(&d->rt->underway, 1);
     daemon_ref(d);
     pthread_mutex_lock(&d->lock);
     d->refusing = true;
@@ -211,7 +211,7 @@ void store_answered(void *ctx, berth_status status, const berth_error *error)
 /* Also those whose stop gave up on them earlier. That is rare: looking again is good enough. */
 static bool all_finished(const runtime *rt, int64_t deadline)
 {
-    while (atomic_load(&rt->finishing)) {
+    while (atomic_load(&rt->underway)) {
         if (clock_mono_ns() >= deadline)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -258,5 +258,11 @@ berth_status berth_runtime_shutdown(berth_runtime *rt, uint64_t grace_ms, berth_
     factories_expect_nothing(&rt->factories);
     if (rt->store)
         store_barrier(rt->store, NULL);
+    uint64_t unkept = atomic_exchange(&rt->unkept, 0);
+    if (unkept && rt->store && status == BERTH_OK)
+        status = fail(error, BERTH_ERR_IO,
+                      "%llu daemon(s) ended without a final snapshot: they will come back from the "
+                      "one before; the log says why",
+                      (unsigned long long)unkept);
     return status;
 }

@@ -172,11 +172,16 @@ static void a_name_belongs_to_one_and_is_free_again_only_when_that_one_releases_
     FAILS(registry_claim_name(r, b, &error), EXISTS);
     CONTAINS(error.text, "'n' is already registered");
     registry_release_name(r, b);
+    assert_null(registry_get_name(r, slice_str("n"))); /* it is not there yet */
+    expect_origin(r, 1);
+    OK(registry_add(r, a));
     struct daemon *got = registry_get_name(r, slice_str("n"));
     assert_ptr_equal(got, a);
     daemon_unref(got);
-    registry_release_name(r, a);
+    remove_from(r, a);
     assert_null(registry_get_name(r, slice_str("n")));
+    FAILS(registry_claim_name(r, b, NULL), EXISTS); /* but its name is still its own */
+    registry_release_name(r, a);
     OK(registry_claim_name(r, b, NULL));
     registry_release_name(r, b);
     freed(r);
