@@ -67,7 +67,8 @@ BERTH_API berth_status berth_runtime_start(berth_runtime *rt, berth_error *error
 /*
  * Stop accepting, let every daemon finish the call it is in, take final snapshots of durable
  * daemons, destroy all daemons. Blocks up to grace_ms; then returns TIMEOUT, naming a daemon that
- * does not come back, and leaves its thread and memory alone. May be called again.
+ * does not come back, and leaves its thread and memory alone. IO: a final snapshot is not on disk;
+ * its daemon will come back from the one before. May be called again.
  */
 BERTH_API berth_status berth_runtime_shutdown(berth_runtime *rt, uint64_t grace_ms,
                                               berth_error *error);
@@ -102,8 +103,9 @@ BERTH_API berth_status berth_unregister_factory(berth_runtime *rt, const char *k
 typedef struct berth_daemon_config {
     uint32_t size;
     uint32_t durability; /* 0: what the kind prefers; 1 volatile; 2 snapshot */
-    const char *name; /* NULL: as in the snapshot, else made from kind and origin. a-z A-Z 0-9 - _ .
-                         , 1..127 */
+    /* 1 to 127 of a-z A-Z 0-9 - _ . NULL: as in the snapshot, else made from kind and origin. One
+     * that ends in "-" and an origin, or is one, can only be that of the daemon that has it. */
+    const char *name;
     const void *config; /* for create; at most 64 KiB */
     uint64_t config_len;
     uint64_t auto_snapshot; /* a snapshot after every N events; 0: never */
