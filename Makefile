@@ -2,7 +2,7 @@
 # A thin front to CMake. `make test` and `make demo` work on a bare Debian 12, from clone to result.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-ci configure build demo test bench soak install clean
+.PHONY: help deps deps-ci configure build everything demo test bench soak install uninstall clean
 
 PRESET ?= release
 # WERROR=ON makes warnings errors, as .ci/run does.
@@ -33,22 +33,36 @@ configure: deps
 	@cmake --preset $(PRESET) -DBERTH_WERROR=$(WERROR) --log-level=WARNING
 
 build: configure ## build build/berth, build/libberth.{a,so} and build/plugins/*.so
+	@cmake --build $(BUILD) -j $(JOBS) --target product
+
+everything: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
 demo: build ## see the main job done: load, feed, stop, start again, compare
 	@examples/demo.sh $(BUILD)
 
-test: build ## build, then run every test
+test: everything ## build all, then run every test
 	@ctest --test-dir $(BUILD) -j $(TESTJOBS) --output-on-failure --no-label-summary
 
-bench: build ## each figure beside its floor, as a ratio (BENCH_FLAGS=--json)
+bench: everything ## each figure beside its floor, as a ratio (BENCH_FLAGS=--json)
 	@tests/bench/run $(BUILD) $(BENCH_FLAGS)
 
 soak: ## hours: the concurrent tests over and over, and long fuzzing (SOAK_MINUTES=60)
 	@.ci/soak
 
-install: build ## install to PREFIX (default /usr/local), under DESTDIR
+# `sudo make install` in a tree of the user's own builds as that user, so that the tree stays theirs.
+install: deps ## install to PREFIX (default /usr/local), under DESTDIR; builds first
+	@as=; \
+	if [ "$$(id -u)" -eq 0 ] && [ "$${SUDO_UID:-0}" -ne 0 ] && [ "$$SUDO_UID" = "$$(stat -c %u .)" ]; then \
+	    as="setpriv --reuid=$$SUDO_UID --regid=$$SUDO_GID --init-groups --reset-env"; \
+	fi; \
+	$$as $(MAKE) --no-print-directory build PRESET=$(PRESET) WERROR=$(WERROR) JOBS=$(JOBS)
+	@rm -f $(BUILD)/install_manifest.txt
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig
+
+uninstall: ## remove what `make install` with the same PREFIX and DESTDIR put there
+	@DESTDIR=$(DESTDIR) .ci/uninstall $(BUILD) $(PREFIX)
 
 clean: ## remove every build directory
 	@rm -rf build build-debug build-asan build-tsan build-coverage build-fuzz
