@@ -27,16 +27,30 @@ static inline int home_remove(const char *name, const struct stat *st, int type,
     return remove(name);
 }
 
-static inline void home_make(void)
+static inline int home_make(void **state)
 {
+    (void)state;
     strcpy(home_dir, "/tmp/berth-home-XXXXXX");
     assert_non_null(mkdtemp(home_dir));
+    return 0;
 }
 
-static inline void home_forget(void)
+static inline int home_forget(void **state)
 {
+    (void)state;
     nftw(home_dir, home_remove, 8, FTW_DEPTH | FTW_PHYS);
+    return 0;
 }
+
+/* A test in a state directory of its own: with instances that answer at once, or later. */
+#define KEPT(test)                                                                                 \
+    {                                                                                              \
+#test, test, home_make, home_forget, NULL                                                  \
+    }
+#define LATER(test)                                                                                \
+    {                                                                                              \
+#test " (answered later)", test, home_make, home_forget, (void *)&async_ops                \
+    }
 
 /* With the kinds whose letters are given (e, c, s); not resumed yet. */
 static inline home home_open_with(void **state, const char *kinds, uint64_t block)

@@ -5,20 +5,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static int make(void **state)
-{
-    (void)state;
-    home_make();
-    return 0;
-}
-
-static int forget(void **state)
-{
-    (void)state;
-    home_forget();
-    return 0;
-}
-
 /* ---- A host in a process of its own ---------------------------------------------------------- */
 
 typedef struct child {
@@ -299,10 +285,9 @@ static void killed_at_any_moment_what_was_told_holds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            over_kills_the_chain_verifies_and_the_state_is_that_of_the_last_snapshot, make, forget),
-        cmocka_unit_test_setup_teardown(a_daemon_is_on_disk_when_spawn_returns, make, forget),
-        cmocka_unit_test_setup_teardown(killed_at_any_moment_what_was_told_holds, make, forget),
+        KEPT(over_kills_the_chain_verifies_and_the_state_is_that_of_the_last_snapshot),
+        KEPT(a_daemon_is_on_disk_when_spawn_returns),
+        KEPT(killed_at_any_moment_what_was_told_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

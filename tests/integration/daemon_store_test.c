@@ -5,20 +5,6 @@
 
 #include <fcntl.h>
 
-static int make(void **state)
-{
-    (void)state;
-    home_make();
-    return 0;
-}
-
-static int forget(void **state)
-{
-    (void)state;
-    home_forget();
-    return 0;
-}
-
 static uint64_t find(home *h, const char *name)
 {
     uint64_t d = 0;
@@ -462,14 +448,6 @@ static void a_shutdown_whose_snapshot_is_not_stored_says_so(void **state)
 
 int main(void)
 {
-#define KEPT(test)                                                                                 \
-    {                                                                                              \
-#test, test, make, forget, NULL                                                            \
-    }
-#define LATER(test)                                                                                \
-    {                                                                                              \
-#test " (answered later)", test, make, forget, (void *)&async_ops                          \
-    }
     const struct CMUnitTest tests[] = {
         KEPT(after_a_clean_stop_a_daemon_goes_on_exactly),
         LATER(after_a_clean_stop_a_daemon_goes_on_exactly),

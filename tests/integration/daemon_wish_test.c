@@ -4,20 +4,6 @@
 
 #define WISHES 8 /* more than there are threads */
 
-static int make(void **state)
-{
-    (void)state;
-    home_make();
-    return 0;
-}
-
-static int forget(void **state)
-{
-    (void)state;
-    home_forget();
-    return 0;
-}
-
 static uint64_t asker_of(home *h)
 {
     uint64_t d;
@@ -123,15 +109,13 @@ static void a_wish_for_a_name_that_is_taken_is_refused_and_leaves_nothing(void *
 
 int main(void)
 {
-#define KEPT(test)                                                                                 \
-    {#test, test, make, forget, NULL},                                                             \
-    {                                                                                              \
-#test " (answered later)", test, make, forget, (void *)&async_ops                          \
-    }
     const struct CMUnitTest tests[] = {
         KEPT(while_wishes_wait_for_the_disk_other_daemons_run),
+        LATER(while_wishes_wait_for_the_disk_other_daemons_run),
         KEPT(wishes_that_a_shutdown_overtakes_leave_nothing),
+        LATER(wishes_that_a_shutdown_overtakes_leave_nothing),
         KEPT(a_wish_for_a_name_that_is_taken_is_refused_and_leaves_nothing),
+        LATER(a_wish_for_a_name_that_is_taken_is_refused_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
