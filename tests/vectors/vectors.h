@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading tests/vectors/formats.json in a test; whatever is missing fails the test. */
+/* Reading the files of tests/vectors in a test; whatever is missing fails the test. */
 #ifndef TESTS_VECTORS_H
 #define TESTS_VECTORS_H
 
@@ -11,18 +11,23 @@
 
 #include <stdlib.h>
 
-/* The whole file; the caller puts it. */
-static inline struct json_object *vectors_load(void)
+/* A whole file; the caller puts it. */
+static inline struct json_object *vectors_file(const char *path)
 {
     struct json_object *all = NULL;
     berth_error error = {0};
     buf *text = NULL;
 
-    if (file_read(VECTORS_DIR "/formats.json", 1 << 20, 0, &text, &error) != BERTH_OK ||
+    if (file_read(path, 1 << 20, 0, &text, &error) != BERTH_OK ||
         json_parse(slice_of(text->data, text->len), 1 << 20, &all, &error) != BERTH_OK)
         fail_msg("%s", error.text);
     buf_unref(text);
     return all;
+}
+
+static inline struct json_object *vectors_load(void)
+{
+    return vectors_file(VECTORS_DIR "/formats.json");
 }
 
 static inline struct json_object *vector_at(struct json_object *object, const char *key)
