@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mesh/message.h: the kinds of messages between nodes. Each begins with its kind, u16
+ * little-endian; so does each datagram. Every layer has a range of its own; docs/wire.md has the
+ * formats.
+ */
+#ifndef MESH_MESSAGE_H
+#define MESH_MESSAGE_H
+
+#define MESSAGE_KIND_SIZE 2
+
+/* Peers: 0x0001 to 0x00ff, on LANE_CONTROL (mesh/peers.h, mesh/peers_codec.h). */
+#define MESSAGE_PEERS_FIRST 0x0001
+#define MESSAGE_PEERS_LAST  0x00ff
+enum {
+    MESSAGE_HELLO = 0x0001,   /* first on every session, both ways */
+    MESSAGE_RECORDS = 0x0002, /* signed peer records */
+    MESSAGE_PING = 0x0003,    /* as a datagram where there are any */
+    MESSAGE_PONG = 0x0004,
+    MESSAGE_LEAVE = 0x0005,
+    MESSAGE_KNOWN_PEERS = 0x0006, /* whom the sender knows, and whom it reaches */
+    MESSAGE_WHO_REACHES = 0x0007,
+    MESSAGE_USE = 0x0008 /* of several sessions between two nodes, this one */
+};
+
+#endif
