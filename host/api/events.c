@@ -355,6 +355,10 @@ static size_t take_lines(request *r, const uint8_t *data, size_t n)
     slice line;
 
     gather(s);
+    if (atomic_load(&r->api->phase) != API_RUNS && !s->stop.code) {
+        fail(&s->stop, BERTH_ERR_SHUTTING_DOWN, "the host is being stopped");
+        s->stop_event = s->events + 1;
+    }
     while (at < end && !s->stop.code && (!full(s) || (room = submit(s)))) {
         lines_result result = s->stop.code ? LINES_MORE : lines_next(&s->lines, &at, end, &line);
 

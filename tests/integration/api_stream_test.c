@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 static void outputs_come_as_they_happen_until_the_daemon_goes(void **state)
@@ -217,6 +218,34 @@ static void a_host_that_stops_lets_what_runs_finish(void **state)
     close(fd);
 }
 
+static void *stop_in_thread(void *arg)
+{
+    host_stop();
+    return arg;
+}
+
+/* Then the client knows from which line on to send again. */
+static void a_host_that_stops_tells_an_upload_how_far_it_came(void **state)
+{
+    pthread_t thread;
+    int fd;
+
+    (void)state;
+    host_start(NULL, NULL);
+    spawned("echo", "e");
+    fd = begin_lines("e", "");
+    assert_true(say_chunk(fd, "1\n2\n", 4));
+    becomes("/v1/daemons/e", "events_processed", 2);
+    pthread_create(&thread, NULL, stop_in_thread, NULL);
+    while (access(host.path, F_OK) == 0) /* the first thing that goes */
+        sched_yield();
+    assert_true(say_chunk(fd, "3\n", 2));
+    answers(hear_reply(fd), 503,
+            "line 3: the host is being stopped; of the lines before it 2 were applied, 0 failed");
+    close(fd);
+    pthread_join(thread, NULL);
+}
+
 static atomic_bool hung_ended;
 
 static void note_the_end(void *ctx, log_level level, const char *room, const char *text)
@@ -321,6 +350,7 @@ int main(void)
         cmocka_unit_test(one_client_too_many_is_told_so_and_room_is_found_again),
         cmocka_unit_test(a_host_that_stops_ends_its_streams_in_order),
         cmocka_unit_test(a_host_that_stops_lets_what_runs_finish),
+        cmocka_unit_test(a_host_that_stops_tells_an_upload_how_far_it_came),
         cmocka_unit_test(a_host_that_stops_cuts_what_hangs),
         test(many_clients_at_once_all_get_their_answers),
     };
