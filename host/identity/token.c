@@ -313,7 +313,7 @@ berth_status berth_token_delegate(berth_token *out, const berth_token *parent,
     made.not_after_s = parent->not_after_s;
     if (grant->ttl_s && grant->ttl_s < parent->not_after_s - now_s)
         made.not_after_s = now_s + grant->ttl_s;
-    made.depth = (uint8_t)(parent->depth - 1);
+    made.depth = grant->depth < parent->depth ? grant->depth : (uint8_t)(parent->depth - 1);
     made.nonce = random_u64();
     status = finish(&made, signer, fault, error);
     if (!status)

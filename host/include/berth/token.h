@@ -106,12 +106,12 @@ BERTH_API berth_status berth_token_issue(berth_token *out, const berth_keypair *
                                          berth_token_fault *fault, berth_error *error);
 
 /*
- * Pass leave on. It has what was asked for and the parent has, can be passed on once less often,
- * keeps the parent's generation and does not outlive it: grant->ttl_s may end it earlier, 0 means
- * with the parent. grant->channel counts where the parent is for all channels and the new one is
- * not; otherwise the parent's is kept. The generation and depth of the grant do not count.
- * Faults, in this order: those of berth_token_verify, EXHAUSTED, NOT_DELEGABLE, SIGNER, READ_ONLY,
- * EMPTY.
+ * Pass leave on. The new token has what was asked for and the parent has, keeps the parent's
+ * generation, can be passed on as often as asked for and once less than the parent at most, and
+ * does not outlive it: grant->ttl_s may end it earlier, 0 means with the parent. grant->channel
+ * counts where the parent is for all channels and the new one is not; otherwise the parent's is
+ * kept. Faults, in this order: those of berth_token_verify, EXHAUSTED, NOT_DELEGABLE, SIGNER,
+ * READ_ONLY, EMPTY.
  */
 BERTH_API berth_status berth_token_delegate(berth_token *out, const berth_token *parent,
                                             const berth_keypair *signer,
