@@ -10,7 +10,9 @@
 
 #include "berth/status.h"
 
-/* Never waits. LOCKED, naming the holder, when it is taken, by this process too. */
+/* LOCKED, naming the holder, when it is taken, by this process too. At once, unless the process
+ * that the file names has ended: what that one was just starting may hold the lock until it runs,
+ * so up to two seconds then. */
 berth_status dirlock_take(const char *dir, int *fd, berth_error *error);
 
 /* fd may be -1. */
