@@ -23,4 +23,19 @@ enum {
     MESSAGE_USE = 0x0008 /* of several sessions between two nodes, this one */
 };
 
+/* The directory: 0x0100 to 0x01ff, on the lane of what they are about (mesh/directory.h). */
+enum {
+    MESSAGE_DIRECTORY_WHERE = 0x0101,    /* where does an origin live? */
+    MESSAGE_DIRECTORY_HINT = 0x0102,     /* it lives here, says its key */
+    MESSAGE_DIRECTORY_NOT_HERE = 0x0103, /* not here, and nothing newer is known */
+    MESSAGE_DIRECTORY_CONFLICT = 0x0104  /* two nodes have it, at one epoch */
+};
+
+/* Flows: 0x0200 to 0x02ff; events on LANE_EVENT, the rest on LANE_CONTROL (mesh/flow.h). */
+enum {
+    MESSAGE_FLOW_EVENTS = 0x0201,
+    MESSAGE_FLOW_ACK = 0x0202,
+    MESSAGE_FLOW_CLOSE = 0x0203
+};
+
 #endif
