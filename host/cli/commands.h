@@ -41,6 +41,10 @@ int cmd_channel_tail(const cli_invocation *inv);
 int cmd_identity_new(const cli_invocation *inv);
 int cmd_identity_show(const cli_invocation *inv);
 
+int cmd_token_issue(const cli_invocation *inv);
+int cmd_token_show(const cli_invocation *inv);
+int cmd_token_revoke(const cli_invocation *inv);
+
 int cmd_completion(const cli_invocation *inv);
 int cmd_help(const cli_invocation *inv);
 
