@@ -109,7 +109,7 @@ berth_status capabilities_put(capabilities *set, slice text, berth_error *error)
     berth_status status;
     slice copy;
     size_t at;
-    tag t;
+    tag_parts t;
 
     status = tag_parse(&t, text, error);
     if (status)
@@ -146,7 +146,7 @@ berth_status capabilities_put_text(capabilities *set, berth_error *error, const 
 berth_status capabilities_add(capabilities *set, slice text, berth_error *error)
 {
     berth_status status;
-    tag t;
+    tag_parts t;
 
     if (text.len > TAG_MAX)
         return fail(error, BERTH_ERR_LIMIT, "tag '%.40s...': %zu bytes, at most %d are allowed",

@@ -23,7 +23,7 @@ static bool skip(slice *text, const char *prefix)
 }
 
 /* The key and value of an axis tag: whichever separator stands first splits. */
-static void split(tag *t, slice rest)
+static void split(tag_parts *t, slice rest)
 {
     t->key = rest;
     for (size_t i = 0; i < rest.len; i++) {
@@ -36,11 +36,11 @@ static void split(tag *t, slice rest)
     }
 }
 
-berth_status tag_parse(tag *out, slice text, berth_error *error)
+berth_status tag_parse(tag_parts *out, slice text, berth_error *error)
 {
     slice rest = text;
 
-    *out = (tag){.form = TAG_LEGACY, .key = text};
+    *out = (tag_parts){.form = TAG_LEGACY, .key = text};
     if (!text.len)
         return fail(error, BERTH_ERR_INVALID, "tag: is empty");
     if (!utf8_valid(text))
@@ -66,7 +66,7 @@ berth_status tag_parse(tag *out, slice text, berth_error *error)
 
 bool tag_same(slice a, slice b)
 {
-    tag x, y;
+    tag_parts x, y;
 
     if (slice_eq(a, b))
         return true;
@@ -78,7 +78,7 @@ bool tag_same(slice a, slice b)
 
 bool tag_value(slice text, tag_axis axis, const char *key, slice *value)
 {
-    tag t = {0};
+    tag_parts t = {0};
 
     if (!skip(&text, axes[axis]))
         return false;

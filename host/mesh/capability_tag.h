@@ -24,17 +24,17 @@ typedef enum tag_form {
 
 typedef enum tag_axis { AXIS_HARDWARE, AXIS_SOFTWARE, AXIS_DEVICES, AXIS_DATAFORTS } tag_axis;
 
-typedef struct tag {
+typedef struct tag_parts {
     tag_form form;
     tag_axis axis;
     slice prefix;   /* reserved: with its colon */
     slice key;      /* reserved: the rest; axis: up to the separator; legacy: everything */
     slice value;    /* axis with a separator */
     char separator; /* '=' or ':' as written; 0: the tag only says that something is there */
-} tag;
+} tag_parts;
 
 /* INVALID for an empty tag and for one that is not UTF-8. */
-berth_status tag_parse(tag *out, slice text, berth_error *error);
+berth_status tag_parse(tag_parts *out, slice text, berth_error *error);
 
 /* Equal but for the separator: "hardware.gpu=a" and "hardware.gpu:a". */
 bool tag_same(slice a, slice b);

@@ -117,7 +117,7 @@ static bool parse_item(slice text, const char *what, uint32_t *index, slice *key
 {
     size_t n = strlen(what), dot;
     uint64_t number;
-    tag t;
+    tag_parts t;
 
     if (tag_parse(&t, text, NULL) || t.form != TAG_AXIS || t.axis != AXIS_SOFTWARE ||
         !t.separator || t.key.len <= n || memcmp(t.key.ptr, what, n) != 0)

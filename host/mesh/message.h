@@ -38,4 +38,9 @@ enum {
     MESSAGE_FLOW_CLOSE = 0x0203
 };
 
+/* Capabilities: 0x0400 to 0x04ff, on LANE_CONTROL (mesh/announcements.h). */
+enum {
+    MESSAGE_ANNOUNCEMENT = 0x0400 /* the text of one, to the end of the message */
+};
+
 #endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mesh/announcements_parts.h"
+
+#include "base/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t or_default(size_t value, size_t otherwise)
+{
+    return value ? value : otherwise;
+}
+
+announcements *announcements_new(const announcements_config *config,
+                                 const announcements_events *events, void *ctx)
+{
+    announcements *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    t->config = *config;
+    t->config.max_nodes = or_default(config->max_nodes, 16384);
+    t->config.max_bytes = or_default(config->max_bytes, (size_t)64 << 20);
+    t->config.max_remembered = or_default(config->max_remembered, 65536);
+    t->config.max_peers = or_default(config->max_peers, 4096);
+    t->config.max_ttl_s = config->max_ttl_s ? config->max_ttl_s : 3600;
+    t->config.skew_s = config->skew_s ? config->skew_s : 300;
+    t->index.max = or_default(config->max_tags, (size_t)1 << 20);
+    t->events = *events;
+    t->ctx = ctx;
+    return t;
+}
+
+/* ---- records ---- */
+
+static void append(known_list *list, known *k)
+{
+    k->prev = list->last;
+    k->next = NULL;
+    *(list->last ? &list->last->next : &list->first) = k;
+    list->last = k;
+    list->count++;
+}
+
+static void unlink_from(known_list *list, known *k)
+{
+    *(k->prev ? &k->prev->next : &list->first) = k->next;
+    *(k->next ? &k->next->prev : &list->last) = k->prev;
+    list->count--;
+}
+
+static void clear(announcements *t, known *k)
+{
+    if (k->message)
+        t->bytes -= k->message->len;
+    buf_unref(k->message);
+    k->message = NULL;
+    capabilities_fini(&k->set);
+}
+
+void announcements_free(announcements *t)
+{
+    void *value;
+    uint64_t id;
+
+    if (!t)
+        return;
+    for (size_t at = 0; map64_next(&t->nodes, &at, &id, &value);) {
+        clear(t, value);
+        free(value);
+    }
+    for (size_t at = 0; map64_next(&t->peers, &at, &id, &value);)
+        free(value);
+    map64_fini(&t->nodes);
+    map64_fini(&t->peers);
+    heap_fini(&t->expiry);
+    capability_index_fini(&t->index);
+    free(t);
+}
+
+static void discard(announcements *t, known *k)
+{
+    unlink_from(&t->gone, k);
+    map64_del(&t->nodes, k->node_id);
+    free(k);
+}
+
+void known_trim(announcements *t)
+{
+    while (t->gone.count > t->config.max_remembered) {
+        discard(t, t->gone.first);
+        t->counters.memory_lost++;
+    }
+}
+
+known *known_at(announcements *t, uint64_t node)
+{
+    known *k = map64_get(&t->nodes, node);
+
+    if (k)
+        return k;
+    k = calloc(1, sizeof *k);
+    if (!k || !map64_put(&t->nodes, node, k)) {
+        free(k);
+        return NULL;
+    }
+    k->node_id = node;
+    k->credit_ns = INT64_MIN;
+    append(&t->gone, k);
+    return k;
+}
+
+void known_drop_empty(announcements *t, known *k)
+{
+    if (k->live || k->seen[0] || k->seen[1])
+        return;
+    discard(t, k);
+}
+
+void known_retire(announcements *t, known *k)
+{
+    capability_index_remove(&t->index, k->node_id, &k->set);
+    heap_remove(&t->expiry, &k->expiry);
+    unlink_from(&t->live, k);
+    clear(t, k);
+    k->live = false;
+    append(&t->gone, k);
+}
+
+static void tell_forgotten(announcements *t, uint64_t node)
+{
+    if (t->events.forgotten)
+        t->events.forgotten(t->ctx, node);
+}
+
+bool known_room(announcements *t, const known *k, size_t bytes, size_t tags, bool direct)
+{
+    /* what this node has now makes way for itself */
+    size_t own_bytes = k->live ? k->message->len : 0, own_tags = k->live ? k->set.tag_count : 0;
+    known *victim, *next;
+
+    for (victim = t->live.first;; victim = next) {
+        if ((k->live || t->live.count < t->config.max_nodes) &&
+            t->bytes - own_bytes + bytes <= t->config.max_bytes &&
+            t->index.entries - own_tags + tags <= t->index.max)
+            return true;
+        if (!direct)
+            return false;
+        while (victim && (victim->own || !victim->hops || victim == k))
+            victim = victim->next;
+        if (!victim)
+            return false;
+        next = victim->next;
+        t->counters.displaced++;
+        known_retire(t, victim);
+        tell_forgotten(t, victim->node_id);
+    }
+}
+
+berth_status known_install(announcements *t, known *k, capabilities *set, buf *message,
+                           int64_t expires_ns, berth_error *error)
+{
+    bool was_live = k->live, changed = !was_live || !capabilities_equal(&k->set, set);
+    berth_status status;
+
+    if (was_live)
+        known_retire(t, k);
+    status = capability_index_add(&t->index, k->node_id, set, error);
+    k->expiry = (heap_node){.due_ns = expires_ns};
+    if (!status && !heap_push(&t->expiry, &k->expiry)) {
+        capability_index_remove(&t->index, k->node_id, set);
+        status = fail(error, BERTH_ERR_NO_MEMORY, "announcements: out of memory");
+    }
+    if (status) {
+        capabilities_fini(set);
+        buf_unref(message);
+        if (was_live)
+            tell_forgotten(t, k->node_id);
+        return status;
+    }
+    unlink_from(&t->gone, k);
+    append(&t->live, k);
+    k->live = true;
+    k->stamp = ++t->stamp;
+    k->set = *set;
+    k->message = message;
+    *set = (capabilities){0};
+    t->bytes += message->len;
+    if (changed && t->events.learned)
+        t->events.learned(t->ctx, k->node_id, &k->set);
+    return BERTH_OK;
+}
+
+/* ---- passing on ---- */
+
+/* The first change that the peer does not have. */
+static known *first_new(const announcements *t, const listener *p)
+{
+    known *k = t->live.last;
+
+    if (!k || k->stamp <= p->cursor)
+        return NULL;
+    while (k->prev && k->prev->stamp > p->cursor)
+        k = k->prev;
+    return k;
+}
+
+/* Not to the node itself, nor to whom it came from, nor beyond the last hop. */
+static bool is_for(const known *k, const listener *p)
+{
+    return k->node_id != p->node_id && k->sender != p->node_id && k->via != p->node_id &&
+           (k->own || k->hops + 1 < ANNOUNCEMENT_HOPS);
+}
+
+static void pump(announcements *t, listener *p)
+{
+    for (known *k = p->blocked ? NULL : first_new(t, p); k; k = k->next) {
+        if (is_for(k, p)) {
+            berth_status status = t->events.send(t->ctx, p->node_id, k->message);
+
+            if (status == BERTH_ERR_WOULD_BLOCK) {
+                p->blocked = true;
+                t->counters.held_back++;
+                return;
+            }
+            if (status)
+                t->counters.not_sent++;
+            else
+                t->counters.passed_on++;
+        }
+        p->cursor = k->stamp;
+    }
+}
+
+void announcements_pump(announcements *t)
+{
+    void *value;
+    uint64_t id;
+
+    for (size_t at = 0; map64_next(&t->peers, &at, &id, &value);)
+        pump(t, value);
+}
+
+berth_status announcements_peer_up(announcements *t, uint64_t peer,
+                                   const uint8_t entity[BERTH_ENTITY_SIZE], berth_error *error)
+{
+    listener *p = map64_get(&t->peers, peer);
+
+    if (!p) {
+        if (t->peers.count >= t->config.max_peers)
+            return fail(error, BERTH_ERR_LIMIT, "announcements: more than %zu peers",
+                        t->config.max_peers);
+        p = calloc(1, sizeof *p);
+        if (!p || !map64_put(&t->peers, peer, p)) {
+            free(p);
+            return fail(error, BERTH_ERR_NO_MEMORY, "announcements: out of memory");
+        }
+    }
+    *p = (listener){.node_id = peer};
+    memcpy(p->entity, entity, sizeof p->entity);
+    pump(t, p);
+    return BERTH_OK;
+}
+
+void announcements_peer_down(announcements *t, uint64_t peer)
+{
+    free(map64_del(&t->peers, peer));
+    /* should it come back without its memory, it is told what it once told us */
+    for (known *k = t->live.first; k; k = k->next) {
+        if (k->sender == peer)
+            k->sender = 0;
+        if (k->via == peer)
+            k->via = 0;
+    }
+}
+
+void announcements_room(announcements *t, uint64_t peer)
+{
+    listener *p = map64_get(&t->peers, peer);
+
+    if (!p)
+        return;
+    p->blocked = false;
+    pump(t, p);
+}
+
+/* ---- time ---- */
+
+void announcements_forget(announcements *t, uint64_t node)
+{
+    known *k = map64_get(&t->nodes, node);
+
+    if (!k || !k->live || k->own)
+        return;
+    known_retire(t, k);
+    known_trim(t);
+    tell_forgotten(t, node);
+}
+
+int64_t announcements_deadline(const announcements *t)
+{
+    return heap_next(&t->expiry);
+}
+
+void announcements_expire(announcements *t, int64_t now_ns)
+{
+    heap_node *due;
+
+    while ((due = heap_pop_due(&t->expiry, now_ns))) {
+        known *k = (known *)(void *)due;
+
+        known_retire(t, k);
+        t->counters.expired++;
+        tell_forgotten(t, k->node_id);
+    }
+    known_trim(t);
+}
+
+/* ---- looking ---- */
+
+static const known *find_live(const announcements *t, uint64_t node, int64_t now_ns)
+{
+    const known *k = map64_get(&t->nodes, node);
+
+    return k && k->live && k->expiry.due_ns > now_ns ? k : NULL;
+}
+
+const capabilities *announcements_get(const announcements *t, uint64_t node, int64_t now_ns)
+{
+    const known *k = find_live(t, node, now_ns);
+
+    return k ? &k->set : NULL;
+}
+
+uint64_t announcements_version(const announcements *t, uint64_t node)
+{
+    const known *k = map64_get(&t->nodes, node);
+
+    return k ? k->version : 0;
+}
+
+static bool matches(const announcements *t, const known *k, const capability_filter *filter,
+                    const capability_scope *scope)
+{
+    subnet_relation relation = SUBNET_UNKNOWN;
+
+    if (!filter_matches(filter, &k->set))
+        return false;
+    if (!scope)
+        return true;
+    if (k->own)
+        relation = SUBNET_SAME;
+    else if (t->events.subnet)
+        relation = t->events.subnet(t->ctx, k->node_id);
+    return scope_admits(scope, &k->set, relation, t->config.subnet_policy);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+berth_status announcements_find(const announcements *t, const capability_filter *filter,
+                                const capability_scope *scope, int64_t now_ns, uint64_t **nodes,
+                                size_t *count, berth_error *error)
+{
+    const uint64_t *few = NULL;
+    size_t n = t->live.count, found;
+
+    *nodes = NULL;
+    *count = 0;
+    /* the rarest of the tags says where to look */
+    for (size_t i = 0; i < filter->tag_count; i++) {
+        const uint64_t *ids = capability_index_nodes(&t->index, filter->tags[i], &found);
+
+        if (!found)
+            return BERTH_OK;
+        if (!few || found < n) {
+            few = ids;
+            n = found;
+        }
+    }
+    if (!n)
+        return BERTH_OK;
+    *nodes = malloc(n * sizeof **nodes);
+    if (!*nodes)
+        return fail(error, BERTH_ERR_NO_MEMORY, "announcements: out of memory");
+    if (few) {
+        for (size_t i = 0; i < n; i++) {
+            const known *k = find_live(t, few[i], now_ns);
+
+            if (k && matches(t, k, filter, scope))
+                (*nodes)[(*count)++] = k->node_id;
+        }
+    } else {
+        for (const known *k = t->live.first; k; k = k->next)
+            if (k->expiry.due_ns > now_ns && matches(t, k, filter, scope))
+                (*nodes)[(*count)++] = k->node_id;
+        qsort(*nodes, *count, sizeof **nodes, compare_ids);
+    }
+    return BERTH_OK;
+}
+
+void announcements_get_counters(const announcements *t, announcements_counters *out)
+{
+    *out = t->counters;
+}
+
+announcements_size announcements_get_size(const announcements *t)
+{
+    return (announcements_size){t->live.count, t->gone.count, t->bytes, t->index.entries,
+                                t->peers.count};
+}
