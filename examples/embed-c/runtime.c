@@ -134,7 +134,7 @@ int main(void)
     must(berth_runtime_new(&config, &rt, &error), &error, "runtime");
     must(berth_register_factory(rt, &sum_kind, &error), &error, "kind");
     must(berth_runtime_start(rt, &error), &error, "start");
-    uint64_t observer = berth_observe_lifecycle(rt, on_lifecycle, &registered);
+    berth_observe_lifecycle(rt, on_lifecycle, &registered);
 
     berth_keypair_generate(&identity);
     must(berth_spawn_kind(rt, "sum", &identity, &daemon, &origin, &error), &error, "spawn");
@@ -157,9 +157,8 @@ int main(void)
     printf("%s, a %s, runs in incarnation %" PRIu64 "\n", info.name, info.kind, info.incarnation);
 
     must(berth_runtime_shutdown(rt, 5000, &error), &error, "shutdown");
-    berth_unobserve(rt, observer);
+    berth_runtime_free(rt); /* the observer has been told all there was */
     printf("%u daemons were registered in all\n", registered);
-    berth_runtime_free(rt);
     berth_keypair_wipe(&identity);
     return 0;
 }

@@ -36,7 +36,10 @@ static inline void host_start(const char *options)
     char words[256];
 
     snprintf(words, sizeof words, "run --json --socket {}/run/sock %s", options);
+    /* Only root sees the descriptors of a host that may not be debugged. */
+    setenv("BERTH_DUMPABLE", "1", 1);
     run_start(&host, words);
+    unsetenv("BERTH_DUMPABLE");
     run_expect(&host, false, "\"ready\":true");
 }
 
