@@ -193,8 +193,9 @@ berth_status revocation_read(revocation_list *out, slice bytes, berth_error *err
     serials = reader_u32(&r);
     entities = reader_u32(&r);
     if (serials > REVOCATION_SERIALS_MAX || entities > REVOCATION_ENTITIES_MAX)
-        return fail(error, BERTH_ERR_LIMIT, "revocation list: more than %d serials or %d entities",
-                    REVOCATION_SERIALS_MAX, REVOCATION_ENTITIES_MAX);
+        status =
+            fail(error, BERTH_ERR_LIMIT, "revocation list: more than %d serials or %d entities",
+                 REVOCATION_SERIALS_MAX, REVOCATION_ENTITIES_MAX);
     else if (reader_left(&r) != 8 * (size_t)serials + BERTH_ENTITY_SIZE * (size_t)entities +
                                     BERTH_SIGNATURE_SIZE ||
              out->issued < 0)
