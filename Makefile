@@ -59,7 +59,7 @@ install: deps ## install to PREFIX (default /usr/local), under DESTDIR; builds f
 	$$as $(MAKE) --no-print-directory build PRESET=$(PRESET) WERROR=$(WERROR) JOBS=$(JOBS)
 	@rm -f $(BUILD)/install_manifest.txt
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
-	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig
+	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || PATH=$$PATH:/usr/sbin:/sbin ldconfig
 
 uninstall: ## remove what `make install` with the same PREFIX and DESTDIR put there
 	@DESTDIR=$(DESTDIR) .ci/uninstall $(BUILD) $(PREFIX)
