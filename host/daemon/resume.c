@@ -38,8 +38,14 @@ static void *copy_bytes(const void *ptr, size_t len)
 
 static bool row_copy(store_daemon *to, const store_daemon *from)
 {
+    char own_name[DAEMON_NAME_MAX + 1];
+    const char *name = from->name;
+    if (!name[0]) {
+        daemon_default_name(own_name, from->kind, from->origin);
+        name = own_name;
+    }
     *to = *from;
-    to->name = copy_bytes(from->name, strlen(from->name));
+    to->name = copy_bytes(name, strlen(name));
     to->kind = copy_bytes(from->kind, strlen(from->kind));
     to->plugin = copy_bytes(from->plugin, strlen(from->plugin));
     to->identity.ptr = copy_bytes(from->identity.ptr, from->identity.len);

@@ -10,14 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_LEN_MAX   127
 #define CONFIG_LEN_MAX (64 * 1024)
 
 bool daemon_name_valid(const char *name)
 {
     size_t n = strlen(name);
     size_t ok = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
-    return n >= 1 && n <= NAME_LEN_MAX && ok == n;
+    return n >= 1 && n <= DAEMON_NAME_MAX && ok == n;
 }
 
 berth_status runtime_check(const runtime *rt, bool blocks, berth_error *error)
@@ -110,30 +109,35 @@ memory:
     return NULL;
 }
 
+void daemon_default_name(char out[DAEMON_NAME_MAX + 1], const char *kind, uint64_t origin)
+{
+    size_t n = strnlen(kind, DAEMON_NAME_MAX - ID_TEXT);
+    memcpy(out, kind, n);
+    out[n] = '-';
+    id_encode(out + n + 1, origin);
+}
+
 /* The one that was asked for, else the one it had, else one that is its own. */
-static void choose_name(char name[NAME_LEN_MAX + 1], const factory *f, const char *asked, slice had)
+static void choose_name(char name[DAEMON_NAME_MAX + 1], const factory *f, const char *asked,
+                        slice had)
 {
     if (asked) {
         memcpy(name, asked, strlen(asked) + 1); /* valid, so it fits */
         return;
     }
-    if (had.len && had.len <= NAME_LEN_MAX) {
+    if (had.len && had.len <= DAEMON_NAME_MAX) {
         memcpy(name, had.ptr, had.len);
         name[had.len] = 0;
         if (daemon_name_valid(name) && registry_name_fits(name, f->origin))
             return;
     }
-    const char *kind = f->kind->facts->name;
-    size_t n = strnlen(kind, NAME_LEN_MAX - ID_TEXT);
-    memcpy(name, kind, n);
-    name[n] = '-';
-    id_encode(name + n + 1, f->origin);
+    daemon_default_name(name, f->kind->facts->name, f->origin);
 }
 
 static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_config *config,
                                   slice had)
 {
-    char name[NAME_LEN_MAX + 1];
+    char name[DAEMON_NAME_MAX + 1];
     choose_name(name, f, config ? config->name : NULL, had);
     size_t name_size = strlen(name) + 1;
     struct daemon *d = calloc(1, sizeof(*d) + name_size);
@@ -376,10 +380,12 @@ void spawn_record(struct daemon *d, store_done *done, void *ctx)
         return;
     }
     plugin_kind_info(d->make->kind, &info);
+    char own_name[DAEMON_NAME_MAX + 1];
+    daemon_default_name(own_name, daemon_kind_name(d), d->origin);
     const buf *config = d->make->config;
     store_daemon row = {
         .origin = d->origin,
-        .name = d->name,
+        .name = strcmp(d->name, own_name) == 0 ? "" : d->name,
         .kind = daemon_kind_name(d),
         .plugin = kind_has_file(&info) ? info.manifest->name : "",
         .identity = slice_of(sealed, sizeof(sealed)),

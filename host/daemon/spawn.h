@@ -42,8 +42,11 @@ plugin_kind *spawn_find_kind(runtime *rt, slice name, berth_error *error);
 /* Ready, and not on a thread that must not wait. */
 berth_status runtime_check(const runtime *rt, bool blocks, berth_error *error);
 
-/* Names of daemons. */
+/* Names of daemons. One that was not given a name has one made from kind and origin, which is not
+ * stored: it follows from them. */
+#define DAEMON_NAME_MAX 127
 bool daemon_name_valid(const char *name);
+void daemon_default_name(char out[DAEMON_NAME_MAX + 1], const char *kind, uint64_t origin);
 
 /* The durability a daemon gets: what was asked, else what the kind prefers, else snapshot. */
 uint32_t spawn_durability(const plugin_kind *kind, uint32_t asked);

@@ -15,7 +15,8 @@ static const char *const sql[TABLE_STATEMENTS] = {
          "durability, auto_snapshot, incarnation, epoch, sequence_limit, clean, created, "
          "identity, config) "
          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"),
-    [TABLE_HOLDER] = ("SELECT entity = ?1, origin = ?2, ifnull(name, '') FROM daemon "
+    [TABLE_HOLDER] = ("SELECT entity = ?1, origin = ?2, "
+                      "ifnull(name, kind || printf('-%016x', origin)) FROM daemon "
                       "WHERE entity = ?1 OR origin = ?2 OR name = ?3 LIMIT 1"),
     /* A NULL leaves the column as it is. */
     [TABLE_UPDATE] = ("UPDATE daemon SET desired = ifnull(?2, desired), "
@@ -96,6 +97,7 @@ static berth_status taken(table *t, change *c, berth_error *error)
     const store_daemon *row = &c->daemon.row;
     const char *other = "", *what = "its name";
     char origin[ID_TEXT];
+    bool named = row->name[0];
     berth_error why;
     int rc;
 
@@ -114,8 +116,8 @@ static berth_status taken(table *t, change *c, berth_error *error)
     if (!db_text(st, 2, STORE_NAME_MAX, &other))
         other = "";
     id_encode(origin, row->origin);
-    fail(&why, BERTH_ERR_EXISTS, "daemon '%s' (%s): %s is taken by the stored daemon '%s'",
-         row->name, origin, what, other);
+    fail(&why, BERTH_ERR_EXISTS, "daemon %s%s%s%s: %s is taken by the stored daemon '%s'",
+         named ? row->name : "", named ? " (" : "", origin, named ? ")" : "", what, other);
     sqlite3_reset(st);
     change_fail(c, &why);
     return BERTH_OK;

@@ -306,6 +306,30 @@ static down_list down_of(home *h)
     return l;
 }
 
+/* A name that follows from kind and origin is not stored, and is the same again. */
+static void one_without_a_name_of_its_own_is_called_as_before(void **state)
+{
+    home h = home_open(state, 0);
+    uint64_t d, down;
+    char name[128];
+    OK(berth_spawn_kind(h.rt, "counter", NULL, NULL, &d, NULL));
+    strcpy(name, info_of(h.rt, d).name);
+    assert_string_equal(name, say("counter-%016llx", (unsigned long long)d));
+    assert_string_equal(ask_it(h.rt, d, ""), "1");
+    home_close(state, &h);
+    h = home_open(state, 0);
+    assert_int_equal(find(&h, name), d);
+    assert_string_equal(ask_it(h.rt, d, ""), "2");
+    home_close(state, &h);
+    h = home_open_with(state, "es", 0); /* down: its kind is missing */
+    OK(runtime_resume(h.rt, NULL, NULL, NULL));
+    FAILS(berth_daemon_find(h.rt, name, &down, NULL), NOT_FOUND);
+    assert_int_equal(down_of(&h).count, 1);
+    CONTAINS(down_of(&h).text, name);
+    OK(runtime_forget_down(h.rt, name, NULL));
+    home_close(state, &h);
+}
+
 static void one_whose_kind_is_missing_stays_down_and_comes_back_later(void **state)
 {
     home h = home_open(state, 0);
@@ -453,6 +477,7 @@ int main(void)
         LATER(after_a_clean_stop_a_daemon_goes_on_exactly),
         KEPT(its_configuration_timers_sources_and_subscriptions_come_back),
         LATER(its_configuration_timers_sources_and_subscriptions_come_back),
+        KEPT(one_without_a_name_of_its_own_is_called_as_before),
         KEPT(a_volatile_daemon_begins_anew_as_another_incarnation),
         KEPT(a_daemon_that_was_stopped_stays_away),
         KEPT(an_identity_that_ran_before_repeats_no_sequence),

@@ -80,6 +80,20 @@ static void a_taken_entity_origin_or_name_is_refused_and_named(void **state)
     assert_int_equal(o.status, BERTH_ERR_EXISTS);
     assert_non_null(strstr(o.error.text, "name is taken"));
 
+    other = a_row(3);
+    other.name = "";
+    assert_int_equal(add_row(s, &other).status, BERTH_OK);
+    o = add_row(s, &other); /* then by what it is called without one */
+    assert_int_equal(o.status, BERTH_ERR_EXISTS);
+    {
+        char called[128];
+
+        snprintf(called, sizeof called, "stored daemon '%s-%016llx'", other.kind,
+                 (unsigned long long)other.origin);
+        assert_non_null(strstr(o.error.text, called));
+    }
+    assert_int_equal(remove_row(s, 3).status, BERTH_OK);
+
     assert_int_equal(count_rows(s), 1);
     store_close(s);
 }
