@@ -43,4 +43,12 @@ enum {
     MESSAGE_ANNOUNCEMENT = 0x0400 /* the text of one, to the end of the message */
 };
 
+/* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */
+enum {
+    MESSAGE_CHANNEL_SUBSCRIBE = 0x0500,
+    MESSAGE_CHANNEL_UNSUBSCRIBE = 0x0501,
+    MESSAGE_CHANNEL_ACK = 0x0502,
+    MESSAGE_CHANNEL_ENDED = 0x0503
+};
+
 #endif
