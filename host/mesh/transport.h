@@ -9,7 +9,12 @@
  * otherwise.
  *
  * One thread at a time per endpoint. Nothing blocks. Every send is accepted or says why not; what
- * is dropped is counted. All times are monotonic nanoseconds, given by the driver.
+ * is dropped is counted. All times are monotonic nanoseconds, given by the driver; one that lies
+ * before the last counts as the last.
+ *
+ * From inside a callback everything may be called but endpoint_receive, endpoint_send,
+ * endpoint_expire and endpoint_free. A session closed from inside a callback about itself ends when
+ * that call into the endpoint returns, otherwise before session_close does.
  *
  * Nothing above this header knows which protocol is below.
  */
@@ -71,10 +76,12 @@ typedef enum session_end {
 
 typedef struct transport_events {
     void *ctx;
-    /* The peer has proven itself and is admitted; sends are accepted from now on. */
+    /* The peer has proven itself and is admitted, and has admitted us; sends are accepted from now
+     * on. Also called when an old session is renewed: the old one ends soon as END_REPLACED, and
+     * what is sent from now on belongs on the new one. */
     void (*up)(void *ctx, session *s, const peer_identity *peer);
     /* The session is over; s is valid until this returns. text: for the log. Called once, also for
-     * a dial that failed. */
+     * a dial that failed; not for one begun by somebody else who never came to be up. */
     void (*down)(void *ctx, session *s, session_end why, const char *text);
     /* A message, whole. Keep it with buf_ref. False: no room now; it is offered again after
      * session_resume, and the peer gets no more credit on this lane until then. */
@@ -123,7 +130,8 @@ typedef struct endpoint_config {
 
 /* INVALID with the reason when the configuration cannot work. */
 berth_status endpoint_new(const endpoint_config *config, endpoint **out, berth_error *error);
-/* Closes every session without a word on the wire; down is called for each. */
+/* Closes every session without a word on the wire; down is called for each. To say farewell, close
+ * them and send what endpoint_send gives first. */
 void endpoint_free(endpoint *e);
 
 /* ---- Sessions -------------------------------------------------------------------------------- */
@@ -135,7 +143,8 @@ berth_status endpoint_dial(endpoint *e, const address *to, const uint8_t static_
 /* Queue a message; takes a reference. OK, WOULD_BLOCK (room follows), LIMIT (larger than
  * max_message), NOT_READY (not up), CANCELLED (over). */
 berth_status session_send(session *s, lane l, buf *message, int64_t now_ns);
-/* Bytes that may get lost; copied. LIMIT: larger than session_datagram_max. */
+/* Bytes that may get lost; copied. LIMIT: larger than session_datagram_max; WOULD_BLOCK: too many
+ * wait to be sent already. */
 berth_status session_datagram(session *s, const void *bytes, size_t len, int64_t now_ns);
 size_t session_datagram_max(const session *s);
 /* The message that was refused has been dealt with: go on with this lane. */
@@ -172,7 +181,9 @@ typedef struct outgoing {
     size_t len, segment;
     uint8_t ecn;
 } outgoing;
-/* The next run, at most cap bytes; false: nothing is to be sent now. */
+/* The next run, at most cap bytes; false: nothing is to be sent now. cap is at least max_packet;
+ * 64 KiB lets the runs be as long as the kernel takes them. Call it until it is false after
+ * anything else was called here. */
 bool endpoint_send(endpoint *e, uint8_t *memory, size_t cap, outgoing *out, int64_t now_ns);
 
 /* When to call endpoint_expire next; INT64_MAX: not before something happens. */
