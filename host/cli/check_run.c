@@ -33,6 +33,7 @@
 
 /* What a check may take of the machine; a state that was made up can ask for anything. */
 #define MEMORY_LIMIT ((rlim_t)3 << 30)
+#define FILES_LEAST  ((rlim_t)4096)
 
 static volatile sig_atomic_t interrupted;
 static struct sigaction before_int, before_term;
@@ -147,6 +148,7 @@ static void drop_log(void *ctx, log_level level, const char *room, const char *t
 static _Noreturn void be_child(check *c, check_fn *fn, pid_t parent, int words)
 {
     static const struct rlimit no_core = {0, 0};
+    struct rlimit files;
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     sigset_t none;
 
@@ -159,6 +161,11 @@ static _Noreturn void be_child(check *c, check_fn *fn, pid_t parent, int words)
     dup2(words, STDOUT_FILENO);
     dup2(words, STDERR_FILENO);
     setrlimit(RLIMIT_CORE, &no_core);
+    /* Enough that files left open are counted at the end, and do not end the rounds before. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES_LEAST) {
+        files.rlim_cur = files.rlim_max < FILES_LEAST ? files.rlim_max : FILES_LEAST;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
 #ifndef SANITIZED
     setrlimit(RLIMIT_DATA, &(struct rlimit){MEMORY_LIMIT, MEMORY_LIMIT});
 #endif
