@@ -223,6 +223,32 @@ static void unknown_members_survive_being_passed_on(void **state)
     writer_free(&hop);
 }
 
+/* wherever the two members stand that are not signed, the rest is what verifies */
+static void the_place_of_the_hop_count_does_not_matter(void **state)
+{
+    static const char hops[] = "\"hop_count\":9,";
+    writer wire = {0}, other = {0};
+    announcement a, b;
+    uint8_t *mark;
+    size_t at;
+
+    (void)state;
+    fill(&a);
+    signed_text(&wire, &a);
+    mark = memmem(wire.data, wire.len, "\"signature\"", 11);
+    at = (size_t)(mark - wire.data);
+    writer_bytes(&other, wire.data, at);
+    writer_bytes(&other, hops, sizeof hops - 1);
+    writer_bytes(&other, wire.data + at, wire.len - at);
+    assert_int_equal(announcement_read(&b, text_of(&other), NULL), BERTH_OK);
+    assert_int_equal(b.hop_count, 9);
+    assert_int_equal(announcement_verify(&b, text_of(&other), NULL), BERTH_OK);
+    announcement_fini(&a);
+    announcement_fini(&b);
+    writer_free(&wire);
+    writer_free(&other);
+}
+
 static void refused(const char *format, const char *value)
 {
     berth_error error = {0};
@@ -387,6 +413,7 @@ int main(void)
         cmocka_unit_test(the_order_of_adding_does_not_show),
         cmocka_unit_test(a_signature_covers_all_but_the_hop_count),
         cmocka_unit_test(unknown_members_survive_being_passed_on),
+        cmocka_unit_test(the_place_of_the_hop_count_does_not_matter),
         cmocka_unit_test(what_is_no_announcement_is_refused),
         cmocka_unit_test(an_allow_list_holds_64_entries),
         cmocka_unit_test(one_that_is_too_large_is_refused_by_its_signer_and_by_its_reader),

@@ -163,6 +163,20 @@ static void nothing_goes_back_to_whom_it_came_from(void **state)
     assert_true(nodes[1].out[0].to == id(3));
 }
 
+/* 14.3 step 12: neither the sender nor the next hop towards the node, when these are two */
+static void nothing_goes_to_the_next_hop_towards_its_node(void **state)
+{
+    (void)state;
+    up(1, 2);
+    up(1, 3);
+    up(1, 4);
+    assert_int_equal(hear(1, 2, &nodes[0].key, (wish){.version = 1, .ttl_s = 9, .hops = 1}), 0);
+    drop_queue(&nodes[1]);
+    assert_int_equal(hear(1, 3, &nodes[0].key, (wish){.version = 2, .ttl_s = 9, .hops = 3}), 0);
+    assert_int_equal(nodes[1].queued, 1);
+    assert_true(nodes[1].out[0].to == id(4));
+}
+
 /* nothing is dropped in silence: whoever had no room gets the newest, once */
 static void a_peer_without_room_gets_the_newest_when_it_has(void **state)
 {
@@ -320,6 +334,7 @@ int main(void)
         T(only_a_higher_version_replaces_and_takes_old_tags_away),
         T(it_is_passed_on_over_fifteen_hops_and_no_more),
         T(nothing_goes_back_to_whom_it_came_from),
+        T(nothing_goes_to_the_next_hop_towards_its_node),
         T(a_peer_without_room_gets_the_newest_when_it_has),
         T(an_unsigned_one_is_refused),
         T(a_node_id_that_is_not_of_its_entity_is_refused),
