@@ -9,6 +9,7 @@
  *     quic_callbacks.c  what ngtcp2 tells of a session
  *     quic_handshake.c  the Noise messages, proofs and keys in the CRYPTO frames
  *     quic_crypto.c     packet protection for ngtcp2
+ *     quic_memory.c     what ngtcp2 allocates
  *     quic_lane.c       messages over streams
  *     quic_send.c       what goes out, in which order
  *
@@ -106,8 +107,15 @@ typedef struct handshake {
     bool confirmed; /* the other has proven itself and is admitted */
 } handshake;
 
+/* In front of everything that ngtcp2 allocates. */
+typedef struct session_block {
+    struct session_block *before, *next;
+} session_block;
+
 struct session {
     endpoint *e;
+    ngtcp2_mem memory;
+    session_block *blocks;
     session *prev, *next; /* of all */
     session *ready_next;
     bool ready;
@@ -263,6 +271,11 @@ void shake_params(const session *s, ngtcp2_transport_params *out);
 
 /* quic_callbacks.c */
 void session_callbacks(ngtcp2_callbacks *out);
+
+/* quic_memory.c */
+void memory_init(session *s);
+/* After the connection is deleted. */
+void memory_sweep(session *s);
 
 /* quic_crypto.c */
 void crypto_callbacks(ngtcp2_callbacks *out);

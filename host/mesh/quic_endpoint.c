@@ -285,4 +285,5 @@ void endpoint_expire(endpoint *e, int64_t now_ns)
 void endpoint_get_counters(const endpoint *e, endpoint_counters *out)
 {
     *out = e->counters;
+    out->handshakes = e->handshakes;
 }

@@ -96,13 +96,13 @@ static int make_conn(session *s, const session_start *start, const uint8_t dcid[
         settings_of(s, &settings, start->token);
         ngtcp2_cid_init(&to, start->scid, QUIC_CID);
         return ngtcp2_conn_server_new(&s->conn, &to, &own, &path, NGTCP2_PROTO_VER_V1,
-                                      &e->callbacks, &settings, &params, NULL, s);
+                                      &e->callbacks, &settings, &params, &s->memory, s);
     }
     ngtcp2_cid_init(&to, dcid, QUIC_CID);
     token_len = accept_token(e, token, start->responder_static, dcid, own.data);
     settings_of(s, &settings, slice_of(token, token_len));
     rv = ngtcp2_conn_client_new(&s->conn, &to, &own, &path, NGTCP2_PROTO_VER_V1, &e->callbacks,
-                                &settings, &params, NULL, s);
+                                &settings, &params, &s->memory, s);
     if (rv != 0)
         return rv;
     /* Only who knows the responder's static key can send it away with a Retry. */
@@ -125,6 +125,7 @@ berth_status session_new(endpoint *e, const session_start *start, session **out,
     if (!s)
         return fail(error, BERTH_ERR_NO_MEMORY, "no memory for a session");
     s->e = e;
+    memory_init(s);
     s->dialled = start->responder_static != NULL;
     s->born_ns = e->now_ns;
     s->to = *start->to;
@@ -285,6 +286,7 @@ void session_free(session *s)
     e->session_count--;
     if (s->conn)
         ngtcp2_conn_del(s->conn);
+    memory_sweep(s);
     shake_free(s->shake);
     lanes_free(s);
     while (s->datagrams) {
@@ -326,6 +328,7 @@ static void finish(session *s)
     }
     ngtcp2_conn_del(s->conn);
     s->conn = NULL;
+    memory_sweep(s);
     shake_free(s->shake);
     s->shake = NULL;
     lanes_free(s);

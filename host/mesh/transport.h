@@ -191,7 +191,8 @@ int64_t endpoint_deadline(const endpoint *e);
 void endpoint_expire(endpoint *e, int64_t now_ns);
 
 typedef struct endpoint_counters {
-    uint64_t sessions, dialled, accepted, handshakes_failed, refused, replaced;
+    uint64_t sessions, handshakes; /* now: up; begun by others and not proven */
+    uint64_t dialled, accepted, handshakes_failed, refused, replaced;
     uint64_t datagrams_in, datagrams_out;
     /* Datagrams that were dropped, by reason. */
     uint64_t dropped_short, dropped_version, dropped_unknown, dropped_filter, dropped_token,
