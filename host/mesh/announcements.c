@@ -158,7 +158,7 @@ bool known_room(announcements *t, const known *k, size_t bytes, size_t tags, boo
 }
 
 berth_status known_install(announcements *t, known *k, capabilities *set, buf *message,
-                           int64_t expires_ns, berth_error *error)
+                           int64_t expires_ns, bool tell, berth_error *error)
 {
     bool was_live = k->live, changed = !was_live || !capabilities_equal(&k->set, set);
     berth_status status;
@@ -186,7 +186,7 @@ berth_status known_install(announcements *t, known *k, capabilities *set, buf *m
     k->message = message;
     *set = (capabilities){0};
     t->bytes += message->len;
-    if (changed && t->events.learned)
+    if (tell && changed && t->events.learned)
         t->events.learned(t->ctx, k->node_id, &k->set);
     return BERTH_OK;
 }

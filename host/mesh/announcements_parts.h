@@ -68,9 +68,10 @@ void known_retire(announcements *t, known *k);
  * did not (direct). */
 bool known_room(announcements *t, const known *k, size_t bytes, size_t tags, bool direct);
 
-/* Make this what is live of the node; takes over set and message, also on failure. */
+/* Make this what is live of the node; takes over set and message, also on failure. A farewell is
+ * nothing to tell as learned. */
 berth_status known_install(announcements *t, known *k, capabilities *set, buf *message,
-                           int64_t expires_ns, berth_error *error);
+                           int64_t expires_ns, bool tell, berth_error *error);
 /* Everything that is new for them goes to all peers that have room. */
 void announcements_pump(announcements *t);
 

@@ -154,7 +154,8 @@ static announcement_result apply(announcements *t, known *k, const listener *p, 
         t->events.route(t->ctx, k->node_id, p->node_id, a->hop_count + 2u);
     t->counters.metadata_stripped += capabilities_strip_reserved(&a->set);
     t->counters.heat_stripped += capabilities_strip_heat(&a->set);
-    status = known_install(t, k, &a->set, message, mono_ns + (int64_t)(ttl_s * SECOND_NS), error);
+    status = known_install(t, k, &a->set, message, mono_ns + (int64_t)(ttl_s * SECOND_NS),
+                           ttl_s > 0, error);
     if (status)
         return status == BERTH_ERR_LIMIT ? ANNOUNCEMENT_FULL : ANNOUNCEMENT_NO_MEMORY;
     k->seen[direct] = k->version = a->version;
@@ -239,7 +240,7 @@ berth_status announcements_own(announcements *t, const announcement *own, slice 
     memcpy(k->entity, own->entity, sizeof k->entity);
     k->own = true;
     k->seen[0] = k->seen[1] = k->version = own->version;
-    status = known_install(t, k, &set, message, expires_ns, error);
+    status = known_install(t, k, &set, message, expires_ns, own->ttl_s > 0, error);
     if (!status)
         announcements_pump(t);
     known_trim(t);

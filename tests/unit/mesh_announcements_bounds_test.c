@@ -56,6 +56,26 @@ static void an_unbounded_ttl_is_cut(void **state)
     assert_false(knows(1, id(0), NULL));
 }
 
+/* a time to live of 0 is a farewell: passed on, and nobody is found any more */
+static void a_farewell_is_passed_on_and_forgets(void **state)
+{
+    (void)state;
+    up(0, 1);
+    up(1, 2);
+    assert_int_equal(hear(1, 0, &nodes[0].key, (wish){.version = 1, .ttl_s = 9, .tag = "x"}), 0);
+    settle();
+    assert_int_equal(found(2, "x"), 1);
+    assert_int_equal(hear(1, 0, &nodes[0].key, (wish){.version = 2, .tag = "y"}), 0);
+    settle();
+    assert_int_equal(found(1, "") + found(2, ""), 0);
+    for (unsigned i = 1; i < 3; i++) {
+        assert_true(announcements_deadline(nodes[i].table) <= now);
+        announcements_expire(nodes[i].table, now);
+        assert_int_equal(nodes[i].learned, 1);
+        assert_int_equal(nodes[i].forgotten, 1);
+    }
+}
+
 /* 21.21: a captured announcement does not work again once its node is forgotten */
 static void the_highest_version_is_remembered_beyond_expiry(void **state)
 {
@@ -249,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_time_too_far_from_ours_is_refused),
         T(an_unbounded_ttl_is_cut),
+        T(a_farewell_is_passed_on_and_forgets),
         T(the_highest_version_is_remembered_beyond_expiry),
         T(a_node_held_for_dead_comes_back_by_itself_or_with_a_new_version),
         T(a_peer_that_lost_its_memory_gets_it_back),
