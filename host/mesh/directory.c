@@ -474,11 +474,13 @@ bool directory_owns(const directory *d, uint64_t origin)
 directory_route directory_route_of(const directory *d, uint64_t origin, uint64_t min_epoch,
                                    unsigned hops, directory_place *place)
 {
+    const entry *e = find(d, origin);
+
     directory_look(d, origin, place);
     if (place->known && place->local && place->epoch >= min_epoch)
         return place->conflict ? ROUTE_HOLD : ROUTE_DELIVER;
-    if (!place->known || place->local || (place->epoch <= min_epoch && !FAULT(FORWARD_SIDEWAYS)) ||
-        (hops >= DIRECTORY_HOPS_MAX && !FAULT(FORWARD_FOR_EVER)))
+    if (!place->known || place->local || e->doubtful ||
+        (place->epoch <= min_epoch && !FAULT(FORWARD_SIDEWAYS)) || (hops >= DIRECTORY_HOPS_MAX))
         return ROUTE_NOT_HERE;
     return ROUTE_FORWARD;
 }

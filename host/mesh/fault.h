@@ -11,7 +11,6 @@
 /* X(name, what goes wrong) */
 #define MESH_FAULT_TABLE(X)                                                                        \
     X(ACK_BEFORE_COMMIT, "acknowledge what has been taken, not what is durable")                   \
-    X(ACK_BY_FORWARDER, "whoever forwards acknowledges as if it were the receiver")                \
     X(ACK_FROM_ANYONE, "believe an acknowledgement from any node")                                 \
     X(ACK_OF_OLD_LIFE, "believe an acknowledgement of a flow that was closed")                     \
     X(NO_DEDUPE, "apply what has been applied")                                                    \
@@ -26,12 +25,10 @@
     X(NEVER_RESEND, "send each event once")                                                        \
     X(PARK_FOR_EVER, "park without a bound")                                                       \
     X(FORWARD_SIDEWAYS, "forward to an epoch that is not higher")                                  \
-    X(FORWARD_FOR_EVER, "forward without a hop limit")                                             \
     X(LOWER_EPOCH, "believe a record of an older epoch")                                           \
     X(UNSIGNED, "believe records whatever their signatures")                                       \
     X(ANY_CARRIER, "take an origin's events from any node")                                        \
-    X(IGNORE_CONFLICT, "two owners at one epoch are nothing special")                              \
-    X(CLOSE_UNSAVED, "answer a close before it is durable")
+    X(IGNORE_CONFLICT, "two owners at one epoch are nothing special")
 
 enum mesh_fault {
     FAULT_NONE,

@@ -132,11 +132,15 @@ void flow_out_expire(flow_out *o, int64_t now_ns);
 berth_status flow_out_answer(flow_out *o, const flow_ack *ack, int64_t now_ns);
 
 /*
- * Close the flow to a receiver. BUSY: not all is acknowledged. The caller makes its wish durable
- * first: a close that is replayed forgets what the original knew to be acknowledged. The next send
- * begins another flow. NOT_FOUND: there is none.
+ * While a journal is replayed: nothing is handed out, sends are not refused for room, and a close
+ * forgets what was acknowledged when it was first asked for. What is replayed in part must not be
+ * sent: the receiver may have forgotten a flow whose close comes later in the journal.
  */
-berth_status flow_out_close(flow_out *o, uint64_t receiver, bool replayed);
+void flow_out_mute(flow_out *o, bool muted);
+
+/* Close the flow to a receiver. The caller makes its wish durable first. BUSY: not all is
+ * acknowledged. NOT_FOUND: there is none. The next send begins another flow. */
+berth_status flow_out_close(flow_out *o, uint64_t receiver);
 
 typedef struct flow_out_stats {
     uint64_t flows, events, bytes; /* now */
@@ -198,6 +202,10 @@ void flow_in_durable(flow_in *in, const flow_id *id, uint64_t through);
  * already. BUSY: not all that is here is applied yet; it will be asked for again. */
 berth_status flow_in_close(flow_in *in, const flow_close *c);
 void flow_in_closed(flow_in *in, const flow_id *id);
+
+/* The sender's key has signed a presence with this incarnation: is there a cursor of an older one,
+ * for which nobody will ever ask again? Then it is closed in the same way. */
+bool flow_in_outlived(const flow_in *in, uint64_t sender, uint64_t incarnation, flow_id *out);
 
 /* The next answer to send to the sender's node; epoch is the caller's to set. */
 bool flow_in_answer(flow_in *in, flow_ack *out);

@@ -19,6 +19,7 @@ typedef struct cursor {
     uint64_t taken;   /* given to the daemon through */
     uint64_t applied; /* in its state through */
     uint64_t durable; /* acknowledged through */
+    uint64_t chain;   /* all through this number waits or is taken */
     uint64_t lost;    /* to be told with the next event */
     parked *ring;     /* by number; NULL while nothing waits */
     uint32_t waiting;
@@ -152,7 +153,7 @@ static void restart(flow_in *in, cursor *c, const flow_id *id, uint64_t through)
 {
     unpark_all(in, c);
     c->id = *id;
-    c->taken = c->applied = c->durable = through;
+    c->taken = c->chain = c->applied = c->durable = through;
     c->lost = 0;
 }
 
@@ -223,21 +224,29 @@ static cursor *cursor_for(flow_in *in, const flow_frame *f, berth_status *status
     return c;
 }
 
-/* Is there room for one more? What comes next may use all of it, so that it cannot be shut out by
- * what comes later; and alone it always fits. */
-static bool room(const flow_in *in, bool in_turn, size_t len)
+/* Is there room for one more? What comes in turn may use all of it, so that it cannot be shut out
+ * by what comes later; and what comes next always fits when nothing else can be taken. */
+static bool room(const flow_in *in, const cursor *c, uint64_t sequence, size_t len)
 {
     uint64_t bytes = in->stats.waiting_bytes + len;
 
     if (FAULT(PARK_FOR_EVER))
         return true;
-    return bytes <= in->config.max_bytes / (in_turn ? 1 : 2) || (in_turn && !in->ready_first);
+    if (sequence == c->taken + 1 && !in->ready_first)
+        return true;
+    return bytes <= in->config.max_bytes / (sequence == c->chain + 1 ? 1 : 2);
+}
+
+static void extend_chain(const flow_in *in, cursor *c)
+{
+    if (c->chain < c->taken)
+        c->chain = c->taken;
+    while (c->ring && c->chain - c->taken < in->config.window && slot(in, c, c->chain + 1)->hold)
+        c->chain++;
 }
 
 static void park(flow_in *in, cursor *c, uint64_t sequence, slice bytes, buf *hold)
 {
-    bool in_turn;
-
     if (sequence <= c->taken && !FAULT(NO_DEDUPE)) {
         in->stats.repeated++;
         return;
@@ -250,11 +259,9 @@ static void park(flow_in *in, cursor *c, uint64_t sequence, slice bytes, buf *ho
         in->stats.repeated++;
         return;
     }
-    /* In turn: all before it is taken or waits. */
-    in_turn = sequence == c->taken + 1 || (c->ring && slot(in, c, sequence - 1)->hold);
     if (!c->ring)
         c->ring = calloc(in->config.window, sizeof *c->ring);
-    if (!c->ring || !room(in, in_turn, bytes.len)) {
+    if (!c->ring || !room(in, c, sequence, bytes.len)) {
         in->stats.no_room++;
         if (c->ring && c->waiting == 0) {
             free(c->ring);
@@ -266,6 +273,7 @@ static void park(flow_in *in, cursor *c, uint64_t sequence, slice bytes, buf *ho
     c->waiting++;
     in->stats.waiting++;
     in->stats.waiting_bytes += bytes.len;
+    extend_chain(in, c);
     if (sequence == c->taken + 1 || FAULT(SKIP_GAP) || FAULT(NO_DEDUPE))
         ready_add(in, c);
 }
@@ -287,6 +295,7 @@ static berth_status jump(flow_in *in, cursor *c, uint64_t oldest, bool direct)
         if (slot(in, c, c->taken)->hold)
             buf_unref(unpark(in, c, c->taken).hold);
     }
+    extend_chain(in, c);
     c->lost += lost;
     in->stats.lost += lost;
     if (c->ring && slot(in, c, c->taken + 1)->hold)
@@ -345,6 +354,8 @@ bool flow_in_next(flow_in *in, flow_event *out)
     out->sequence = turn(in, c);
     p = unpark(in, c, out->sequence);
     c->taken = out->sequence;
+    if (c->chain < c->taken)
+        c->chain = c->taken;
     out->id = c->id;
     out->bytes = p.bytes;
     out->hold = p.hold;
@@ -394,9 +405,17 @@ berth_status flow_in_close(flow_in *in, const flow_close *f)
         restart(in, c, id, 0);
     if (c->waiting || c->durable < c->taken)
         return BERTH_ERR_BUSY;
-    if (FAULT(CLOSE_UNSAVED))
-        flow_in_closed(in, id);
     return BERTH_OK;
+}
+
+bool flow_in_outlived(const flow_in *in, uint64_t sender, uint64_t incarnation, flow_id *out)
+{
+    const cursor *c = map64_get(&in->by_sender, sender);
+
+    if (!c || c->id.incarnation >= incarnation || c->durable < c->taken)
+        return false;
+    *out = c->id;
+    return true;
 }
 
 void flow_in_closed(flow_in *in, const flow_id *id)

@@ -29,6 +29,7 @@ typedef struct stream {
 
 struct flow_out {
     uint64_t sender, incarnation, lives;
+    bool muted;
     flow_out_config config;
     map64 by_receiver;
     stream *first, *tail;
@@ -182,9 +183,9 @@ berth_status flow_out_send(flow_out *o, uint64_t receiver, buf *event, uint64_t 
 
     if (event->len > FLOW_EVENT_MAX)
         return BERTH_ERR_LIMIT;
-    if (o->stats.events >= o->config.max_events ||
-        (o->stats.events && o->stats.bytes + event->len > o->config.max_bytes) ||
-        (!s && o->stats.flows >= o->config.max_flows))
+    if (!o->muted && (o->stats.events >= o->config.max_events ||
+                      (o->stats.events && o->stats.bytes + event->len > o->config.max_bytes) ||
+                      (!s && o->stats.flows >= o->config.max_flows)))
         return BERTH_ERR_WOULD_BLOCK;
     if (!s) {
         s = add(o, receiver);
@@ -259,7 +260,7 @@ bool flow_out_poll(flow_out *o, int64_t now_ns, writer *w, uint64_t *receiver)
 {
     stream *s = o->ready_first;
 
-    if (!s)
+    if (!s || o->muted)
         return false;
     not_ready(o, s);
     *receiver = s->receiver;
@@ -384,14 +385,19 @@ berth_status flow_out_answer(flow_out *o, const flow_ack *ack, int64_t now_ns)
     return refused(o, BERTH_ERR_INVALID);
 }
 
-berth_status flow_out_close(flow_out *o, uint64_t receiver, bool replayed)
+void flow_out_mute(flow_out *o, bool muted)
+{
+    o->muted = muted;
+}
+
+berth_status flow_out_close(flow_out *o, uint64_t receiver)
 {
     stream *s = map64_get(&o->by_receiver, receiver);
 
     if (!s)
         return BERTH_ERR_NOT_FOUND;
     if (s->base < s->last) {
-        if (!replayed)
+        if (!o->muted)
             return BERTH_ERR_BUSY;
         drop_through(o, s, s->last);
     }

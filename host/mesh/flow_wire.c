@@ -44,7 +44,7 @@ static const char *read_head(reader *r, uint16_t kind, flow_head *h)
     read_id(r, &h->id);
     if (!reader_ok(r))
         return "ends in its head";
-    if (h->hops > FLOW_HOPS_MAX && !FAULT(FORWARD_FOR_EVER))
+    if (h->hops > FLOW_HOPS_MAX)
         return "was forwarded more often than is allowed";
     return h->id.incarnation && h->id.life ? NULL : "has an incarnation or a life of 0";
 }

@@ -282,7 +282,7 @@ static void a_live_cursor_is_never_evicted(void **state)
     flow_out_expire(o[0], 60 * SEC);
     carry(o[0], in, 60 * SEC);
     answer(in, o[0], 60 * SEC);
-    assert_int_equal(flow_out_close(o[0], R, false), BERTH_OK);
+    assert_int_equal(flow_out_close(o[0], R), BERTH_OK);
     carry(o[0], in, 60 * SEC);
     answer(in, o[0], 60 * SEC);
     assert_int_equal(stats_of(o[0]).flows, 0);
@@ -308,10 +308,10 @@ static void a_late_event_of_a_closed_flow_does_not_begin_it_anew(void **state)
     send_numbers(o, 1, 2);
     late = poll_one(o, 0);
     offer(in, late);
-    assert_int_equal(flow_out_close(o, R, false), BERTH_ERR_BUSY);
+    assert_int_equal(flow_out_close(o, R), BERTH_ERR_BUSY);
     apply(in, 1, 2);
     answer(in, o, 0);
-    assert_int_equal(flow_out_close(o, R, false), BERTH_OK);
+    assert_int_equal(flow_out_close(o, R), BERTH_OK);
     carry(o, in, 0);
     answer(in, o, 0);
     assert_int_equal(in_stats(in).cursors, 0);
@@ -343,7 +343,7 @@ static void an_answer_about_an_earlier_life_acknowledges_nothing(void **state)
     apply(in, 1, 2);
     assert_true(flow_in_answer(in, &old));
     assert_int_equal(flow_out_answer(o, &old, 0), BERTH_OK);
-    assert_int_equal(flow_out_close(o, R, false), BERTH_OK);
+    assert_int_equal(flow_out_close(o, R), BERTH_OK);
     send_numbers(o, 1, 2); /* at once: nobody waits for the close */
     carry(o, NULL, 0);
     assert_int_equal(flow_out_answer(o, &old, 0), BERTH_ERR_STALE);
