@@ -360,8 +360,8 @@ static inline void arrive(net *n, parcel *p)
 
     if (!alive(s) || s->closing)
         return;
-    endpoint *e = &n->nodes[p->node], *from = s->owner;
-    bool is = p->node < n->count && e->table && memcmp(e->config.static_key, p->key, 32) == 0 &&
+    endpoint *e = p->node < n->count ? &n->nodes[p->node] : NULL, *from = s->owner;
+    bool is = e && e->table && memcmp(e->config.static_key, p->key, 32) == 0 &&
               !n->cut[from->at][p->node] && !n->cut[p->node][from->at];
     if (!is) {
         post(n, (parcel){.what = OVER, .to = s, .why = END_HANDSHAKE}, 5 * S);

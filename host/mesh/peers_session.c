@@ -385,6 +385,8 @@ static void on_hello(peers *p, held *h, slice body)
     detector_heartbeat(&p->detector, of->node, p->now_ns);
     if (news)
         gossip_rumour(p, of);
+    else if (of->bytes && record_newer(&of->record, &r)) /* it has forgotten: it says more then */
+        held_send(p, h, records_encode(&of->bytes, 1));
     peer_rearm(p, of);
 }
 
