@@ -135,8 +135,14 @@ struct session {
     char text[QUIC_TEXT];
     handshake *shake;
     uint8_t secret_in[32], secret_out[32];
-    uint64_t updates;  /* of keys: made ready so far */
-    address to, local; /* as of the beginning */
+    uint64_t updates; /* of keys: made ready so far */
+    /* Where the peer is, as of its newest packet. ngtcp2 does not know: it sees where the session
+     * began, for ever. Its own handling of a peer that moves asserts, in 0.12, when the peer comes
+     * back too soon, and lets only the dialler move. */
+    address to, local;
+    address first_to, first_local;
+    uint64_t newest; /* packet number, plus one */
+    bool fresh;
     uint64_t cids[QUIC_CIDS_MAX];
     unsigned cid_count;
     uint64_t reset_keys[QUIC_TOKENS_MAX];
@@ -152,7 +158,6 @@ struct session {
     /* A packet that did not fit into the run it was made for, or the farewell. */
     uint8_t *carry;
     size_t carry_len;
-    address carry_to, carry_local;
     uint8_t carry_ecn;
     bool carry_due;
     unsigned late, late_next; /* packets after the end; before it, waits of a retired one */
@@ -207,7 +212,6 @@ void endpoint_ready(session *s);
 void endpoint_unready(session *s);
 bool address_valid(const address *a);
 bool address_equal(const address *a, const address *b);
-void address_from(address *out, const ngtcp2_addr *a);
 
 /* quic_wire.c */
 typedef struct wire_header {
@@ -281,6 +285,8 @@ void memory_sweep(session *s);
 void crypto_callbacks(ngtcp2_callbacks *out);
 void crypto_context(ngtcp2_crypto_ctx *out);
 bool crypto_aead(ngtcp2_crypto_aead_ctx *out, const uint8_t key[32]);
+/* The session learns when a packet opens that is newer than all before (session.fresh). */
+void crypto_watch(const ngtcp2_crypto_aead_ctx *ctx, session *s, const uint8_t iv[12]);
 bool crypto_hp(ngtcp2_crypto_cipher_ctx *out, const uint8_t key[32]);
 void crypto_aead_free(ngtcp2_crypto_aead_ctx *ctx);
 void crypto_hp_free(ngtcp2_crypto_cipher_ctx *ctx);

@@ -6,19 +6,25 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+/* What a handle points at; the endpoint's bare key for Retry begins like it. */
+typedef struct aead_key {
+    uint8_t key[32], iv[12];
+    session *watcher; /* is told of what opens; NULL: nobody */
+} aead_key;
+
 static void *key_new(const uint8_t key[32])
 {
-    uint8_t *copy = malloc(32);
+    aead_key *copy = calloc(1, sizeof *copy);
 
     if (copy)
-        memcpy(copy, key, 32);
+        memcpy(copy->key, key, sizeof copy->key);
     return copy;
 }
 
 static void key_free(void *key)
 {
     if (key)
-        sodium_memzero(key, 32);
+        sodium_memzero(key, sizeof(aead_key));
     free(key);
 }
 
@@ -26,6 +32,14 @@ bool crypto_aead(ngtcp2_crypto_aead_ctx *out, const uint8_t key[32])
 {
     out->native_handle = key_new(key);
     return out->native_handle != NULL;
+}
+
+void crypto_watch(const ngtcp2_crypto_aead_ctx *ctx, session *s, const uint8_t iv[12])
+{
+    aead_key *k = ctx->native_handle;
+
+    k->watcher = s;
+    memcpy(k->iv, iv, sizeof k->iv);
 }
 
 bool crypto_hp(ngtcp2_crypto_cipher_ctx *out, const uint8_t key[32])
@@ -58,16 +72,34 @@ int crypto_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead, const ngtcp2_c
     return 0;
 }
 
+/* The packet's number is in its nonce. Is it the newest? */
+static void opened(const aead_key *k, const uint8_t nonce[12])
+{
+    session *s = k->watcher;
+    uint64_t number = 0;
+
+    for (unsigned i = 4; i < 12; i++)
+        number = number << 8 | (nonce[i] ^ k->iv[i]);
+    if (number + 1 > s->newest) {
+        s->newest = number + 1;
+        s->fresh = true;
+    }
+}
+
 static int decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead, const ngtcp2_crypto_aead_ctx *ctx,
                    const uint8_t *sealed, size_t sealed_len, const uint8_t *nonce, size_t nonce_len,
                    const uint8_t *ad, size_t ad_len)
 {
+    const aead_key *k = ctx->native_handle;
+
     (void)aead;
     if (nonce_len != crypto_aead_chacha20poly1305_ietf_NPUBBYTES)
         return NGTCP2_ERR_CALLBACK_FAILURE;
     if (crypto_aead_chacha20poly1305_ietf_decrypt(dest, NULL, NULL, sealed, sealed_len, ad, ad_len,
-                                                  nonce, ctx->native_handle) != 0)
+                                                  nonce, k->key) != 0)
         return NGTCP2_ERR_DECRYPT;
+    if (k->watcher)
+        opened(k, nonce);
     return 0;
 }
 

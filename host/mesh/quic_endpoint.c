@@ -49,15 +49,6 @@ bool address_equal(const address *a, const address *b)
            memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof a->u.in6.sin6_addr) == 0;
 }
 
-void address_from(address *out, const ngtcp2_addr *a)
-{
-    *out = (address){0};
-    if (!a->addr || a->addrlen > sizeof out->u)
-        return;
-    memcpy(&out->u, a->addr, a->addrlen);
-    out->len = a->addrlen;
-}
-
 void endpoint_ready(session *s)
 {
     endpoint *e = s->e;

@@ -154,6 +154,8 @@ static int install(session *s, schedule_level level, bool in, const uint8_t secr
 
     schedule_keys(&keys, secret);
     if (crypto_aead(&aead, keys.key) && crypto_hp(&hp, keys.hp)) {
+        if (in && level == SCHEDULE_APPLICATION)
+            crypto_watch(&aead, s, keys.iv);
         if (level == SCHEDULE_HANDSHAKE)
             rv = in ? ngtcp2_conn_install_rx_handshake_key(s->conn, &aead, keys.iv, sizeof keys.iv,
                                                            &hp)
@@ -212,6 +214,7 @@ int shake_next_keys(session *s, ngtcp2_crypto_aead_ctx *in, uint8_t *in_iv,
     memcpy(in_iv, keys.iv, sizeof keys.iv);
     if (!crypto_aead(in, keys.key))
         goto out;
+    crypto_watch(in, s, keys.iv);
     schedule_keys(&keys, s->secret_out);
     memcpy(out_iv, keys.iv, sizeof keys.iv);
     if (!crypto_aead(out, keys.key)) {

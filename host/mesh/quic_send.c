@@ -57,8 +57,6 @@ void send_farewell(session *s)
     s->carry = bytes;
     s->carry_len = (size_t)n;
     s->carry_ecn = 0;
-    address_from(&s->carry_to, &where.path.remote);
-    address_from(&s->carry_local, &where.path.local);
 }
 
 /* ---- Packets --------------------------------------------------------------------------------- */
@@ -213,19 +211,15 @@ static ngtcp2_ssize write_packet(session *s, ngtcp2_path_storage *where, ngtcp2_
 }
 
 /* Keep a packet that belongs to another run than the one being made. */
-static bool carry(session *s, const uint8_t *bytes, size_t len, const address *to,
-                  const address *local, uint8_t ecn)
+static void carry(session *s, const uint8_t *bytes, size_t len, uint8_t ecn)
 {
     s->carry = malloc(len);
     if (!s->carry)
-        return false; /* lost, as packets may be */
+        return; /* lost, as packets may be */
     memcpy(s->carry, bytes, len);
     s->carry_len = len;
-    s->carry_to = *to;
-    s->carry_local = *local;
     s->carry_ecn = ecn;
     s->carry_due = true;
-    return true;
 }
 
 static void sent(session *s, size_t len)
@@ -262,7 +256,6 @@ static bool write_run(session *s, uint8_t *memory, size_t cap, outgoing *out, bo
     for (unsigned packets = 0; packets < RUN_PACKETS; packets++) {
         ngtcp2_path_storage where;
         ngtcp2_pkt_info info;
-        address to, local;
         size_t room = out->segment ? out->segment : s->e->config.max_packet;
 
         if (out->len && out->len + room > limit) {
@@ -274,16 +267,13 @@ static bool write_run(session *s, uint8_t *memory, size_t cap, outgoing *out, bo
             break;
         wire_exchange(memory + out->len, (size_t)n, NGTCP2_PROTO_VER_V1, WIRE_VERSION);
         sent(s, (size_t)n);
-        address_from(&to, &where.path.remote);
-        address_from(&local, &where.path.local);
         *more = true;
         if (!out->len) {
-            start_run(out, &to, &local, (uint8_t)info.ecn, memory, (size_t)n, s->dialled);
+            start_run(out, &s->to, &s->local, (uint8_t)info.ecn, memory, (size_t)n, s->dialled);
             continue;
         }
-        if (!address_equal(&to, &out->to) || info.ecn != out->ecn ||
-            (!s->dialled && !address_equal(&local, &out->local))) {
-            carry(s, memory + out->len, (size_t)n, &to, &local, (uint8_t)info.ecn);
+        if (info.ecn != out->ecn) {
+            carry(s, memory + out->len, (size_t)n, (uint8_t)info.ecn);
             break;
         }
         out->len += (size_t)n;
@@ -307,7 +297,7 @@ static bool send_carry(session *s, uint8_t *memory, size_t cap, outgoing *out)
     if (s->carry_len > cap)
         return false;
     memcpy(memory, s->carry, s->carry_len);
-    start_run(out, &s->carry_to, &s->carry_local, s->carry_ecn, memory, s->carry_len, s->dialled);
+    start_run(out, &s->to, &s->local, s->carry_ecn, memory, s->carry_len, s->dialled);
     if (s->state == SESSION_LINGERING) {
         sent(s, s->carry_len);
         return true;

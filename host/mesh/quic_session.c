@@ -73,7 +73,7 @@ static int make_conn(session *s, const session_start *start, const uint8_t dcid[
     ngtcp2_transport_params params;
     ngtcp2_crypto_aead_ctx retry = {0};
     ngtcp2_crypto_ctx context;
-    ngtcp2_path path = path_of(&s->local, &s->to);
+    ngtcp2_path path = path_of(&s->first_local, &s->first_to);
     ngtcp2_cid to, own;
     uint8_t token[64];
     size_t token_len;
@@ -130,6 +130,8 @@ berth_status session_new(endpoint *e, const session_start *start, session **out,
     s->born_ns = e->now_ns;
     s->to = *start->to;
     local_for(&s->local, start->local, start->to);
+    s->first_to = s->to;
+    s->first_local = s->local;
     s->datagrams_end = &s->datagrams;
     for (unsigned l = 0; l < LANE_COUNT; l++)
         s->streams[l] = -1;
@@ -459,12 +461,24 @@ static void judge(session *s, int rv)
     }
 }
 
+/* Only the newest packet moves a session, so an old one that somebody kept cannot. Somebody on the
+ * way who is faster than the packet itself can, until the next one comes the right way. */
+static void follow(session *s, const address *local, const address *from)
+{
+    address here;
+
+    local_for(&here, s->dialled ? NULL : local, from);
+    if (!address_equal(from, &s->to))
+        s->to = *from;
+    if (!s->dialled && !address_equal(&here, &s->local))
+        s->local = here;
+}
+
 void session_receive(session *s, const address *local, const address *from, const uint8_t *bytes,
                      size_t len, uint8_t ecn)
 {
     ngtcp2_pkt_info info = {.ecn = ecn & NGTCP2_ECN_MASK};
-    address here, there = *from;
-    ngtcp2_path path;
+    ngtcp2_path path = path_of(&s->first_local, &s->first_to);
     int rv;
 
     if (s->state == SESSION_LINGERING) {
@@ -478,16 +492,19 @@ void session_receive(session *s, const address *local, const address *from, cons
     }
     if (s->busy || s->ending)
         return;
-    if (s->dialled)
-        here = s->local;
-    else
-        local_for(&here, local, from);
-    path = path_of(&here, &there);
+    /* Nobody moves before it is known who it is. */
+    if (s->state == SESSION_SHAKING && !address_equal(from, &s->to)) {
+        s->e->counters.dropped_unknown++;
+        return;
+    }
+    s->fresh = false;
     s->bytes_in += len;
     s->packets_in++;
     s->busy++;
     rv = ngtcp2_conn_read_pkt(s->conn, &path, &info, bytes, len, (uint64_t)s->e->now_ns);
     s->busy--;
+    if (s->fresh)
+        follow(s, local, from);
     judge(s, rv);
     endpoint_ready(s);
     session_settle(s);
@@ -510,11 +527,9 @@ static void rekey(session *s)
 static void renew(session *s)
 {
     endpoint *e = s->e;
-    const ngtcp2_path *path = ngtcp2_conn_get_path(s->conn);
+    address to = s->to;
     session *heir;
-    address to;
 
-    address_from(&to, &path->remote);
     s->renew_ns = e->now_ns + RENEW_AGAIN;
     if (e->session_count >= e->config.max_sessions ||
         endpoint_dial(e, &to, s->remote_static, e->now_ns, &heir, NULL) != BERTH_OK)
@@ -603,7 +618,6 @@ void session_get_info(const session *s, session_info *out)
         out->rtt_ns = (int64_t)rtt;
         out->rtt_min_ns = rtt_min == UINT64_MAX ? 0 : (int64_t)rtt_min;
     }
-    address_from(&out->path, &ngtcp2_conn_get_path(s->conn)->remote);
     out->packet_size = (uint32_t)ngtcp2_conn_get_path_max_tx_udp_payload_size(s->conn);
     for (unsigned l = 0; s->streams_open && l < LANE_COUNT; l++)
         out->packets_lost += ngtcp2_conn_get_stream_loss_count(s->conn, s->streams[l]);

@@ -215,20 +215,71 @@ static void a_silent_peer_ends_the_session(void **state)
     assert_int_equal(b->sessions[0].why, END_IDLE);
 }
 
-static void the_dialler_may_change_its_address(void **state)
+static void either_side_may_change_its_address_and_come_back(void **state)
 {
     session_info info;
+    uint64_t sent = 0;
 
     (void)state;
     net_pair(&n, 32);
     net_connect(&n);
-    a->at = net_address(77, 999);
-    assert_int_equal(net_send(&n, &a->sessions[0], LANE_EVENT, 0, 100), BERTH_OK);
-    net_run(&n, NET_SECOND);
-    assert_int_equal(net_send(&n, &b->sessions[0], LANE_EVENT, 0, 100), BERTH_OK);
-    net_run(&n, NET_SECOND);
-    assert_int_equal(a->sessions[0].messages[LANE_EVENT], 1);
-    assert_int_equal(b->sessions[0].messages[LANE_EVENT], 1);
+    for (unsigned i = 0; i < 60; i++) {
+        net_node *moved = i % 3 ? a : b, *other = i % 3 ? b : a;
+
+        /* Also while the one before is not settled. */
+        moved->at = net_address(moved == a ? 1 : 2, i % 2 ? 4600 : 999 + i);
+        assert_int_equal(
+            net_send(&n, &moved->sessions[0], LANE_CALL, moved->sessions[0].rooms++, 10), BERTH_OK);
+        net_run(&n, i % 4 ? 2 * NET_SECOND : 12 * NET_MS);
+        session_get_info(other->sessions[0].s, &info);
+        assert_true(i % 4 == 0 || net_same(&info.path, &moved->at));
+        assert_int_equal(net_send(&n, &a->sessions[0], LANE_EVENT, sent, 5000), BERTH_OK);
+        assert_int_equal(net_send(&n, &b->sessions[0], LANE_EVENT, sent++, 5000), BERTH_OK);
+    }
+    net_run(&n, 5 * NET_SECOND);
+    assert_int_equal(a->sessions[0].messages[LANE_EVENT], 60);
+    assert_int_equal(b->sessions[0].messages[LANE_EVENT], 60);
+    assert_int_equal(a->downs + b->downs, 0);
+}
+
+/* A packet that somebody kept and sends from elsewhere. */
+static bool keep_last(net *of, const address *from, const address *to, const uint8_t *bytes,
+                      size_t len)
+{
+    struct {
+        size_t len;
+        uint8_t bytes[1500];
+    } *kept = of->tap_ctx;
+
+    (void)to;
+    if (net_same(from, &a->at) && len <= sizeof kept->bytes) {
+        kept->len = len;
+        memcpy(kept->bytes, bytes, len);
+    }
+    return true;
+}
+
+static void an_old_packet_moves_nobody(void **state)
+{
+    static struct {
+        size_t len;
+        uint8_t bytes[1500];
+    } kept;
+    address elsewhere = net_address(66, 6);
+    session_info info;
+
+    (void)state;
+    net_pair(&n, 37);
+    n.tap = keep_last;
+    n.tap_ctx = &kept;
+    net_connect(&n);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(net_send(&n, &a->sessions[0], LANE_EVENT, i, 10), BERTH_OK);
+        net_run(&n, NET_SECOND);
+    }
+    endpoint_receive(b->e, &b->at, &elsewhere, kept.bytes, kept.len, 0, n.now_ns);
+    kept.bytes[kept.len - 1] ^= 1;
+    endpoint_receive(b->e, &b->at, &elsewhere, kept.bytes, kept.len, 0, n.now_ns);
     session_get_info(b->sessions[0].s, &info);
     assert_true(net_same(&info.path, &a->at));
 }
@@ -343,7 +394,8 @@ int main(void)
         TEST(a_close_tells_the_peer_why),
         TEST(a_quiet_session_stays),
         TEST(a_silent_peer_ends_the_session),
-        TEST(the_dialler_may_change_its_address),
+        TEST(either_side_may_change_its_address_and_come_back),
+        TEST(an_old_packet_moves_nobody),
         TEST(a_restarted_acceptor_ends_what_its_peers_still_hold),
         TEST(keys_are_renewed_by_time_and_by_volume_without_a_gap),
         TEST(an_old_session_is_renewed_before_it_breaks),
