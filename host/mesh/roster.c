@@ -386,7 +386,7 @@ berth_status roster_add(roster *r, uint64_t node, const uint8_t subscriber[BERTH
     member *m = find(r, node, subscriber, name);
     berth_status status = m ? BERTH_OK : within_limits(r, node, name, error);
     channel *c;
-    group *g;
+    group *g = NULL;
 
     *changed = false;
     if (status)
