@@ -26,12 +26,16 @@
 /* What daemons get for finishing what waits for them, within what service managers allow. */
 enum { GRACE_MS = 30000 };
 
+/* timeout(1) and shells send a signal to the process and to its group: that is one wish. */
+enum { SAME_WISH_NS = 200000000 };
+
 typedef struct wishes {
     sigset_t signals;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned stops, reloads;
-    bool over; /* the next signal is for the thread that takes them */
+    int64_t stop_ns; /* of the first stop */
+    bool over;       /* the next signal is for the thread that takes them */
 } wishes;
 
 static void *take_signals(void *ctx)
@@ -48,9 +52,11 @@ static void *take_signals(void *ctx)
             break;
         if (number == SIGHUP)
             w->reloads++;
-        else if (++w->stops == 1)
+        else if (!w->stops) {
+            w->stops = 1;
+            w->stop_ns = clock_mono_ns();
             log_info("run", "%s: stopping; once more stops at once", strsignal(number));
-        if (w->stops > 1) {
+        } else if (clock_mono_ns() - w->stop_ns >= SAME_WISH_NS) {
             log_warn("run", "stopped at once: what came after the last snapshots is lost");
             _exit(EXIT_FAILED);
         }
