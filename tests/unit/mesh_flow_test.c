@@ -483,6 +483,50 @@ static void a_forwarded_message_differs_in_epoch_and_hops_only(void **state)
     flow_out_free(o);
 }
 
+static void a_muted_outbox_sends_nothing_and_a_replayed_close_forgets(void **state)
+{
+    flow_out *o = flow_out_new(S, 1, &(flow_out_config){.max_events = 2});
+    flow_frame f;
+    berth_error error;
+    buf *b;
+
+    (void)state;
+    flow_out_mute(o, true);
+    send_numbers(o, 1, 3); /* the original had room for each */
+    assert_null(poll_one(o, 0));
+    assert_int_equal(flow_out_close(o, R), BERTH_OK);
+    send_numbers(o, 4, 4);
+    flow_out_mute(o, false);
+    b = poll_one(o, 0);
+    assert_int_equal(flow_frame_read(&f, slice_of(b->data, b->len), &error), BERTH_OK);
+    assert_true(f.head.id.life == 2 && f.first == 1 && f.count == 1);
+    buf_unref(b);
+    flow_out_free(o);
+}
+
+static void a_cursor_of_an_incarnation_that_is_over_makes_room(void **state)
+{
+    flow_out *o = flow_out_new(S, 1, NULL);
+    flow_in *in = flow_in_new(R, 0, NULL);
+    flow_id id;
+    buf *late;
+
+    (void)state;
+    send_numbers(o, 1, 1);
+    late = poll_one(o, 0);
+    offer(in, late);
+    assert_false(flow_in_outlived(in, S, 1, &id));
+    apply(in, 1, 1);
+    assert_false(flow_in_outlived(in, S, 1, &id));
+    assert_true(flow_in_outlived(in, S, 2, &id));
+    flow_in_closed(in, &id);
+    assert_int_equal(in_stats(in).cursors, 0);
+    assert_int_equal(offer(in, late), BERTH_ERR_NOT_FOUND);
+    buf_unref(late);
+    flow_out_free(o);
+    flow_in_free(in);
+}
+
 static void texts_that_are_not_of_a_cursor_are_not_taken_for_one(void **state)
 {
     static const char *const bad[] = {"",
@@ -521,6 +565,8 @@ int main(void)
         cmocka_unit_test(what_neither_end_has_any_more_is_told),
         cmocka_unit_test(a_full_outbox_gives_no_room_and_drops_nothing),
         cmocka_unit_test(a_forwarded_message_differs_in_epoch_and_hops_only),
+        cmocka_unit_test(a_muted_outbox_sends_nothing_and_a_replayed_close_forgets),
+        cmocka_unit_test(a_cursor_of_an_incarnation_that_is_over_makes_room),
         cmocka_unit_test(texts_that_are_not_of_a_cursor_are_not_taken_for_one),
     };
 
