@@ -32,11 +32,7 @@ enum {
 };
 
 /* Flows: 0x0200 to 0x02ff; events on LANE_EVENT, the rest on LANE_CONTROL (mesh/flow.h). */
-enum {
-    MESSAGE_FLOW_EVENTS = 0x0201,
-    MESSAGE_FLOW_ACK = 0x0202,
-    MESSAGE_FLOW_CLOSE = 0x0203
-};
+enum { MESSAGE_FLOW_EVENTS = 0x0201, MESSAGE_FLOW_ACK = 0x0202, MESSAGE_FLOW_CLOSE = 0x0203 };
 
 /* Capabilities: 0x0400 to 0x04ff, on LANE_CONTROL (mesh/announcements.h). */
 enum {
