@@ -17,7 +17,8 @@ typedef struct membership membership;
 
 typedef struct membership_config {
     void *ctx;
-    /* Queue a message for a node; may fail: the other side asks again. */
+    /* Queue a message for a node; may fail: the other side asks again. None of these functions may
+     * call back into the machine. */
     void (*send)(void *ctx, uint64_t node, slice message);
     /* Has this node proven that it is, or runs, the subscriber? NULL: yes. */
     bool (*hosts)(void *ctx, uint64_t node, const uint8_t subscriber[BERTH_ENTITY_SIZE]);
