@@ -225,6 +225,7 @@ static void without_roots_nobody_gets_through(void **state)
     bool closed = false;
 
     f->rule.root_count = 0;
+    gate(f, BERTH_TOKEN_ROOT); /* whether there is a chain or not */
     show(f, &f->owner, 60);
     gate(f, BERTH_TOKEN_ROOT);
     assert_int_equal(channel_rules_put(rules, &f->rule, &closed, NULL), BERTH_OK);
