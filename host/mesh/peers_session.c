@@ -229,7 +229,7 @@ static peer *entry_for(peers *p, held *h, const peer_identity *who)
     peer *by_node = peer_by_node(p, who->node_id), *of = peer_by_key(p, who->static_key);
 
     /* A record with another's key led here: the one who signed it does not have that key. */
-    if (h && h->peer != of && h->peer != by_node && h->peer->node &&
+    if (h && h->peer && h->peer != of && h->peer != by_node && h->peer->node &&
         h->peer->node != who->node_id) {
         p->counters.lies++;
         h->peer->failures = ATTEMPTS_UNKNOWN;
@@ -239,7 +239,7 @@ static peer *entry_for(peers *p, held *h, const peer_identity *who)
         of = NULL; /* the key has moved to another entity */
     if (!of)
         of = by_node;
-    if (!of && h && (!h->peer->node || h->peer->node == who->node_id))
+    if (!of && h && h->peer && (!h->peer->node || h->peer->node == who->node_id))
         of = h->peer;
     if (!of)
         of = peer_new(p);
@@ -307,6 +307,8 @@ void peers_up(peers *p, session *s, int64_t now_ns)
         for (held *x = of->sessions; x; x = x->sibling)
             if (x != h && x != of->current && (!oldest || x->up_ns < oldest->up_ns))
                 oldest = x;
+        if (!oldest)
+            break;
         held_close(p, oldest, END_REPLACED, "too many sessions");
     }
     hello mine = {.flags = h->renewal ? HELLO_RENEWAL : 0,

@@ -159,6 +159,8 @@ static bool send_runs(udp *u, outgoing *runs, unsigned count, unsigned *run_at, 
                 pieces[n++] = p;
                 at += p.len;
             }
+        if (!n)
+            return true; /* only empty runs were left */
         int sent = submit(u, batch, n), e = errno;
         if (sent < 0 && (e == EAGAIN || e == EWOULDBLOCK)) {
             u->counters.full++;
