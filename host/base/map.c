@@ -173,6 +173,13 @@ void strmap_fini(strmap *m)
     *m = (strmap){0};
 }
 
+void strmap_fini_values(strmap *m)
+{
+    for (size_t i = 0; i < m->cap; i++)
+        free(m->slots[i].value);
+    strmap_fini(m);
+}
+
 static strmap_slot *find_str(const strmap *m, slice key, uint64_t hash)
 {
     size_t mask = m->cap - 1, at = (size_t)hash & mask;

@@ -46,6 +46,8 @@ typedef struct strmap {
 } strmap;
 
 void strmap_fini(strmap *m);
+/* The same where the values are the map's and came from malloc: they are freed, too. */
+void strmap_fini_values(strmap *m);
 void *strmap_get(const strmap *m, slice key);
 /* key must live as long as the entry. */
 bool strmap_put(strmap *m, slice key, void *value);

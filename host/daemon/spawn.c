@@ -165,10 +165,7 @@ void daemon_unref(struct daemon *d)
     if (atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (d->more) {
-        void *value;
-        for (size_t at = 0; strmap_next(&d->more->cursors, &at, NULL, &value);)
-            free(value);
-        strmap_fini(&d->more->cursors);
+        strmap_fini_values(&d->more->cursors);
         map64_fini(&d->more->timers);
         map64_fini(&d->more->requests);
         ledger_fini(&d->more->ledger);

@@ -32,23 +32,12 @@ token_revocations *token_revocations_new(void)
     return r;
 }
 
-static void clear(strmap *map)
-{
-    size_t at = 0;
-    void *value;
-    slice key;
-
-    while (strmap_next(map, &at, &key, &value))
-        free(value);
-    strmap_fini(map);
-}
-
 void token_revocations_free(token_revocations *r)
 {
     if (!r)
         return;
-    clear(&r->floors);
-    clear(&r->tokens);
+    strmap_fini_values(&r->floors);
+    strmap_fini_values(&r->tokens);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -24,23 +24,12 @@ channel_rules *channel_rules_new(void)
     return calloc(1, sizeof(channel_rules));
 }
 
-static void free_all(strmap *map)
-{
-    size_t at = 0;
-    void *value;
-    slice key;
-
-    while (strmap_next(map, &at, &key, &value))
-        free(value);
-    strmap_fini(map);
-}
-
 void channel_rules_free(channel_rules *r)
 {
     if (!r)
         return;
-    free_all(&r->names);
-    free_all(&r->prefixes);
+    strmap_fini_values(&r->names);
+    strmap_fini_values(&r->prefixes);
     map64_fini(&r->hashes);
     free(r);
 }
