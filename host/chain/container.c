@@ -231,6 +231,11 @@ static berth_status write_sections(writer *w, const container *c, berth_error *e
     status = write_list(w, &timer_list, c->timers, c->timer_count, error);
     if (!status)
         status = write_list(w, &request_list, c->requests, c->request_count, error);
+    if (!status && c->sent.len) {
+        begin = section_begin(w, SECTION_SENT);
+        writer_bytes(w, c->sent.ptr, c->sent.len);
+        section_end(w, begin);
+    }
     return status;
 }
 

@@ -19,6 +19,7 @@
  *     HRZN  chain/horizon.h
  *     TIMR  count u32; each: number u64, remaining i64, deadline i64, length u32, data
  *     RQST  count u32; each: request u64, target u64, deadline i64
+ *     SENT  events to daemons on other nodes that had not arrived for sure (docs/wire.md)
  */
 #ifndef CHAIN_CONTAINER_H
 #define CHAIN_CONTAINER_H
@@ -70,6 +71,7 @@ typedef struct container {
     size_t timer_count;
     container_request *requests;
     size_t request_count;
+    slice sent; /* not looked into here */
     /* Only after decode: */
     bool bare; /* the input was a CDS1 snapshot without a container: all else is default */
     bool

@@ -170,6 +170,9 @@ static berth_status read_section(container *c, enum container_section which, sli
                            &c->request_count, error);
         c->requests = list;
         return status;
+    case SECTION_SENT:
+        c->sent = body;
+        return body.len ? BERTH_OK : corrupt(error, "its SENT section is empty");
     default:
         return BERTH_OK;
     }

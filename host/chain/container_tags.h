@@ -30,12 +30,13 @@ enum container_section {
     SECTION_HRZN,
     SECTION_TIMR,
     SECTION_RQST,
+    SECTION_SENT,
     SECTIONS,
 };
 
 #define CONTAINER_TAGS                                                                             \
     {                                                                                              \
-        "SNAP", "NAME", "KIND", "PLUG", "LIFE", "CURS", "HRZN", "TIMR", "RQST"                     \
+        "SNAP", "NAME", "KIND", "PLUG", "LIFE", "CURS", "HRZN", "TIMR", "RQST", "SENT"             \
     }
 
 #endif

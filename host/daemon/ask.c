@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "chain/channel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -243,6 +244,75 @@ static void forget_source(question *q, struct daemon *d)
             fail(&q->command.error, BERTH_ERR_NOT_FOUND, "daemon '%s' knows no source '%.*s'",
                  d->name, (int)q->channel.len, (const char *)q->channel.ptr);
     free(c);
+}
+
+static void need_link(command *c, struct daemon *d)
+{
+    (void)c;
+    daemon_link(d);
+}
+
+static void free_command(command *c, struct daemon *d)
+{
+    (void)d;
+    free(c);
+}
+
+void runtime_need_link(runtime *rt, uint64_t origin)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    command *c = d ? calloc(1, sizeof(*c)) : NULL;
+    if (c) {
+        *c = (command){.kind = COMMAND_CALL, .fn = need_link, .done = free_command};
+        if (!mailbox_command(d, c))
+            free(c);
+    }
+    if (d)
+        daemon_unref(d);
+}
+
+typedef struct dropping {
+    command command; /* first */
+    void (*done)(void *ctx);
+    void *ctx;
+    char source[65];
+} dropping;
+
+static void drop_source(command *c, struct daemon *d)
+{
+    const dropping *x = (const dropping *)c;
+    if (d->more)
+        free(strmap_del(&d->more->cursors, slice_str(x->source)));
+}
+
+static void source_dropped(command *c, struct daemon *d)
+{
+    dropping *x = (dropping *)c;
+    (void)d;
+    if (x->done)
+        x->done(x->ctx);
+    free(x);
+}
+
+bool runtime_drop_source(runtime *rt, uint64_t origin, const char *source, void (*done)(void *ctx),
+                         void *ctx)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    dropping *x = d ? calloc(1, sizeof(*x)) : NULL;
+    bool asked = false;
+    if (x) {
+        x->command = (command){
+            .kind = COMMAND_CALL, .fn = drop_source, .done = source_dropped, .own = false};
+        x->done = done;
+        x->ctx = ctx;
+        snprintf(x->source, sizeof(x->source), "%s", source);
+        asked = mailbox_command(d, &x->command);
+    }
+    if (!asked)
+        free(x);
+    if (d)
+        daemon_unref(d);
+    return asked;
 }
 
 berth_status runtime_close_source(runtime *rt, uint64_t origin, const char *source,

@@ -190,6 +190,15 @@ struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, ui
     return list;
 }
 
+ring *channels_ring(channels *c, slice name)
+{
+    pthread_mutex_lock(&c->lock);
+    channel *ch = strmap_get(&c->map, name);
+    ring *r = ch && ch->tails ? ring_ref(ch->tails) : NULL;
+    pthread_mutex_unlock(&c->lock);
+    return r;
+}
+
 tail *channels_tail(channels *c, slice name, ring_budget *budget, void (*wake)(void *ctx),
                     void *ctx)
 {

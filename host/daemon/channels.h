@@ -37,6 +37,9 @@ void channels_leave(channels *c, slice name, uint64_t publisher, struct daemon *
 struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, uint32_t *count,
                                  ring **tails);
 
+/* The ring of the channel's tails with one reference; NULL: none. */
+ring *channels_ring(channels *c, slice name);
+
 /* A tail; the channel is there as long as it or a subscriber is. */
 tail *channels_tail(channels *c, slice name, ring_budget *budget, void (*wake)(void *ctx),
                     void *ctx);

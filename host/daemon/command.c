@@ -109,6 +109,7 @@ static void farewell(struct daemon *d)
     dues_drop(d);
     outbox_drop(d);
     mailbox_cancel(d);
+    daemon_unlink(d);
     ring *r = atomic_load(&d->outputs);
     if (r)
         ring_end(r);

@@ -112,7 +112,7 @@ static void lost(struct daemon *d, const effect *e, int32_t status)
     atomic_fetch_add_explicit(&d->lost, 1, memory_order_relaxed);
     if (e->to == BERTH_TO_DAEMON && e->request) {
         berth_ref ref = reply_ref(d, e->request);
-        send_answer(d->rt, &ref, status, e->peer, (slice){0});
+        send_answer(d->rt, NULL, &ref, status, e->peer, (slice){0});
     }
 }
 
@@ -161,6 +161,15 @@ static berth_status release_publish(struct daemon *d, pending_output *p)
         p->started = true;
     }
     berth_event event = event_of(d, e, BERTH_EVENT_MESSAGE);
+    if (!p->routed) {
+        event.channel = (berth_bytes){name.ptr, name.len};
+        berth_status status = send_publish(d, &event, e->bytes, &p->deadline_ns);
+        if (status == BERTH_ERR_WOULD_BLOCK)
+            return status;
+        if (status != BERTH_OK)
+            lost(d, e, BERTH_REPLY_LOST);
+        p->routed = true;
+    }
     /* The channel's name has to live as long as the event: behind the payload it does. */
     buf *bytes = NULL;
     if (p->target_at < p->target_count) {

@@ -117,6 +117,7 @@ typedef struct pending_output {
     bool last;               /* of those to the caller in its event */
     bool shown;              /* the ring and the client have it */
     bool started;            /* tried before: its request is open, its targets are known */
+    bool routed;             /* those on other hosts have it */
     struct daemon **targets; /* of a channel, one reference each */
     uint32_t target_count, target_at;
 } pending_output;
@@ -198,6 +199,7 @@ struct daemon {
     chain chain;                 /* [runner] */
     horizon seen;                /* [runner] */
     extras *more;                /* NULL: nothing [runner] */
+    route_link *link;            /* NULL: needed none yet [runner] */
     ring *_Atomic outputs;       /* NULL: never emitted, never tailed; made under lock */
     uint64_t seed;               /* [runner] */
     int64_t last_time_ns;        /* [runner] */
@@ -349,9 +351,6 @@ void due_refused(struct daemon *d, uint64_t number, uint64_t target);
 /* ---- send.c: from one daemon to another ---------------------------------------------------------
  */
 
-/* berth_ref.w[3] of a request made by a daemon; w: origin, request, incarnation. */
-#define REPLY_TO_DAEMON 1
-
 /*
  * One event of a daemon's to an origin. WOULD_BLOCK: from has to wait and is now blocked;
  * *deadline_ns is when it gives up (set at the first try). LOST: the deadline has passed, or there
@@ -365,9 +364,16 @@ berth_status send_to(runtime *rt, struct daemon *from, struct daemon *target,
 void send_system(struct daemon *d, const berth_event *event, buf *hold, bool urgent,
                  uint32_t generation);
 void send_start(struct daemon *d, int32_t reason);
-/* Answer a daemon's request in the host's words; nothing if nobody waits. */
-void send_answer(runtime *rt, const berth_ref *reply_to, int32_t status, uint64_t origin,
-                 slice text);
+/* Answer a daemon's request in the host's words; nothing if nobody waits. from: who was asked, to
+ * reach one on another host; NULL: the answer is the host's own, to a daemon here. */
+void send_answer(runtime *rt, struct daemon *from, const berth_ref *reply_to, int32_t status,
+                 uint64_t origin, slice text);
+/* An output of a daemon's to a channel, to those who hear it on other hosts. As send_event. */
+berth_status send_publish(struct daemon *from, const berth_event *event, buf *hold,
+                          int64_t *deadline_ns);
+/* The daemon's link, made when first needed; NULL: there is no route, or no memory. */
+route_link *daemon_link(struct daemon *d);
+void daemon_unlink(struct daemon *d);
 void block_clear(struct daemon *d);
 
 /* ---- keep.c: snapshots ----------------------------------------------------------------------- */

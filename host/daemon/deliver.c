@@ -86,8 +86,8 @@ static berth_status check_sizes(const runtime *rt, const batch *b, berth_error *
     return BERTH_OK;
 }
 
-berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*fn)(void *ctx),
-                            void *ctx, berth_error *error)
+static berth_status submit(runtime *rt, uint64_t origin, batch *b, bool here, void (*fn)(void *ctx),
+                           void *ctx, berth_error *error)
 {
     berth_status status = runtime_check(rt, false, error);
     if (status == BERTH_OK)
@@ -104,7 +104,10 @@ berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*fn)(v
     struct daemon *d = registry_get(&rt->registry, origin);
     if (!d) {
         free(waiter);
-        return no_daemon(origin, error);
+        if (here || !rt->route.submit)
+            return no_daemon(origin, error);
+        batch_seal(b);
+        return rt->route.submit(rt->route.ctx, origin, b, fn, ctx, error);
     }
     batch_seal(b);
     status = mailbox_put(d, b, MAIL_CREDIT, waiter);
@@ -116,6 +119,18 @@ berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*fn)(v
         fail(error, status, "daemon '%s' is being stopped", d->name);
     daemon_unref(d);
     return status;
+}
+
+berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*fn)(void *ctx),
+                            void *ctx, berth_error *error)
+{
+    return submit(rt, origin, b, false, fn, ctx, error);
+}
+
+berth_status runtime_submit_here(runtime *rt, uint64_t origin, batch *b, void (*fn)(void *ctx),
+                                 void *ctx, berth_error *error)
+{
+    return submit(rt, origin, b, true, fn, ctx, error);
 }
 
 /*
@@ -193,9 +208,9 @@ static berth_status deliver(runtime *rt, uint64_t origin, batch *b, berth_error 
     if (status != BERTH_OK)
         return status;
     struct daemon *d = registry_get(&rt->registry, origin);
-    if (!d)
+    if (!d && !rt->route.submit)
         return no_daemon(origin, error);
-    runner *on = dispatcher_borrow(rt->dispatcher);
+    runner *on = d ? dispatcher_borrow(rt->dispatcher) : NULL;
     latch done;
     latch_init(&done, 1);
     b->done = delivered;
@@ -208,7 +223,8 @@ static berth_status deliver(runtime *rt, uint64_t origin, batch *b, berth_error 
         dispatcher_enter(before);
         dispatcher_return(rt->dispatcher, on);
     }
-    daemon_unref(d);
+    if (d)
+        daemon_unref(d);
     if (!ran)
         status = submit_wait(rt, origin, b, error);
     if (status == BERTH_OK) {

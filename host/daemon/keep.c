@@ -78,7 +78,7 @@ static int by_request(const void *a, const void *b)
 berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, buf **out,
                          berth_error *error)
 {
-    writer w = {0}, bindings = {0};
+    writer w = {0}, bindings = {0}, sent = {0};
     plugin_info info;
     plugin_kind_info(d->make->kind, &info);
     container c = {
@@ -113,6 +113,12 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
         qsort(c.requests, c.request_count, sizeof(*c.requests), by_request);
         c.snapshot.bindings = slice_of(bindings.data, bindings.len);
     }
+    if (status == BERTH_OK && d->link) {
+        d->rt->route.save(d->rt->route.ctx, d->link, &sent);
+        c.sent = slice_of(sent.data, sent.len);
+        if (sent.failed)
+            status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
     if (status == BERTH_OK)
         status = container_encode(&w, &c, error);
     if (status == BERTH_OK && (w.failed || !(result = buf_copy(w.data, w.len))))
@@ -122,6 +128,7 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
     free(c.timers);
     free(c.requests);
     writer_free(&bindings);
+    writer_free(&sent);
     writer_free(&w);
     return status;
 }

@@ -132,6 +132,54 @@ berth_status berth_daemon_find(berth_runtime *rt, const char *text, uint64_t *or
                 found > 3 ? ", ..." : "");
 }
 
+/* ---- For other nodes ------------------------------------------------------------------------- */
+
+bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const runtime_face *face),
+                     void *ctx)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return false;
+    runtime_face face = {.key = &d->make->key, .name = d->name, .kind = daemon_kind_name(d)};
+    pthread_mutex_lock(&d->lock);
+    bool here = !d->gone && !d->refusing;
+    face.incarnation = d->incarnation;
+    face.epoch = d->epoch;
+    pthread_mutex_unlock(&d->lock);
+    if (here)
+        fn(ctx, &face);
+    daemon_unref(d);
+    return here;
+}
+
+void runtime_gate_again(runtime *rt, uint64_t origin)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return;
+    pthread_mutex_lock(&d->lock);
+    bool asked = d->state == BERTH_DAEMON_RUNNING || d->state == BERTH_DAEMON_HELD;
+    pthread_mutex_unlock(&d->lock);
+    if (asked) /* one in quarantine stays there */
+        daemon_open_gate(d);
+    daemon_unref(d);
+}
+
+void runtime_undelivered(runtime *rt, uint64_t sender, uint64_t origin, uint64_t request,
+                         int32_t status)
+{
+    struct daemon *d = registry_get(&rt->registry, sender);
+    if (!d)
+        return;
+    atomic_fetch_add_explicit(&d->lost, 1, memory_order_relaxed);
+    if (request) {
+        berth_event event = {
+            .type = BERTH_EVENT_REPLY, .origin = origin, .request = request, .status = status};
+        send_system(d, &event, NULL, false, 0);
+    }
+    daemon_unref(d);
+}
+
 /* ---- Observing ------------------------------------------------------------------------------- */
 
 uint64_t berth_observe_lifecycle(berth_runtime *rt,

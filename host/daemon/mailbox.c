@@ -164,7 +164,7 @@ static void cancel_list(struct daemon *d, batch *b)
     while (b) {
         batch *next = b->next;
         for (; b->at < b->count; b->at++) {
-            send_answer(d->rt, &b->common.reply_to, BERTH_REPLY_LOST, d->origin,
+            send_answer(d->rt, NULL, &b->common.reply_to, BERTH_REPLY_LOST, d->origin,
                         slice_str("the daemon was stopped"));
             batch_fail(b, b->at, BERTH_ERR_CANCELLED, NULL, 0);
             if (b->at + 1 < b->count)

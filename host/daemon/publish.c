@@ -11,21 +11,24 @@
 
 /* To everyone or to nobody: room is looked for first, so that a caller that has to wait can try
  * again without doubling. Room that vanishes in between is made up for by going over the mark. */
-static berth_status fan_out(struct daemon **list, uint32_t count, const berth_event *event,
-                            buf *hold, void (*fn)(void *ctx), void *ctx, uint64_t *reached,
-                            berth_error *error)
+static berth_status room_for_all(struct daemon **list, uint32_t count, uint64_t len,
+                                 void (*fn)(void *ctx), void *ctx, berth_error *error)
 {
     for (uint32_t i = 0; i < count; i++) {
         credit *waiter = fn ? malloc(sizeof(*waiter)) : NULL;
         if (waiter)
             *waiter = (credit){.fn = fn, .ctx = ctx};
-        bool room = mailbox_has_room(list[i], 1, event->data.len, waiter);
-        if (room)
-            free(waiter);
-        else
+        if (!mailbox_has_room(list[i], 1, len, waiter))
             return fail(error, BERTH_ERR_WOULD_BLOCK, "the mailbox of daemon '%s' is full",
                         list[i]->name);
+        free(waiter);
     }
+    return BERTH_OK;
+}
+
+static berth_status fan_out(struct daemon **list, uint32_t count, const berth_event *event,
+                            buf *hold, uint64_t *reached, berth_error *error)
+{
     for (uint32_t i = 0; i < count; i++) {
         batch *b = batch_of_event(event, buf_ref(hold));
         if (!b)
@@ -83,7 +86,13 @@ berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*fn)(
     uint32_t count;
     ring *tails;
     struct daemon **list = channels_hearers(&rt->channels, channel, rt->node_id, &count, &tails);
-    status = fan_out(list, count, &event, bytes, fn, ctx, reached, error);
+    status = room_for_all(list, count, data.len, fn, ctx, error);
+    if (status == BERTH_OK && rt->route.publish) {
+        route_event away = {0, 0, &event, bytes};
+        status = rt->route.publish(rt->route.ctx, NULL, &away, fn, ctx, error);
+    }
+    if (status == BERTH_OK)
+        status = fan_out(list, count, &event, bytes, reached, error);
     if (tails) {
         if (status == BERTH_OK)
             show_message(tails, data, channel);
@@ -94,6 +103,21 @@ berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*fn)(
     free(list);
     buf_unref(bytes);
     return status;
+}
+
+bool runtime_channel_hear(runtime *rt, slice channel, buf *bytes)
+{
+    ring *tails = channels_ring(&rt->channels, channel);
+    buf *name = tails ? buf_copy(channel.ptr, channel.len) : NULL;
+    bool heard = name && ring_has_readers(tails);
+    if (heard && bytes) {
+        tail_item item = {
+            .bytes = bytes, .wall_ns = clock_wall_ns(), .to = BERTH_TO_CHANNEL, .channel = name};
+        ring_put(tails, &item);
+    }
+    buf_unref(name);
+    ring_unref(tails);
+    return heard;
 }
 
 void runtime_channels_each(runtime *rt, void (*fn)(void *ctx, const channel_info *info), void *ctx)
@@ -108,6 +132,8 @@ berth_status tail_open_channel(runtime *rt, slice channel, void (*wake)(void *ct
     if (status != BERTH_OK)
         return status;
     *out = channels_tail(&rt->channels, channel, &rt->rings, wake, ctx);
+    if (*out && rt->route.listen)
+        rt->route.listen(rt->route.ctx, channel);
     return *out ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
 }
 

@@ -49,6 +49,30 @@ static berth_status restore_cursors(struct daemon *d, const container *c)
     return x ? BERTH_OK : BERTH_ERR_NO_MEMORY;
 }
 
+/* What it has sent to other nodes, and received from there. */
+static berth_status restore_link(struct daemon *d, const container *c, berth_error *error)
+{
+    const route *r = &d->rt->route;
+    bool needed = c->sent.len != 0;
+    for (size_t i = 0; i < c->cursor_count && !needed; i++)
+        needed = r->receives && r->receives(r->ctx, c->cursors[i].source);
+    if (!needed)
+        return BERTH_OK;
+    if (!r->attach) {
+        log_warn("daemon",
+                 "%s: its snapshot has events to daemons on other nodes: this host has no mesh, "
+                 "they are dropped",
+                 d->name);
+        return BERTH_OK;
+    }
+    route_link *link = daemon_link(d);
+    if (!link)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < c->cursor_count; i++)
+        r->applied(r->ctx, link, c->cursors[i].source, c->cursors[i].sequence);
+    return c->sent.len ? r->restore(r->ctx, link, c->sent, error) : BERTH_OK;
+}
+
 berth_status rebuild_restore(struct daemon *d, const container *c, berth_error *error)
 {
     chain_resume(&d->chain, &c->snapshot.link, c->snapshot.next_parent);
@@ -65,9 +89,11 @@ berth_status rebuild_restore(struct daemon *d, const container *c, berth_error *
         extras *x = daemon_extras(d);
         if (!x)
             return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-        return ledger_decode(&x->ledger, c->snapshot.bindings, error);
+        berth_status status = ledger_decode(&x->ledger, c->snapshot.bindings, error);
+        if (status != BERTH_OK)
+            return status;
     }
-    return BERTH_OK;
+    return restore_link(d, c, error);
 }
 
 void rebuild_dues(struct daemon *d, const container *c, int64_t now_wall)

@@ -185,7 +185,7 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
         text_escape(words, sizeof(words), (const char *)text.ptr, text.len);
         w->failed++;
         d->broken = status == BERTH_ERR_BROKEN;
-        send_answer(d->rt, &e->reply_to, BERTH_REPLY_REFUSED, d->origin, slice_str(words));
+        send_answer(d->rt, d, &e->reply_to, BERTH_REPLY_REFUSED, d->origin, slice_str(words));
         batch_fail(b, w->index, status, words, strlen(words));
         effects_clear(recorded);
     }

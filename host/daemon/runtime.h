@@ -40,10 +40,40 @@ plugins *runtime_plugins(runtime *rt);
 berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*credit)(void *ctx),
                             void *ctx, berth_error *error);
 
+/* The same, but NOT_FOUND when the daemon is not on this host. */
+berth_status runtime_submit_here(runtime *rt, uint64_t origin, batch *b, void (*credit)(void *ctx),
+                                 void *ctx, berth_error *error);
+
+/* What a daemon is known by to other nodes. key is borrowed for the call of fn. */
+typedef struct runtime_face {
+    const berth_keypair *key;
+    const char *name, *kind;
+    uint64_t incarnation, epoch;
+} runtime_face;
+/* Call fn with it, without locks, on this thread; false: there is no such daemon here, or it is
+ * being stopped. */
+bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const runtime_face *face),
+                     void *ctx);
+
+/* Give the daemon a link of the route, if it has none. */
+void runtime_need_link(runtime *rt, uint64_t origin);
+
+/* Ask the route again whether the daemon may run (route.h), and open or close its gate. */
+void runtime_gate_again(runtime *rt, uint64_t origin);
+
+/* What a daemon of this host sent to `origin` cannot be delivered: counted, and, with a request,
+ * answered with status (BERTH_REPLY_*). */
+void runtime_undelivered(runtime *rt, uint64_t sender, uint64_t origin, uint64_t request,
+                         int32_t status);
+
 /* Publish from outside to everyone subscribed to a channel on this host. *reached: how many
  * daemons. WOULD_BLOCK, with nothing sent, when a subscriber has no room: credit as above. */
 berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*credit)(void *ctx),
                              void *ctx, uint64_t *reached, berth_error *error);
+
+/* Something from another node, for those who follow the channel here: 32 bytes of link (zeros:
+ * none) and the payload; NULL: only look. False: nobody follows it. */
+bool runtime_channel_hear(runtime *rt, slice channel, buf *bytes);
 
 typedef struct channel_info {
     const char *name;
@@ -73,6 +103,10 @@ berth_status runtime_forget_down(runtime *rt, const char *name_or_origin, berth_
 /* Forget the cursor of a source (batch.source) that sends no more to this daemon. */
 berth_status runtime_close_source(runtime *rt, uint64_t origin, const char *source,
                                   berth_error *error);
+/* The same without waiting: done (may be NULL) is called on a daemon's thread when it is forgotten,
+ * without locks. False: the daemon is not here; done is not called. */
+bool runtime_drop_source(runtime *rt, uint64_t origin, const char *source, void (*done)(void *ctx),
+                         void *ctx);
 
 /* Counters since start, for metrics. */
 typedef struct runtime_counters {

@@ -10,6 +10,7 @@
 #include "daemon/runtime_private.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 
@@ -32,12 +33,14 @@ void send_start(struct daemon *d, int32_t reason)
     send_system(d, &event, NULL, true, 0);
 }
 
-void send_answer(runtime *rt, const berth_ref *to, int32_t status, uint64_t origin, slice text)
+void send_answer(runtime *rt, struct daemon *from, const berth_ref *to, int32_t status,
+                 uint64_t origin, slice text)
 {
     if (to->w[3] != REPLY_TO_DAEMON)
         return;
     struct daemon *d = registry_get(&rt->registry, to->w[0]);
-    if (!d)
+    route_link *link = !d && from ? daemon_link(from) : NULL;
+    if (!d && !link)
         return;
     buf *hold = text.len ? buf_copy(text.ptr, text.len) : NULL;
     berth_event event = {.type = BERTH_EVENT_REPLY,
@@ -45,9 +48,15 @@ void send_answer(runtime *rt, const berth_ref *to, int32_t status, uint64_t orig
                          .request = to->w[1],
                          .status = status,
                          .data = {hold ? hold->data : NULL, hold ? hold->len : 0}};
-    send_system(d, &event, hold, false, 0);
+    if (d) {
+        send_system(d, &event, hold, false, 0);
+        daemon_unref(d);
+    } else {
+        route_event out = {from->incarnation, from->epoch, &event, hold};
+        if (rt->route.send(rt->route.ctx, link, to->w[0], &out, NULL, NULL) != BERTH_OK)
+            atomic_fetch_add_explicit(&from->lost, 1, memory_order_relaxed);
+    }
     buf_unref(hold);
-    daemon_unref(d);
 }
 
 /* ---- Waiting for room ------------------------------------------------------------------------ */
@@ -128,33 +137,88 @@ berth_status send_to(runtime *rt, struct daemon *from, struct daemon *target,
     return status;
 }
 
-static void route_has_room(void *ctx)
+/* ---- To other hosts -------------------------------------------------------------------------- */
+
+route_link *daemon_link(struct daemon *d)
 {
-    has_room(ctx);
+    const route *r = &d->rt->route;
+    if (!d->link && r->attach)
+        d->link = r->attach(r->ctx, &d->make->key);
+    return d->link;
 }
 
-static berth_status send_away(runtime *rt, struct daemon *from, uint64_t target,
-                              const berth_event *event, buf *hold, int64_t *deadline_ns)
+void daemon_unlink(struct daemon *d)
 {
-    if (!rt->route.send)
-        return BERTH_ERR_NOT_FOUND;
+    if (d->link)
+        d->rt->route.detach(d->rt->route.ctx, d->link);
+    d->link = NULL;
+}
+
+/* Blocked before the route can call; undone if there was room after all. */
+static bool await_route(struct daemon *from, int64_t *deadline_ns)
+{
+    runtime *rt = from->rt;
     int64_t now = clock_mono_ns();
     if (!*deadline_ns)
         *deadline_ns = now + rt->limits.send_deadline_ns;
     if (now >= *deadline_ns)
-        return BERTH_ERR_LOST;
-    daemon_ref(from);
+        return false;
+    daemon_ref(from); /* until has_room */
     pthread_mutex_lock(&rt->block_lock);
     atomic_store(&from->blocked, true);
     from->blocked_until_ns = *deadline_ns;
     from->block_next = rt->blocked;
     rt->blocked = from;
     pthread_mutex_unlock(&rt->block_lock);
-    berth_status status = rt->route.send(rt->route.ctx, target, event, hold, route_has_room, from);
-    if (status != BERTH_ERR_WOULD_BLOCK) {
-        block_clear(from);
-        daemon_unref(from);
+    return true;
+}
+
+static void cancel_await(struct daemon *from)
+{
+    block_clear(from);
+    daemon_unref(from);
+}
+
+static berth_status send_away(runtime *rt, struct daemon *from, uint64_t target,
+                              const berth_event *event, buf *hold, int64_t *deadline_ns)
+{
+    const route *r = &rt->route;
+    route_link *link = daemon_link(from);
+    route_event e = {from->incarnation, from->epoch, event, hold};
+    if (!link)
+        return BERTH_ERR_NOT_FOUND;
+    berth_status status = r->send(r->ctx, link, target, &e, NULL, NULL);
+    if (status != BERTH_ERR_WOULD_BLOCK)
+        return status;
+    if (!await_route(from, deadline_ns))
+        return BERTH_ERR_LOST;
+    status = r->send(r->ctx, link, target, &e, has_room, from);
+    if (status != BERTH_ERR_WOULD_BLOCK)
+        cancel_await(from);
+    return status;
+}
+
+berth_status send_publish(struct daemon *from, const berth_event *event, buf *hold,
+                          int64_t *deadline_ns)
+{
+    const route *r = &from->rt->route;
+    berth_error error = {0};
+    if (!r->publish)
+        return BERTH_OK;
+    route_link *link = daemon_link(from);
+    route_event e = {from->incarnation, from->epoch, event, hold};
+    if (!link)
+        return BERTH_ERR_LOST;
+    berth_status status = r->publish(r->ctx, link, &e, NULL, NULL, &error);
+    if (status == BERTH_ERR_WOULD_BLOCK) {
+        if (!await_route(from, deadline_ns))
+            return BERTH_ERR_LOST;
+        status = r->publish(r->ctx, link, &e, has_room, from, &error);
+        if (status != BERTH_ERR_WOULD_BLOCK)
+            cancel_await(from);
     }
+    if (status == BERTH_ERR_REFUSED)
+        log_warn("daemon", "%s: %s", from->name, error.text);
     return status;
 }
 

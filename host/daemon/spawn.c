@@ -154,6 +154,7 @@ static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_co
     d->state = BERTH_DAEMON_RUNNING;
     d->seed = runtime_seed(rt);
     d->incarnation = 1;
+    d->epoch = 1;
     d->started_wall_ns = clock_wall_ns();
     d->sequence_limit = rt->store ? rt->sequence_block : UINT64_MAX;
     chain_init(&d->chain, d->origin);
@@ -279,6 +280,7 @@ static void close_mailbox(struct daemon *d)
     daemon_leave_all(d);
     dues_drop(d);
     mailbox_cancel(d);
+    daemon_unlink(d);
 }
 
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,

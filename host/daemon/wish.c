@@ -23,10 +23,10 @@ typedef struct spawn_job {
 static void end_job(spawn_job *j, const uint8_t entity[BERTH_ENTITY_SIZE])
 {
     if (j->status == BERTH_OK)
-        send_answer(j->rt, &j->answer, BERTH_REPLY_OK, berth_entity_origin(entity),
+        send_answer(j->rt, NULL, &j->answer, BERTH_REPLY_OK, berth_entity_origin(entity),
                     slice_of(entity, BERTH_ENTITY_SIZE));
     else
-        send_answer(j->rt, &j->answer,
+        send_answer(j->rt, NULL, &j->answer,
                     j->status == BERTH_ERR_KIND_UNKNOWN ? BERTH_REPLY_UNKNOWN : BERTH_REPLY_REFUSED,
                     0, slice_str(j->error.text));
     buf_unref(j->kind);
@@ -107,7 +107,7 @@ void spawn_for(struct daemon *d, const effect *e)
         answer = (berth_ref){{0}};
     }
     if (!j) {
-        send_answer(d->rt, &answer, BERTH_REPLY_LOST, 0, slice_str("out of memory"));
+        send_answer(d->rt, NULL, &answer, BERTH_REPLY_LOST, 0, slice_str("out of memory"));
         return;
     }
     atomic_fetch_add(&d->rt->underway, 1);

@@ -24,13 +24,19 @@ channel_rules *channel_rules_new(void)
     return calloc(1, sizeof(channel_rules));
 }
 
+void channel_rules_clear(channel_rules *r)
+{
+    strmap_fini_values(&r->names);
+    strmap_fini_values(&r->prefixes);
+    map64_fini(&r->hashes);
+    *r = (channel_rules){0};
+}
+
 void channel_rules_free(channel_rules *r)
 {
     if (!r)
         return;
-    strmap_fini_values(&r->names);
-    strmap_fini_values(&r->prefixes);
-    map64_fini(&r->hashes);
+    channel_rules_clear(r);
     free(r);
 }
 

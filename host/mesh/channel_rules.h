@@ -30,6 +30,8 @@ typedef struct channel_rules channel_rules;
 
 channel_rules *channel_rules_new(void); /* NULL: out of memory */
 void channel_rules_free(channel_rules *r);
+/* Take all rules out. */
+void channel_rules_clear(channel_rules *r);
 
 /* Copied, but for the filters. Replaces the rule of that name. INVALID, LIMIT, NO_MEMORY. A rule
  * that requires a token and has no roots is taken, and lets nobody through; *closed (may be NULL)

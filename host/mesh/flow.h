@@ -123,6 +123,23 @@ void flow_address(uint8_t *message, uint64_t min_epoch);
  * unacknowledged event on, at once or at the next deadline. */
 void flow_out_moved(flow_out *o, uint64_t receiver);
 void flow_out_unsent(flow_out *o, uint64_t receiver);
+/* The way has no room for this message, the last that was polled: the flow hands out nothing until
+ * flow_out_room, and then goes on with it. */
+void flow_out_stall(flow_out *o, uint64_t receiver, slice message);
+void flow_out_room(flow_out *o, uint64_t receiver);
+
+/* Whether so many more events, of so many bytes together, to so many receivers would be taken. */
+bool flow_out_fits(const flow_out *o, uint32_t events, uint64_t bytes, uint32_t receivers);
+/* The receivers with events that are not acknowledged: start with *at NULL; false at the end. The
+ * outbox must not change meanwhile. */
+typedef struct flow_waiting {
+    const void *at;
+    uint64_t receiver;
+    uint64_t events;
+} flow_waiting;
+bool flow_out_next(const flow_out *o, flow_waiting *w);
+/* Give up on a receiver: each event that was not acknowledged is shown to lost, and gone. */
+void flow_out_drop(flow_out *o, uint64_t receiver, void (*lost)(void *ctx, slice event), void *ctx);
 
 int64_t flow_out_deadline(const flow_out *o); /* INT64_MAX: none */
 void flow_out_expire(flow_out *o, int64_t now_ns);

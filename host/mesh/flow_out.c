@@ -22,7 +22,7 @@ typedef struct stream {
     size_t cap;
     int64_t wait, due; /* of the answer that is waited for; due INT64_MAX: for none */
     bool closing, ask; /* ask: say the close, or again one event, though there is no room */
-    bool ready;
+    bool ready, stalled;
     struct stream *next, *prev;             /* all, in the order they began */
     struct stream *ready_next, *ready_prev; /* those with something to send */
 } stream;
@@ -93,7 +93,7 @@ static void not_ready(flow_out *o, stream *s)
 /* Behind the others, if it has something to send. */
 static void consider(flow_out *o, stream *s)
 {
-    if (s->ready || !(s->ask || (s->sent < s->last && s->sent < s->allowed)))
+    if (s->ready || s->stalled || !(s->ask || (s->sent < s->last && s->sent < s->allowed)))
         return;
     s->ready = true;
     s->ready_next = NULL;
@@ -295,6 +295,7 @@ void flow_out_moved(flow_out *o, uint64_t receiver)
         return;
     s->wait = o->config.resend_ns;
     s->due = INT64_MAX;
+    s->stalled = false;
     again(o, s);
 }
 
@@ -306,6 +307,65 @@ void flow_out_unsent(flow_out *o, uint64_t receiver)
         return;
     s->sent = s->base; /* the poll before has set when it falls due */
     not_ready(o, s);
+}
+
+void flow_out_stall(flow_out *o, uint64_t receiver, slice message)
+{
+    stream *s = map64_get(&o->by_receiver, receiver);
+    berth_error unread = {0};
+    flow_frame f;
+
+    if (!s)
+        return;
+    if (s->closing)
+        s->ask = true;
+    else if (flow_frame_read(&f, message, &unread) == BERTH_OK && f.first - 1 >= s->base)
+        s->sent = f.first - 1;
+    s->stalled = true;
+    not_ready(o, s);
+}
+
+void flow_out_room(flow_out *o, uint64_t receiver)
+{
+    stream *s = map64_get(&o->by_receiver, receiver);
+
+    if (!s)
+        return;
+    s->stalled = false;
+    consider(o, s);
+}
+
+bool flow_out_fits(const flow_out *o, uint32_t events, uint64_t bytes, uint32_t receivers)
+{
+    return o->stats.events == 0 || (o->stats.events + events <= o->config.max_events &&
+                                    o->stats.bytes + bytes <= o->config.max_bytes &&
+                                    o->stats.flows + receivers <= o->config.max_flows);
+}
+
+bool flow_out_next(const flow_out *o, flow_waiting *w)
+{
+    const stream *s = w->at ? ((const stream *)w->at)->next : o->first;
+
+    while (s && s->base == s->last)
+        s = s->next;
+    if (!s)
+        return false;
+    *w = (flow_waiting){.at = s, .receiver = s->receiver, .events = s->last - s->base};
+    return true;
+}
+
+void flow_out_drop(flow_out *o, uint64_t receiver, void (*lost)(void *ctx, slice event), void *ctx)
+{
+    stream *s = map64_get(&o->by_receiver, receiver);
+
+    if (!s)
+        return;
+    for (uint64_t i = s->base + 1; i <= s->last; i++) {
+        const buf *event = *slot(s, i);
+
+        lost(ctx, slice_of(event->data, event->len));
+    }
+    forget(o, s);
 }
 
 int64_t flow_out_deadline(const flow_out *o)

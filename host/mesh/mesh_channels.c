@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Channels across nodes: what daemons here want to hear of other nodes, who on other nodes hears
+ * what is published here, and the way of a publish to all of them.
+ */
+#include "mesh/mesh_private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "identity/entity.h"
+
+#include <stdlib.h>
+
+/* ---- What the machines ask, and say ---------------------------------------------------------- */
+
+static void member_send(void *ctx, uint64_t node, slice msg)
+{
+    mesh_send(ctx, node, LANE_CONTROL, msg); /* who gets no answer asks again */
+}
+
+/* Under channels_lock; any thread. */
+static bool member_hosts(void *ctx, uint64_t node, const uint8_t subscriber[BERTH_ENTITY_SIZE])
+{
+    mesh *m = ctx;
+    directory_place place;
+
+    if (berth_entity_node_id(subscriber) == node)
+        return true;
+    pthread_mutex_lock(&m->places_lock);
+    directory_look(m->directory, berth_entity_origin(subscriber), &place);
+    pthread_mutex_unlock(&m->places_lock);
+    return place.known && !place.conflict && berth_entity_node_id(place.node) == node;
+}
+
+/* The other side has to know whose subscription it is before it comes. */
+static bool subscriber_send(void *ctx, uint64_t node, slice msg)
+{
+    mesh *m = ctx;
+    mesh_node *n = mesh_node_of(m, node);
+    berth_error error = {0};
+    channel_message asked;
+
+    if (!n || !n->up)
+        return false;
+    if (channel_message_decode(msg, &asked, &error) == BERTH_OK &&
+        asked.kind == MESSAGE_CHANNEL_SUBSCRIBE)
+        places_hint(m, asked.subscriber, 0, n, LANE_CONTROL);
+    return mesh_send(m, node, LANE_CONTROL, msg) == BERTH_OK;
+}
+
+static void subscriber_changed(void *ctx, const subscription *s)
+{
+    char name[CERTIFICATE_NAME_MAX];
+
+    (void)ctx;
+    if (s->state != SUBSCRIPTION_REFUSED || s->attempts > 1)
+        return;
+    snprintf(name, sizeof name, "%.*s", (int)s->channel.len, (const char *)s->channel.ptr);
+    log_warn("mesh", "channel '%s' of node %016llx: %s; will ask again", name,
+             (unsigned long long)s->publisher, channel_reason_text(s->reason));
+}
+
+berth_status channels_open(mesh *m, berth_error *error)
+{
+    membership_config members = {.ctx = m,
+                                 .send = member_send,
+                                 .hosts = member_hosts,
+                                 .skew_s = TRUST_CLOCK_TOLERANCE_S};
+    subscriptions_config wanted = {
+        .ctx = m, .send = subscriber_send, .changed = subscriber_changed};
+
+    m->rules = channel_rules_new();
+    m->revoked = token_revocations_new();
+    members.rules = m->rules;
+    members.revoked = m->revoked;
+    m->membership = m->rules && m->revoked ? membership_new(&members) : NULL;
+    m->subscriptions = subscriptions_new(&wanted);
+    return m->membership && m->subscriptions ? BERTH_OK
+                                             : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+}
+
+/* ---- Rules ----------------------------------------------------------------------------------- */
+
+static berth_status put_rules(channel_rules *r, const channel_rule *rules, size_t count,
+                              berth_error *error)
+{
+    static const channel_rule open = {.prefix = true};
+    berth_status status = BERTH_OK;
+
+    if (!count)
+        return channel_rules_put(r, &open, NULL, error);
+    for (size_t i = 0; i < count && status == BERTH_OK; i++) {
+        bool closed = false;
+
+        status = channel_rules_put(r, &rules[i], &closed, error);
+        if (closed)
+            log_warn("mesh",
+                     "channel '%.*s' needs a token and names no root: nobody can use it",
+                     (int)rules[i].name.len, (const char *)rules[i].name.ptr);
+    }
+    return status;
+}
+
+/* The membership machine has the table of rules, so the table stays and its contents change. */
+berth_status channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
+                                berth_error *error)
+{
+    channel_rules *trial = channel_rules_new();
+    berth_status status = trial ? put_rules(trial, rules, count, error)
+                                : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+
+    channel_rules_free(trial);
+    if (status != BERTH_OK)
+        return status;
+    pthread_mutex_lock(&m->channels_lock);
+    channel_rules_clear(m->rules);
+    status = put_rules(m->rules, rules, count, error);
+    membership_recheck(m->membership);
+    pthread_mutex_unlock(&m->channels_lock);
+    return status;
+}
+
+/* ---- Wishes ---------------------------------------------------------------------------------- */
+
+static bool is_wish(const wish *w, const uint8_t *subscriber, slice channel)
+{
+    return entity_eq(w->subscriber, subscriber) &&
+           slice_eq(slice_of(w->channel->data, w->channel->len), channel);
+}
+
+static void want(mesh *m, const wish *w, uint64_t node)
+{
+    berth_error error = {0};
+
+    if (subscriptions_want(m->subscriptions, node, w->subscriber,
+                           slice_of(w->channel->data, w->channel->len), (slice){0},
+                           w->token ? slice_of(w->token->data, w->token->len) : (slice){0},
+                           m->now_ns, &error) != BERTH_OK)
+        log_warn("mesh", "%s", error.text);
+}
+
+static void wish_free(wish *w)
+{
+    buf_unref(w->channel);
+    buf_unref(w->token);
+    free(w);
+}
+
+/* From whoever publishes it: all nodes there are, and those to come. */
+static void wish_add(mesh *m, const uint8_t *subscriber, slice channel, slice token)
+{
+    wish *w = m->wishes;
+    void *value;
+
+    while (w && !is_wish(w, subscriber, channel))
+        w = w->next;
+    if (!w) {
+        w = calloc(1, sizeof *w);
+        if (!w || !(w->channel = buf_copy(channel.ptr, channel.len))) {
+            free(w);
+            return;
+        }
+        memcpy(w->subscriber, subscriber, BERTH_ENTITY_SIZE);
+        w->next = m->wishes;
+        m->wishes = w;
+    }
+    buf_unref(w->token);
+    w->token = token.len ? buf_copy(token.ptr, token.len) : NULL;
+    for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);) {
+        const mesh_node *n = value;
+
+        if (n->up)
+            want(m, w, n->id);
+    }
+}
+
+static void wish_drop(mesh *m, const uint8_t *subscriber, slice channel)
+{
+    void *value;
+
+    for (wish **at = &m->wishes; *at;) {
+        wish *w = *at;
+
+        if (!is_wish(w, subscriber, channel)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        wish_free(w);
+    }
+    for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);)
+        subscriptions_drop(m->subscriptions, ((const mesh_node *)value)->id, subscriber, channel,
+                           m->now_ns);
+}
+
+void channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
+{
+    for (wish **at = &m->wishes; *at;) {
+        wish *w = *at;
+
+        if (!entity_eq(w->subscriber, entity)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        wish_free(w);
+    }
+    subscriptions_drop_all(m->subscriptions, entity, m->now_ns);
+}
+
+typedef struct change {
+    mesh_task task;
+    uint8_t subscriber[BERTH_ENTITY_SIZE];
+    uint64_t publisher;
+    bool on;
+    size_t channel_len, token_len;
+    uint8_t bytes[]; /* channel, token */
+} change;
+
+static void take_change(mesh *m, mesh_task *t, bool closed)
+{
+    change *c = (change *)t;
+    slice channel = slice_of(c->bytes, c->channel_len);
+    slice token = slice_of(c->bytes + c->channel_len, c->token_len);
+    berth_error error = {0};
+
+    if (closed)
+        ;
+    else if (!c->publisher && c->on)
+        wish_add(m, c->subscriber, channel, token);
+    else if (!c->publisher)
+        wish_drop(m, c->subscriber, channel);
+    else if (!c->on)
+        subscriptions_drop(m->subscriptions, c->publisher, c->subscriber, channel, m->now_ns);
+    else if (subscriptions_want(m->subscriptions, c->publisher, c->subscriber, channel, (slice){0},
+                                token, m->now_ns, &error) != BERTH_OK)
+        log_warn("mesh", "%s", error.text);
+    free(c);
+}
+
+void channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel, slice token,
+                        bool on)
+{
+    mesh *m = ctx;
+    change *c = calloc(1, sizeof *c + channel.len + token.len);
+
+    if (!c)
+        return;
+    c->task.run = take_change;
+    memcpy(c->subscriber, link->entity, sizeof c->subscriber);
+    c->publisher = publisher;
+    c->on = on;
+    c->channel_len = channel.len;
+    c->token_len = token.len;
+    memcpy(c->bytes, channel.ptr, channel.len);
+    if (token.len)
+        memcpy(c->bytes + channel.len, token.ptr, token.len);
+    mesh_post(m, &c->task);
+}
+
+/* ---- Those who follow a channel here --------------------------------------------------------- */
+
+static void take_listener(mesh *m, mesh_task *t, bool closed)
+{
+    change *c = (change *)t;
+    slice channel = slice_of(c->bytes, c->channel_len);
+    listener *l = m->listeners;
+
+    while (l && !slice_eq(slice_of(l->channel->data, l->channel->len), channel))
+        l = l->next;
+    if (!closed && !l && (l = calloc(1, sizeof *l))) {
+        l->channel = buf_copy(channel.ptr, channel.len);
+        if (l->channel) {
+            l->next = m->listeners;
+            m->listeners = l;
+            wish_add(m, m->key.entity, channel, (slice){0});
+        } else {
+            free(l);
+        }
+    }
+    free(c);
+}
+
+void channels_listen(void *ctx, slice channel)
+{
+    change *c = calloc(1, sizeof *c + channel.len);
+
+    if (!c)
+        return;
+    c->task.run = take_listener;
+    c->channel_len = channel.len;
+    memcpy(c->bytes, channel.ptr, channel.len);
+    mesh_post(ctx, &c->task);
+}
+
+/* A tail does not say that it ends; whether there is one is looked at now and then. */
+void channels_sweep(mesh *m)
+{
+    for (listener **at = &m->listeners; *at;) {
+        listener *l = *at;
+        slice channel = slice_of(l->channel->data, l->channel->len);
+
+        if (runtime_channel_hear(m->rt, channel, NULL)) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        wish_drop(m, m->key.entity, channel);
+        buf_unref(l->channel);
+        free(l);
+    }
+}
+
+/* ---- Nodes ----------------------------------------------------------------------------------- */
+
+void channels_node_up(mesh *m, uint64_t node)
+{
+    for (const wish *w = m->wishes; w; w = w->next)
+        want(m, w, node);
+    subscriptions_up(m->subscriptions, node, m->now_ns);
+}
+
+void channels_node_down(mesh *m, uint64_t node)
+{
+    subscriptions_down(m->subscriptions, node, m->now_ns);
+}
+
+static void count_members(mesh *m)
+{
+    atomic_store(&m->members, roster_count(membership_roster(m->membership)) != 0);
+}
+
+void channels_node_gone(mesh *m, uint64_t node)
+{
+    pthread_mutex_lock(&m->channels_lock);
+    membership_node_gone(m->membership, node);
+    count_members(m);
+    pthread_mutex_unlock(&m->channels_lock);
+}
+
+void channels_message(mesh *m, uint64_t node, slice msg)
+{
+    uint16_t kind = message_kind(msg);
+    berth_error error = {0};
+
+    if (kind == MESSAGE_CHANNEL_ACK || kind == MESSAGE_CHANNEL_ENDED) {
+        subscriptions_receive(m->subscriptions, node, msg, m->now_ns, &error);
+        return;
+    }
+    pthread_mutex_lock(&m->channels_lock);
+    membership_receive(m->membership, node, msg, m->now_ns, (uint64_t)mesh_wall_s(), &error);
+    count_members(m);
+    pthread_mutex_unlock(&m->channels_lock);
+}
+
+int64_t channels_deadline(mesh *m)
+{
+    int64_t members, wanted = subscriptions_deadline(m->subscriptions);
+
+    pthread_mutex_lock(&m->channels_lock);
+    members = membership_deadline(m->membership);
+    pthread_mutex_unlock(&m->channels_lock);
+    return members < wanted ? members : wanted;
+}
+
+void channels_expire(mesh *m)
+{
+    subscriptions_expire(m->subscriptions, m->now_ns);
+    pthread_mutex_lock(&m->channels_lock);
+    membership_expire(m->membership, m->now_ns, (uint64_t)mesh_wall_s());
+    count_members(m);
+    pthread_mutex_unlock(&m->channels_lock);
+}
+
+/* ---- Publishing ------------------------------------------------------------------------------ */
+
+/* Under l->lock. To all, or with WOULD_BLOCK to nobody. */
+static berth_status queue_all(route_link *l, uint64_t incarnation, const uint64_t *targets,
+                              size_t count, buf *bytes)
+{
+    flow_out *flows = link_outbox(l, incarnation);
+    berth_status status = BERTH_OK;
+
+    if (!flows)
+        return BERTH_ERR_NO_MEMORY;
+    if (!flow_out_fits(flows, (uint32_t)count, count * bytes->len, (uint32_t)count))
+        return BERTH_ERR_WOULD_BLOCK;
+    for (size_t i = 0; i < count && status == BERTH_OK; i++)
+        status = flow_out_send(flows, targets[i], bytes, NULL);
+    /* An empty outbox takes as much as there is: some have it, and it cannot be taken back. */
+    return status == BERTH_ERR_WOULD_BLOCK ? BERTH_ERR_LOST : status;
+}
+
+/* The origins of all who hear it now, malloc'd. */
+static berth_status recipients(mesh *m, const route_link *l, slice channel, uint64_t **out,
+                               size_t *count, berth_error *error)
+{
+    uint64_t now_s = (uint64_t)mesh_wall_s();
+    berth_status status;
+
+    *out = NULL;
+    *count = 0;
+    pthread_mutex_lock(&m->channels_lock);
+    status = membership_may_publish(m->membership, channel, (slice){0}, l->entity, NULL, NULL,
+                                    now_s, error);
+    if (status == BERTH_OK && atomic_load(&m->members)) {
+        status = membership_recipients(m->membership, channel, now_s, &m->picks);
+        if (status == BERTH_OK && m->picks.count) {
+            *out = malloc(m->picks.count * sizeof **out);
+            for (size_t i = 0; *out && i < m->picks.count; i++)
+                (*out)[(*count)++] = m->picks.items[i]->origin;
+        }
+    }
+    pthread_mutex_unlock(&m->channels_lock);
+    return status;
+}
+
+berth_status channels_publish(void *ctx, route_link *link, const route_event *e,
+                              void (*wake)(void *), void *wake_ctx, berth_error *error)
+{
+    mesh *m = ctx;
+    route_link *l = link ? link : m->node_link;
+    uint64_t incarnation = link ? e->incarnation : m->config.boot;
+    slice channel = slice_of(e->event->channel.ptr, e->event->channel.len);
+    uint64_t *targets;
+    size_t count;
+    buf *bytes;
+    berth_status status = recipients(m, l, channel, &targets, &count, error);
+
+    if (status == BERTH_ERR_REFUSED)
+        atomic_fetch_add(&m->refused_publish, 1);
+    if (status != BERTH_OK || !count) {
+        free(targets);
+        return status;
+    }
+    bytes = event_wire_make(e->event);
+    if (!bytes) {
+        free(targets);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    pthread_mutex_lock(&l->lock);
+    status = queue_all(l, incarnation, targets, count, bytes);
+    if (status == BERTH_ERR_WOULD_BLOCK && wake && !link_wait(l, wake, wake_ctx))
+        status = BERTH_ERR_NO_MEMORY;
+    pthread_mutex_unlock(&l->lock);
+    buf_unref(bytes);
+    free(targets);
+    if (status == BERTH_OK) {
+        atomic_fetch_add(&m->published, count);
+        link_touch(l);
+    } else if (status == BERTH_ERR_WOULD_BLOCK) {
+        fail(error, status, "what was published before has not arrived everywhere yet");
+    }
+    return status;
+}
+
+void channels_fini(mesh *m)
+{
+    while (m->wishes) {
+        wish *w = m->wishes;
+
+        m->wishes = w->next;
+        wish_free(w);
+    }
+    while (m->listeners) {
+        listener *l = m->listeners;
+
+        m->listeners = l->next;
+        buf_unref(l->channel);
+        free(l);
+    }
+    roster_picks_fini(&m->picks);
+    subscriptions_free(m->subscriptions);
+    membership_free(m->membership);
+    channel_rules_free(m->rules);
+    token_revocations_free(m->revoked);
+}
