@@ -110,6 +110,30 @@ static void after_a_clear_nothing_waits_for_what_was_queued(void **state)
     assert_true(impair_idle(i));
 }
 
+/* In a burst that hardly ends, behind a line that is busy for long; then another such rule. */
+static void a_new_rule_begins_without_burst_and_with_a_free_line(void **state)
+{
+    const address own = remote_of(1), other = remote_of(2), *const whose[] = {&own, NULL};
+
+    (void)state;
+    for (unsigned w = 0; w < 2; w++) {
+        const address *to = w ? &other : &own;
+        int64_t now = w * 1000 * SECOND;
+
+        set(whose[w], "rate=8kbit");
+        for (uint32_t n = 0; n < 10; n++)
+            offer(to, n, 1000, now);
+        set(whose[w], "rate=80kbit");
+        offer(to, 100 + w, 1000, now);
+        drain(now + SECOND / 10);
+        assert_int_equal(arrivals[100 + w].copies, 1);
+        set(whose[w], "burst=100%/0.0001%");
+        assert_int_equal(passes(to, now + SECOND / 10), 0);
+        set(whose[w], "burst=0.0001%/0.0001%");
+        assert_int_equal(passes(to, now + SECOND / 10), 1);
+    }
+}
+
 static void time_does_not_go_back(void **state)
 {
     const address to = remote_of(1);
@@ -127,20 +151,25 @@ static void time_does_not_go_back(void **state)
 
 static void memory_is_bounded_and_what_does_not_fit_is_counted(void **state)
 {
-    const address to = remote_of(1);
+    const address to = remote_of(1), slow = remote_of(2);
 
     (void)state;
     set(NULL, "delay=1s");
+    set(&slow, "rate=8kbit");
     for (uint32_t n = 0; n < 1100; n++)
         offer(&to, n, 65535, 0);
     impair_get_counters(i, &c);
     assert_in_range(c.queued, 1000, 1023);
     assert_int_equal(c.dropped_memory, 1100 - c.queued);
     assert_true(c.memory > IMPAIR_MEMORY - 66000);
+    for (uint32_t n = 0; n < 50; n++)
+        offer(&slow, n, 65535, 0);
     drain(SECOND);
     offer(&to, 0, LEN, SECOND);
+    offer(&slow, 2000, 1000, SECOND); /* its line has carried none of those dropped */
     drain(2 * SECOND);
     assert_int_equal(arrivals[0].copies, 2);
+    assert_int_equal(arrivals[2000].copies, 1);
 }
 
 static void small_ones_count_with_their_bookkeeping(void **state)
@@ -232,6 +261,7 @@ int main(void)
         TEST(addresses_of_both_families_have_paths),
         TEST(nothing_is_idle_while_a_rule_does_something),
         TEST(after_a_clear_nothing_waits_for_what_was_queued),
+        TEST(a_new_rule_begins_without_burst_and_with_a_free_line),
         TEST(time_does_not_go_back),
         TEST(memory_is_bounded_and_what_does_not_fit_is_counted),
         TEST(small_ones_count_with_their_bookkeeping),

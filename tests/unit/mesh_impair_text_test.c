@@ -99,6 +99,8 @@ static void what_cannot_be_said_is_answered_with_the_word_and_what_is_allowed(vo
         {"loss=100.0001%", "'loss=100.0001%': must be from 0% to 100%"},
         {"loss=101%", "'loss=101%': must be from 0% to 100%"},
         {"loss=99999999999999999999999%", "must be from 0% to 100%"},
+        {"loss=18446744073709551617%", "must be from 0% to 100%"}, /* 2^64 + 1 */
+        {"rate=18446744074Gbit", "must be from 8bit to 100Gbit"},  /* over 2^64 bits */
         {"loss=0.00001%", "'loss=0.00001%': must be a whole number of ppm"},
         {"loss=0.0000000001%", "must be a whole number of ppm"},
         {"loss=1% delay=5ms loss=2%", "'loss=2%': 'loss' was given before; once only"},
