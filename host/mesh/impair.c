@@ -33,11 +33,10 @@ typedef struct queued {
 struct path {
     uint8_t key[KEY_MAX];
     uint64_t seed, count;
-    bool own; /* rule and version are */
+    bool own; /* it has a rule of its own, this one: */
     impair_rule rule;
     uint64_t version;
-    /* Of the rule of this version; another one begins afresh. */
-    uint64_t seen;
+    uint64_t seen; /* the version of the rule that what follows is of */
     bool burst;
     int64_t line_ns; /* when the line has sent what it took */
     int64_t last_ns;
@@ -220,17 +219,18 @@ static int64_t line_takes(const impair_rule *r, uint64_t bytes)
     return (int64_t)((bytes * SECOND + r->rate - 1) / r->rate);
 }
 
-/* When the last byte has left; -1: it does not fit into the queue. */
-static int64_t through_line(path *p, const impair_rule *r, size_t len, int64_t now)
+/* When its last byte has left; false: it does not fit into the queue. */
+static bool through_line(path *p, const impair_rule *r, size_t len, int64_t now, int64_t *at)
 {
     int64_t from = p->line_ns > now ? p->line_ns : now, takes = line_takes(r, len);
     int64_t ahead = line_takes(r, r->bucket), leaves = from + takes - ahead;
 
     /* It would wait for others, with more than the queue holds. */
     if (from - ahead > now && leaves - now > line_takes(r, r->queue ? r->queue : QUEUE_DEFAULT))
-        return -1;
+        return false;
     p->line_ns = from + takes;
-    return leaves > now ? leaves : now;
+    *at = leaves > now ? leaves : now;
+    return true;
 }
 
 /* Queue one copy, to come out then; behind the last of its path unless it is late. */
@@ -274,11 +274,10 @@ static void one_copy(impair *i, path *p, const impair_rule *r, const queued *lik
 {
     bool corrupt = chance(fate, r->corrupt), late = chance(fate, r->reorder);
     uint64_t bit = draw(fate), jitter = draw(fate) % ((uint64_t)r->jitter_ns + 1);
-    int64_t now = i->now_ns, line_was = p->line_ns;
-    int64_t due = r->rate ? through_line(p, r, like->len, now) : now;
+    int64_t now = i->now_ns, due = now, line_was = p->line_ns;
     queued *d;
 
-    if (due < 0) {
+    if (r->rate && !through_line(p, r, like->len, now, &due)) {
         i->counters.dropped_queue++;
         return;
     }
