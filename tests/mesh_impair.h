@@ -30,7 +30,6 @@ static impair_counters c;
 static struct arrival {
     int64_t due_ns;
     unsigned place, copies; /* place: of the first copy, among all */
-    uint8_t bytes[LEN];
 } arrivals[MANY];
 static unsigned arrived;
 static int64_t told_ns; /* the last time that the machine was given */
@@ -127,7 +126,6 @@ static inline void drain(int64_t until)
         if (!arrivals[number].copies++) {
             arrivals[number].due_ns = due;
             arrivals[number].place = arrived;
-            memcpy(arrivals[number].bytes, out.bytes, out.len < LEN ? out.len : LEN);
         }
         arrived++;
     }

@@ -26,9 +26,10 @@
  * and burst are forgotten, and what comes then does not wait behind what was queued before, which
  * still comes out at its time.
  *
- * All chance is in the seed. What happens to the n-th datagram of a path depends on the seed, the
- * remote, n, the rules and the times, and on no other path; and a share that is changed leaves the
- * draws for the others as they were. Two objects with one seed do the same: give each its own.
+ * All chance is in the seed. What happens to the n-th datagram of a path, since a rule first
+ * applied to it, depends on the seed, the remote, n, the rules and the times, and on no other path;
+ * and a share that is changed leaves the draws for the others as they were. Two objects with one
+ * seed do the same: give each its own.
  */
 #ifndef MESH_IMPAIR_H
 #define MESH_IMPAIR_H
