@@ -194,8 +194,7 @@ static inline berth_status hosts_tell(hosts *h, unsigned i, uint64_t origin, con
 {
     berth_outputs *outputs = berth_outputs_new();
     berth_error error = {0};
-    berth_status status =
-        berth_deliver(h->list[i].rt, origin, text, strlen(text), outputs, &error);
+    berth_status status = berth_deliver(h->list[i].rt, origin, text, strlen(text), outputs, &error);
 
     if (out)
         out[0] = 0;

@@ -26,9 +26,8 @@ buf *event_wire_make(const berth_event *e)
         return NULL;
     at = b->data;
     *at++ = (uint8_t)e->type;
-    *at++ = (uint8_t)((e->flags & BERTH_MORE ? EVENT_WIRE_MORE : 0) |
-                      (asks ? EVENT_WIRE_ASKS : 0) | (e->channel.len ? EVENT_WIRE_CHANNEL : 0) |
-                      (link ? EVENT_WIRE_LINKED : 0));
+    *at++ = (uint8_t)((e->flags & BERTH_MORE ? EVENT_WIRE_MORE : 0) | (asks ? EVENT_WIRE_ASKS : 0) |
+                      (e->channel.len ? EVENT_WIRE_CHANNEL : 0) | (link ? EVENT_WIRE_LINKED : 0));
     if (reply) {
         uint32_t status = htole32((uint32_t)e->status);
 

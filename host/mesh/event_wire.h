@@ -34,20 +34,21 @@ enum {
 typedef struct wire_event {
     uint16_t type;
     bool more, asks, linked;
-    uint64_t request;      /* of a reply; with asks: of the sender */
-    uint64_t incarnation;  /* with asks */
-    int32_t status;        /* of a reply */
-    slice channel;         /* empty: sent to the daemon itself */
-    const uint8_t *link;   /* with linked */
-    uint64_t sequence;     /* of the link */
-    slice payload;         /* with linked: directly behind the link */
+    uint64_t request;     /* of a reply; with asks: of the sender */
+    uint64_t incarnation; /* with asks */
+    int32_t status;       /* of a reply */
+    slice channel;        /* empty: sent to the daemon itself */
+    const uint8_t *link;  /* with linked */
+    uint64_t sequence;    /* of the link */
+    slice payload;        /* with linked: directly behind the link */
 } wire_event;
 
 /* As it is to travel, from what a daemon's runner hands out: event->data lies in hold, behind
  * its link if event->sequence is not 0. NULL: out of memory. */
 buf *event_wire_make(const berth_event *event);
 
-/* sender: the origin that the flow is of. CORRUPT, naming what is wrong; slices point into bytes. */
+/* sender: the origin that the flow is of. CORRUPT, naming what is wrong; slices point into bytes.
+ */
 berth_status event_wire_read(wire_event *out, slice bytes, uint64_t sender, berth_error *error);
 
 #endif

@@ -10,7 +10,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#define LEAVE_NS     (2 * S_NS) /* for goodbyes */
+#define LEAVE_NS      (2 * S_NS) /* for goodbyes */
 #define DRAIN_LOOK_NS (10 * MS_NS)
 
 static int64_t or_default(int64_t value, int64_t normal)
@@ -43,7 +43,7 @@ static berth_status make_machines(mesh *m, berth_error *error)
     m->node_link = link_new(m, m->key.entity, true);
     if (!m->directory || !m->trust || !m->node_link)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    status = channels_open(m, error);
+    status = mesh_channels_open(m, error);
     if (status == BERTH_OK)
         status = announce_open(m, error);
     return status;
@@ -119,9 +119,16 @@ static berth_status make_endpoint(mesh *m, berth_error *error)
     return status;
 }
 
+static int64_t wall_s(void *ctx)
+{
+    return mesh_wall_s(ctx);
+}
+
 static berth_status make_peers(mesh *m, berth_error *error)
 {
     peers_config c = {.identity = &m->key,
+                      .wall_s = wall_s,
+                      .ctx = m,
                       .transport = mesh_transport,
                       .max_peers = m->config.max_peers,
                       .heartbeat_ns = m->config.heartbeat_ns,
@@ -172,6 +179,12 @@ berth_status mesh_start(mesh *m, runtime *rt, const mesh_policy *policy, berth_e
     m->rt = rt;
     mesh_ask(m, start, &s);
     return s.status;
+}
+
+void mesh_wall_skew(mesh *m, int64_t seconds)
+{
+    atomic_store(&m->skew_ns, seconds * S_NS);
+    mesh_wake(m);
 }
 
 /* ---- Leaving --------------------------------------------------------------------------------- */
@@ -279,12 +292,14 @@ void mesh_free(mesh *m)
     if (m->loop)
         mesh_kill(m);
     endpoint_free(m->endpoint);
+    impair_free(m->impair_in);
+    impair_free(m->impair_out);
     if (m->peers)
         peers_free(m->peers);
     receive_fini(m);
     if (m->node_link)
         flows_fini(m);
-    channels_fini(m);
+    mesh_channels_fini(m);
     if (m->announcements)
         announce_fini(m);
     directory_free(m->directory);

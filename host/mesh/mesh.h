@@ -133,6 +133,14 @@ berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error);
 /* Kinds, services or ABI have changed: announce. Does not block. */
 void mesh_facts_changed(mesh *m);
 
+/* Make the ways to and from an address (NULL: all) as bad as told (mesh/impair.h), from now on, at
+ * this node's end; NULL: leave that direction as it is. For tests. Blocks. */
+struct impair_rule;
+berth_status mesh_impair(mesh *m, const address *remote, const struct impair_rule *in,
+                         const struct impair_rule *out, uint64_t seed, berth_error *error);
+/* A clock that jumps: what this node holds for the wall's time is off by so much. For tests. */
+void mesh_wall_skew(mesh *m, int64_t seconds);
+
 /* ---- Looking --------------------------------------------------------------------------------- */
 
 typedef struct mesh_peer_view {
@@ -190,15 +198,15 @@ void mesh_channels_each(mesh *m, void (*fn)(void *ctx, const mesh_channel_view *
 typedef struct mesh_flow_counters {
     uint64_t sent, resent, acknowledged; /* events */
     uint64_t received, applied, repeated;
-    uint64_t undelivered;  /* given up: nobody knows the receiver */
-    uint64_t refused;      /* frames: the node may not speak for the sender */
-    uint64_t asked;        /* frames: the sender is not known yet */
-    uint64_t not_here;     /* frames: the receiver is not here */
-    uint64_t forwarded;    /* frames */
-    uint64_t malformed;    /* events and frames */
-    uint64_t unsent;       /* frames without a session */
-    uint64_t unsent_runs;  /* datagrams for which no socket had room, or the family */
-    uint64_t stalled;      /* frames that waited for room */
+    uint64_t undelivered; /* given up: nobody knows the receiver */
+    uint64_t refused;     /* frames: the node may not speak for the sender */
+    uint64_t asked;       /* frames: the sender is not known yet */
+    uint64_t not_here;    /* frames: the receiver is not here */
+    uint64_t forwarded;   /* frames */
+    uint64_t malformed;   /* events and frames */
+    uint64_t unsent;      /* frames without a session */
+    uint64_t unsent_runs; /* datagrams for which no socket had room, or the family */
+    uint64_t stalled;     /* frames that waited for room */
     uint64_t acks_unsent;
     uint64_t published, refused_publish; /* events to other nodes */
 } mesh_flow_counters;

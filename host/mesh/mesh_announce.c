@@ -120,8 +120,8 @@ static void announce(mesh *m)
     writer text = {0};
     announcement own = {0};
     berth_error error = {0};
-    berth_status status = announcer_next(&m->announcer, &text, &own, m->now_ns,
-                                         (uint64_t)clock_wall_ns(), &error);
+    berth_status status =
+        announcer_next(&m->announcer, &text, &own, m->now_ns, (uint64_t)mesh_wall_ns(m), &error);
 
     if (status == BERTH_OK) {
         announcements_own(m->announcements, &own, slice_of(text.data, text.len), m->now_ns, &error);

@@ -60,12 +60,10 @@ static void subscriber_changed(void *ctx, const subscription *s)
              (unsigned long long)s->publisher, channel_reason_text(s->reason));
 }
 
-berth_status channels_open(mesh *m, berth_error *error)
+berth_status mesh_channels_open(mesh *m, berth_error *error)
 {
-    membership_config members = {.ctx = m,
-                                 .send = member_send,
-                                 .hosts = member_hosts,
-                                 .skew_s = TRUST_CLOCK_TOLERANCE_S};
+    membership_config members = {
+        .ctx = m, .send = member_send, .hosts = member_hosts, .skew_s = TRUST_CLOCK_TOLERANCE_S};
     subscriptions_config wanted = {
         .ctx = m, .send = subscriber_send, .changed = subscriber_changed};
 
@@ -94,16 +92,15 @@ static berth_status put_rules(channel_rules *r, const channel_rule *rules, size_
 
         status = channel_rules_put(r, &rules[i], &closed, error);
         if (closed)
-            log_warn("mesh",
-                     "channel '%.*s' needs a token and names no root: nobody can use it",
+            log_warn("mesh", "channel '%.*s' needs a token and names no root: nobody can use it",
                      (int)rules[i].name.len, (const char *)rules[i].name.ptr);
     }
     return status;
 }
 
 /* The membership machine has the table of rules, so the table stays and its contents change. */
-berth_status channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
-                                berth_error *error)
+berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
+                                     berth_error *error)
 {
     channel_rules *trial = channel_rules_new();
     berth_status status = trial ? put_rules(trial, rules, count, error)
@@ -193,7 +190,7 @@ static void wish_drop(mesh *m, const uint8_t *subscriber, slice channel)
                            m->now_ns);
 }
 
-void channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
+void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
 {
     for (wish **at = &m->wishes; *at;) {
         wish *w = *at;
@@ -238,8 +235,8 @@ static void take_change(mesh *m, mesh_task *t, bool closed)
     free(c);
 }
 
-void channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel, slice token,
-                        bool on)
+void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel,
+                             slice token, bool on)
 {
     mesh *m = ctx;
     change *c = calloc(1, sizeof *c + channel.len + token.len);
@@ -281,7 +278,7 @@ static void take_listener(mesh *m, mesh_task *t, bool closed)
     free(c);
 }
 
-void channels_listen(void *ctx, slice channel)
+void mesh_channels_listen(void *ctx, slice channel)
 {
     change *c = calloc(1, sizeof *c + channel.len);
 
@@ -294,7 +291,7 @@ void channels_listen(void *ctx, slice channel)
 }
 
 /* A tail does not say that it ends; whether there is one is looked at now and then. */
-void channels_sweep(mesh *m)
+void mesh_channels_sweep(mesh *m)
 {
     for (listener **at = &m->listeners; *at;) {
         listener *l = *at;
@@ -313,14 +310,14 @@ void channels_sweep(mesh *m)
 
 /* ---- Nodes ----------------------------------------------------------------------------------- */
 
-void channels_node_up(mesh *m, uint64_t node)
+void mesh_channels_node_up(mesh *m, uint64_t node)
 {
     for (const wish *w = m->wishes; w; w = w->next)
         want(m, w, node);
     subscriptions_up(m->subscriptions, node, m->now_ns);
 }
 
-void channels_node_down(mesh *m, uint64_t node)
+void mesh_channels_node_down(mesh *m, uint64_t node)
 {
     subscriptions_down(m->subscriptions, node, m->now_ns);
 }
@@ -330,7 +327,7 @@ static void count_members(mesh *m)
     atomic_store(&m->members, roster_count(membership_roster(m->membership)) != 0);
 }
 
-void channels_node_gone(mesh *m, uint64_t node)
+void mesh_channels_node_gone(mesh *m, uint64_t node)
 {
     pthread_mutex_lock(&m->channels_lock);
     membership_node_gone(m->membership, node);
@@ -338,7 +335,7 @@ void channels_node_gone(mesh *m, uint64_t node)
     pthread_mutex_unlock(&m->channels_lock);
 }
 
-void channels_message(mesh *m, uint64_t node, slice msg)
+void mesh_channels_message(mesh *m, uint64_t node, slice msg)
 {
     uint16_t kind = message_kind(msg);
     berth_error error = {0};
@@ -348,12 +345,12 @@ void channels_message(mesh *m, uint64_t node, slice msg)
         return;
     }
     pthread_mutex_lock(&m->channels_lock);
-    membership_receive(m->membership, node, msg, m->now_ns, (uint64_t)mesh_wall_s(), &error);
+    membership_receive(m->membership, node, msg, m->now_ns, (uint64_t)mesh_wall_s(m), &error);
     count_members(m);
     pthread_mutex_unlock(&m->channels_lock);
 }
 
-int64_t channels_deadline(mesh *m)
+int64_t mesh_channels_deadline(mesh *m)
 {
     int64_t members, wanted = subscriptions_deadline(m->subscriptions);
 
@@ -363,11 +360,11 @@ int64_t channels_deadline(mesh *m)
     return members < wanted ? members : wanted;
 }
 
-void channels_expire(mesh *m)
+void mesh_channels_expire(mesh *m)
 {
     subscriptions_expire(m->subscriptions, m->now_ns);
     pthread_mutex_lock(&m->channels_lock);
-    membership_expire(m->membership, m->now_ns, (uint64_t)mesh_wall_s());
+    membership_expire(m->membership, m->now_ns, (uint64_t)mesh_wall_s(m));
     count_members(m);
     pthread_mutex_unlock(&m->channels_lock);
 }
@@ -395,7 +392,7 @@ static berth_status queue_all(route_link *l, uint64_t incarnation, const uint64_
 static berth_status recipients(mesh *m, const route_link *l, slice channel, uint64_t **out,
                                size_t *count, berth_error *error)
 {
-    uint64_t now_s = (uint64_t)mesh_wall_s();
+    uint64_t now_s = (uint64_t)mesh_wall_s(m);
     berth_status status;
 
     *out = NULL;
@@ -415,8 +412,8 @@ static berth_status recipients(mesh *m, const route_link *l, slice channel, uint
     return status;
 }
 
-berth_status channels_publish(void *ctx, route_link *link, const route_event *e,
-                              void (*wake)(void *), void *wake_ctx, berth_error *error)
+berth_status mesh_channels_publish(void *ctx, route_link *link, const route_event *e,
+                                   void (*wake)(void *), void *wake_ctx, berth_error *error)
 {
     mesh *m = ctx;
     route_link *l = link ? link : m->node_link;
@@ -454,7 +451,7 @@ berth_status channels_publish(void *ctx, route_link *link, const route_event *e,
     return status;
 }
 
-void channels_fini(mesh *m)
+void mesh_channels_fini(mesh *m)
 {
     while (m->wishes) {
         wish *w = m->wishes;

@@ -78,9 +78,8 @@ void link_touch(route_link *l)
 flow_out *link_outbox(route_link *l, uint64_t incarnation)
 {
     const mesh_config *c = &l->m->config;
-    flow_out_config config = {.max_events = c->outbox_events,
-                              .max_bytes = c->outbox_bytes,
-                              .resend_ns = c->resend_ns};
+    flow_out_config config = {
+        .max_events = c->outbox_events, .max_bytes = c->outbox_bytes, .resend_ns = c->resend_ns};
     outbox *last = l->out_count ? &l->outs[l->out_count - 1] : NULL;
     flow_out *flows;
 
@@ -210,7 +209,7 @@ static void drop_link(mesh *m, mesh_task *t, bool closed)
             link_free(l); /* else it goes with the mesh */
         return;
     }
-    channels_drop(m, l->entity);
+    mesh_channels_drop(m, l->entity);
     receive_forget(m, l->origin);
     places_gone(m, l->origin);
     l->detached = true;
@@ -359,9 +358,9 @@ void mesh_route_init(mesh *m)
                        .attach = attach,
                        .detach = detach,
                        .send = send_one,
-                       .publish = channels_publish,
-                       .subscribe = channels_subscribe,
-                       .listen = channels_listen,
+                       .publish = mesh_channels_publish,
+                       .subscribe = mesh_channels_subscribe,
+                       .listen = mesh_channels_listen,
                        .save = save,
                        .restore = restore,
                        .receives = receives,

@@ -65,6 +65,16 @@ static bool take_queued(mesh_socket *s, uint8_t *memory, outgoing *out)
     return true;
 }
 
+/* From the sessions, by way of what makes links bad where somebody asked for it. */
+static bool machine_run(mesh *m, uint8_t *memory, size_t cap, outgoing *out)
+{
+    if (!m->impair_out || impair_idle(m->impair_out))
+        return endpoint_send(m->endpoint, memory, cap, out, m->now_ns);
+    while (endpoint_send(m->endpoint, memory, cap, out, m->now_ns))
+        impair_offer_run(m->impair_out, out, m->now_ns);
+    return impair_send(m->impair_out, memory, cap, out, m->now_ns);
+}
+
 static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
 {
     mesh_socket *s = ctx;
@@ -72,7 +82,7 @@ static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
 
     if (take_queued(s, memory, out))
         return true;
-    while (endpoint_send(m->endpoint, memory, cap, out, m->now_ns)) {
+    while (machine_run(m, memory, cap, out)) {
         mesh_socket *other = m->socket_count == 1 ? s : socket_for(m, &out->to);
 
         if (other == s)
@@ -103,7 +113,18 @@ static void received_one(void *ctx, const address *local, const address *from, c
     mesh *m = s->m;
 
     m->now_ns = clock_mono_ns();
-    endpoint_receive(m->endpoint, local, from, bytes, len, ecn, m->now_ns);
+    if (m->impair_in && !impair_idle(m->impair_in))
+        impair_offer(m->impair_in, from, local, bytes, len, ecn, m->now_ns);
+    else
+        endpoint_receive(m->endpoint, local, from, bytes, len, ecn, m->now_ns);
+}
+
+static void receive_impaired(mesh *m)
+{
+    impaired d;
+
+    while (m->impair_in && impair_next(m->impair_in, m->now_ns, &d))
+        endpoint_receive(m->endpoint, &d.local, &d.remote, d.bytes, d.len, d.ecn, m->now_ns);
 }
 
 /* ---- Turns ----------------------------------------------------------------------------------- */
@@ -119,8 +140,12 @@ static int64_t deadline(mesh *m)
 
     next = sooner(next, heap_next(&m->dues));
     next = sooner(next, announce_deadline(m));
-    next = sooner(next, channels_deadline(m));
+    next = sooner(next, mesh_channels_deadline(m));
     next = sooner(next, m->stage_until_ns);
+    if (m->impair_in)
+        next = sooner(next, impair_deadline(m->impair_in));
+    if (m->impair_out)
+        next = sooner(next, impair_deadline(m->impair_out));
     return sooner(next, m->sweep_ns);
 }
 
@@ -141,11 +166,11 @@ static void expire(mesh *m)
     peers_tick(m->peers, m->now_ns);
     flows_expire(m);
     announce_expire(m);
-    channels_expire(m);
+    mesh_channels_expire(m);
     if (m->sweep_ns <= m->now_ns) {
         sessions_sweep(m);
         flows_sweep(m);
-        channels_sweep(m);
+        mesh_channels_sweep(m);
         m->sweep_ns = NEVER;
     }
     if (m->sweep_ns == NEVER && needs_sweep(m))
@@ -189,6 +214,7 @@ static void on_turn(uv_prepare_t *p)
     mesh_run_tasks(m);
     if (m->stage == STAGE_ENDED)
         return;
+    receive_impaired(m);
     if (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns)
         expire(m);
     receive_done(m);

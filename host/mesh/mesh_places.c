@@ -54,7 +54,7 @@ static berth_status own(mesh *m, const presence *p, berth_error *error)
 const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
 {
     home *l = map64_get(&m->locals, origin);
-    signing s = {.wanted = incarnation, .have = l, .now_s = mesh_wall_s()};
+    signing s = {.wanted = incarnation, .have = l, .now_s = mesh_wall_s(m)};
     runtime_face self = {.key = &m->key, .incarnation = m->config.boot, .epoch = 1};
     berth_error error = {0};
 
@@ -163,7 +163,7 @@ void places_find(mesh *m, uint64_t origin, directory_place *out)
 {
     atomic_store(&m->places_used, true);
     pthread_mutex_lock(&m->places_lock);
-    directory_resolve(m->directory, origin, m->now_ns, mesh_wall_s(), out);
+    directory_resolve(m->directory, origin, m->now_ns, mesh_wall_s(m), out);
     pthread_mutex_unlock(&m->places_lock);
     if (out->ask)
         places_ask(m, origin, out->epoch);
@@ -202,7 +202,7 @@ static void learn(mesh *m, const mesh_node *from, const presence *p, const hando
     atomic_store(&m->places_used, true);
     pthread_mutex_lock(&m->places_lock);
     directory_look(m->directory, origin, &before);
-    status = directory_learn(m->directory, from->entity, p, h, mesh_wall_s(), &error);
+    status = directory_learn(m->directory, from->entity, p, h, mesh_wall_s(m), &error);
     directory_look(m->directory, origin, &after);
     pthread_mutex_unlock(&m->places_lock);
     if (status != BERTH_OK && status != BERTH_ERR_STALE && status != BERTH_ERR_BUSY)
@@ -230,7 +230,7 @@ static void where(mesh *m, const mesh_node *from, const directory_where *q)
 
     places_own(m, q->origin, 0);
     pthread_mutex_lock(&m->places_lock);
-    directory_hint_write(m->directory, q->origin, q->min_epoch, mesh_wall_s(), &w);
+    directory_hint_write(m->directory, q->origin, q->min_epoch, mesh_wall_s(m), &w);
     pthread_mutex_unlock(&m->places_lock);
     if (w.len && !w.failed)
         mesh_send(m, from->id, LANE_CONTROL, slice_of(w.data, w.len));

@@ -76,8 +76,7 @@ berth_status policy_admit(void *ctx, peer_identity *peer, slice certificate, ber
 {
     mesh *m = ctx;
     trust_reason reason = TRUST_UNKNOWN;
-    berth_status status =
-        trust_admit(m->trust, peer, certificate, mesh_wall_s(), &reason, error);
+    berth_status status = trust_admit(m->trust, peer, certificate, mesh_wall_s(m), &reason, error);
 
     m->trust_counts[reason]++;
     return status;
@@ -122,7 +121,7 @@ void policy_review(mesh *m)
     l.sessions = calloc(l.cap + 1, sizeof *l.sessions);
     if (l.items && l.sessions) {
         peers_each(m->peers, gather, &l);
-        trust_review(m->trust, l.items, l.count, mesh_wall_s(), close_one, &r);
+        trust_review(m->trust, l.items, l.count, mesh_wall_s(m), close_one, &r);
     }
     free(l.items);
     free(l.sessions);
@@ -193,7 +192,7 @@ berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error)
 
     if (!t)
         return error->code ? error->code : BERTH_ERR_INVALID;
-    status = channels_set_rules(m, p->channels, p->channel_count, error);
+    status = mesh_channels_set_rules(m, p->channels, p->channel_count, error);
     if (status != BERTH_OK) {
         trust_free(t);
         return status;
@@ -281,5 +280,44 @@ berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error)
     policy_call c = {.name = name, .error = error ? error : &unread};
 
     mesh_ask(m, remove_peer, &c);
+    return c.status;
+}
+
+/* ---- Bad links ------------------------------------------------------------------------------- */
+
+typedef struct impair_call {
+    const address *remote;
+    const impair_rule *in, *out;
+    uint64_t seed;
+    berth_status status;
+    berth_error *error;
+} impair_call;
+
+static void set_one(impair_call *c, impair **i, const impair_rule *rule, uint64_t seed)
+{
+    if (!rule || c->status != BERTH_OK)
+        return;
+    if (!*i)
+        *i = impair_new(seed);
+    c->status = *i ? impair_set(*i, c->remote, rule, c->error)
+                   : fail(c->error, BERTH_ERR_NO_MEMORY, "out of memory");
+}
+
+static void set_impair(mesh *m, void *ctx)
+{
+    impair_call *c = ctx;
+
+    set_one(c, &m->impair_in, c->in, c->seed);
+    set_one(c, &m->impair_out, c->out, ~c->seed);
+}
+
+berth_status mesh_impair(mesh *m, const address *remote, const impair_rule *in,
+                         const impair_rule *out, uint64_t seed, berth_error *error)
+{
+    berth_error unread = {0};
+    impair_call c = {
+        .remote = remote, .in = in, .out = out, .seed = seed, .error = error ? error : &unread};
+
+    mesh_ask(m, set_impair, &c);
     return c.status;
 }

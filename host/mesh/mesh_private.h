@@ -28,8 +28,9 @@
 #include "daemon/heap.h"
 #include "mesh/announcement_own.h"
 #include "mesh/event_wire.h"
-#include "mesh/message.h"
+#include "mesh/impair.h"
 #include "mesh/mesh.h"
+#include "mesh/message.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -39,12 +40,12 @@
 #define S_NS  INT64_C(1000000000)
 #define NEVER INT64_MAX
 
-#define SWEEP_NS        S_NS              /* how often what has no deadline of its own is looked at */
-#define PRESENCE_LIFE_S (24 * 3600)       /* and signed anew when half of it is over */
-#define RECEIVE_WINDOW  2048              /* events of one flow that may wait here */
-#define RECEIVE_BATCH   256               /* events given to a daemon at once */
-#define SOURCES_MAX     2048              /* flows to one daemon: half of its cursors */
-#define OUTS_MAX        4                 /* incarnations of one sender with events under way */
+#define SWEEP_NS        S_NS        /* how often what has no deadline of its own is looked at */
+#define PRESENCE_LIFE_S (24 * 3600) /* and signed anew when half of it is over */
+#define RECEIVE_WINDOW  2048        /* events of one flow that may wait here */
+#define RECEIVE_BATCH   256         /* events given to a daemon at once */
+#define SOURCES_MAX     2048        /* flows to one daemon: half of its cursors */
+#define OUTS_MAX        4           /* incarnations of one sender with events under way */
 
 /* ---- mesh_loop.c ----------------------------------------------------------------------------- */
 
@@ -89,19 +90,19 @@ typedef struct seed {
 
 /* A daemon that sends to other nodes, or came with what it had sent; or the node itself. */
 struct route_link {
-    heap_node due;      /* first: when an outbox has something to resend */
-    mesh *m;            /* [const] */
-    uint64_t origin;    /* [const] */
+    heap_node due;                     /* first: when an outbox has something to resend */
+    mesh *m;                           /* [const] */
+    uint64_t origin;                   /* [const] */
     uint8_t entity[BERTH_ENTITY_SIZE]; /* [const] */
-    bool node;          /* [const] it is the node's own */
+    bool node;                         /* [const] it is the node's own */
     pthread_mutex_t lock;
     outbox outs[OUTS_MAX]; /* [lock] the first is being sent */
     unsigned out_count;    /* [lock] */
     waiter *waiters;       /* [lock] */
     bool dirty;            /* [lock] in the list of those to be sent */
     route_link *dirty_next;
-    seed *seeds;                  /* before it is published its maker's, then the loop's */
-    _Atomic uint64_t generation;  /* of its receiving end; at least what was ever told */
+    seed *seeds;                 /* before it is published its maker's, then the loop's */
+    _Atomic uint64_t generation; /* of its receiving end; at least what was ever told */
     /* The loop's. */
     bool listed, detached;
     int64_t detached_ns;
@@ -190,14 +191,14 @@ typedef struct mesh_socket {
 } mesh_socket;
 
 struct mesh {
-    mesh_config config; /* [const]; its borrowed parts are not used after mesh_new */
-    berth_keypair key;  /* [const] */
-    char name[64];      /* [const] */
-    buf *certificate;   /* [const] */
+    mesh_config config;        /* [const]; its borrowed parts are not used after mesh_new */
+    berth_keypair key;         /* [const] */
+    char name[64];             /* [const] */
+    buf *certificate;          /* [const] */
     uint8_t static_public[32]; /* [const] */
-    route route;        /* [const] */
-    runtime *rt;        /* [const] from mesh_start on */
-    mesh_loop *loop;    /* [const] */
+    route route;               /* [const] */
+    runtime *rt;               /* [const] from mesh_start on */
+    mesh_loop *loop;           /* [const] */
 
     pthread_mutex_t task_lock;
     mesh_task *task_head, *task_tail; /* [task_lock] */
@@ -214,10 +215,12 @@ struct mesh {
     uv_timer_t timer;
     unsigned handles; /* that are not closed yet */
     uint64_t turns;
+    _Atomic int64_t skew_ns; /* of the wall clock, in tests */
 
     endpoint *endpoint;
     mesh_socket sockets[MESH_LISTEN_MAX];
     unsigned socket_count;
+    impair *impair_in, *impair_out; /* NULL: nobody asked for it */
     udp_scratch *scratch;
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
@@ -257,11 +260,11 @@ struct mesh {
     struct room *rooms;    /* [done_lock] receivers for whom a daemon has room again */
 
     pthread_mutex_t channels_lock;
-    channel_rules *rules;   /* [channels_lock]; NULL: all is open */
-    membership *membership; /* [channels_lock] */
-    roster_picks picks;     /* [channels_lock] */
+    channel_rules *rules;       /* [channels_lock]; NULL: all is open */
+    membership *membership;     /* [channels_lock] */
+    roster_picks picks;         /* [channels_lock] */
     token_revocations *revoked; /* [channels_lock] */
-    _Atomic bool members;   /* there may be any */
+    _Atomic bool members;       /* there may be any */
     subscriptions *subscriptions;
     wish *wishes;
     listener *listeners;
@@ -271,9 +274,14 @@ struct mesh {
     uint64_t unknown_messages;
 };
 
-static inline int64_t mesh_wall_s(void)
+static inline int64_t mesh_wall_ns(const mesh *m)
 {
-    return clock_wall_ns() / S_NS;
+    return clock_wall_ns() + atomic_load_explicit(&m->skew_ns, memory_order_relaxed);
+}
+
+static inline int64_t mesh_wall_s(const mesh *m)
+{
+    return mesh_wall_ns(m) / S_NS;
 }
 
 /* 0 for one that has none. */
@@ -330,8 +338,8 @@ void link_wake(route_link *l);
 
 /* ---- mesh_flows.c ---------------------------------------------------------------------------- */
 
-void flows_flush(mesh *m);             /* those that were touched */
-void flows_expire(mesh *m);            /* those that are due */
+void flows_flush(mesh *m);  /* those that were touched */
+void flows_expire(mesh *m); /* those that are due */
 void flows_answer(mesh *m, uint64_t node, slice msg);
 /* The origin is elsewhere, or may be: send again what it has not acknowledged. */
 void flows_moved(mesh *m, uint64_t origin);
@@ -370,23 +378,23 @@ bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t
 
 /* ---- mesh_channels.c ------------------------------------------------------------------------- */
 
-berth_status channels_open(mesh *m, berth_error *error);
-void channels_message(mesh *m, uint64_t node, slice msg);
-void channels_node_up(mesh *m, uint64_t node);
-void channels_node_down(mesh *m, uint64_t node);
-void channels_node_gone(mesh *m, uint64_t node);
-int64_t channels_deadline(mesh *m);
-void channels_expire(mesh *m);
-void channels_sweep(mesh *m);
-void channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
-berth_status channels_publish(void *ctx, route_link *link, const route_event *e,
-                              void (*wake)(void *), void *wake_ctx, berth_error *error);
-void channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel, slice token,
-                        bool on);
-void channels_listen(void *ctx, slice channel);
-void channels_fini(mesh *m);
-berth_status channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
-                                berth_error *error);
+berth_status mesh_channels_open(mesh *m, berth_error *error);
+void mesh_channels_message(mesh *m, uint64_t node, slice msg);
+void mesh_channels_node_up(mesh *m, uint64_t node);
+void mesh_channels_node_down(mesh *m, uint64_t node);
+void mesh_channels_node_gone(mesh *m, uint64_t node);
+int64_t mesh_channels_deadline(mesh *m);
+void mesh_channels_expire(mesh *m);
+void mesh_channels_sweep(mesh *m);
+void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
+berth_status mesh_channels_publish(void *ctx, route_link *link, const route_event *e,
+                                   void (*wake)(void *), void *wake_ctx, berth_error *error);
+void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel,
+                             slice token, bool on);
+void mesh_channels_listen(void *ctx, slice channel);
+void mesh_channels_fini(mesh *m);
+berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
+                                     berth_error *error);
 
 /* ---- mesh_announce.c ------------------------------------------------------------------------- */
 

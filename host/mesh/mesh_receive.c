@@ -210,8 +210,7 @@ static batch *begin_batch(mesh *m, const inflow *r, const wire_event *e, const f
             (berth_ref){{f->id.sender, e->request, e->incarnation, REPLY_TO_DAEMON}};
     b->done = through;
     b->ctx = d;
-    flow_cursor_source(b->source,
-                       &(flow_cursor){f->id.sender, f->id.incarnation, f->id.life, 0});
+    flow_cursor_source(b->source, &(flow_cursor){f->id.sender, f->id.incarnation, f->id.life, 0});
     b->source_seq = f->sequence;
     return b;
 }
@@ -244,8 +243,7 @@ static submitted submit(mesh *m, inflow *r, batch *b)
     if (known && !flow_id_eq(known, &d->id)) {
         char old[FLOW_SOURCE];
 
-        flow_cursor_source(
-            old, &(flow_cursor){known->sender, known->incarnation, known->life, 0});
+        flow_cursor_source(old, &(flow_cursor){known->sender, known->incarnation, known->life, 0});
         runtime_drop_source(m->rt, r->origin, old, NULL, NULL);
     }
     x = calloc(1, sizeof *x);
@@ -451,7 +449,7 @@ static void pass_on(mesh *m, uint64_t node, const flow_head *h, slice msg,
     m->flows.forwarded++;
     w.len = 0;
     pthread_mutex_lock(&m->places_lock);
-    directory_hint_write(m->directory, h->id.receiver, 0, mesh_wall_s(), &w);
+    directory_hint_write(m->directory, h->id.receiver, 0, mesh_wall_s(m), &w);
     pthread_mutex_unlock(&m->places_lock);
     if (w.len && !w.failed)
         mesh_send(m, node, LANE_CONTROL, slice_of(w.data, w.len));
@@ -515,8 +513,8 @@ static void close_flow(mesh *m, inflow *r, const flow_id *id)
         free(c);
 }
 
-static void take_in(mesh *m, const flow_head *h, const flow_frame *f, const flow_close *c,
-                    buf *msg, bool direct)
+static void take_in(mesh *m, const flow_head *h, const flow_frame *f, const flow_close *c, buf *msg,
+                    bool direct)
 {
     const home *l = places_own(m, h->id.receiver, 0);
     inflow *r = l ? receiver_of(m, h->id.receiver, l->p.incarnation) : NULL;
@@ -561,7 +559,7 @@ void receive_flow(mesh *m, uint64_t node, uint16_t kind, buf *msg)
     places_own(m, h->id.receiver, 0);
     pthread_mutex_lock(&m->places_lock);
     carrier = directory_carrier_of(m->directory, h->id.sender, h->id.incarnation, h->id.receiver,
-                                   from->entity, mesh_wall_s());
+                                   from->entity, mesh_wall_s(m));
     way = directory_route_of(m->directory, h->id.receiver, h->min_epoch, h->hops, &place);
     pthread_mutex_unlock(&m->places_lock);
     if (carrier == CARRIER_UNKNOWN) {

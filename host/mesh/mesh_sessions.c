@@ -129,16 +129,17 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
     case MESSAGE_ANNOUNCEMENT: {
         berth_error error = {0};
 
-        announcements_receive(m->announcements, node,
-                              slice_of(bytes.ptr + MESSAGE_KIND_SIZE, bytes.len - MESSAGE_KIND_SIZE),
-                              m->now_ns, (uint64_t)clock_wall_ns(), &error);
+        announcements_receive(
+            m->announcements, node,
+            slice_of(bytes.ptr + MESSAGE_KIND_SIZE, bytes.len - MESSAGE_KIND_SIZE), m->now_ns,
+            (uint64_t)mesh_wall_ns(m), &error);
         break;
     }
     case MESSAGE_CHANNEL_SUBSCRIBE:
     case MESSAGE_CHANNEL_UNSUBSCRIBE:
     case MESSAGE_CHANNEL_ACK:
     case MESSAGE_CHANNEL_ENDED:
-        channels_message(m, node, bytes);
+        mesh_channels_message(m, node, bytes);
         break;
     default:
         m->unknown_messages++;
@@ -177,11 +178,14 @@ transport_events mesh_transport_events(mesh *m)
 
 static const char *end_word(session_end why)
 {
-    static const char *const words[] = {
-        [END_LOCAL] = "closed here",        [END_PEER] = "closed by the peer",
-        [END_IDLE] = "silent",              [END_HANDSHAKE] = "no handshake",
-        [END_REFUSED] = "refused",          [END_REPLACED] = "replaced",
-        [END_EXPIRED] = "no longer let in", [END_ERROR] = "it broke the protocol"};
+    static const char *const words[] = {[END_LOCAL] = "closed here",
+                                        [END_PEER] = "closed by the peer",
+                                        [END_IDLE] = "silent",
+                                        [END_HANDSHAKE] = "no handshake",
+                                        [END_REFUSED] = "refused",
+                                        [END_REPLACED] = "replaced",
+                                        [END_EXPIRED] = "no longer let in",
+                                        [END_ERROR] = "it broke the protocol"};
 
     return words[why];
 }
@@ -189,7 +193,7 @@ static const char *end_word(session_end why)
 /* It is gone with all it had here; what was sent to its daemons waits for them. */
 static void node_gone(mesh *m, uint64_t id)
 {
-    channels_node_gone(m, id);
+    mesh_channels_node_gone(m, id);
     announcements_forget(m->announcements, id);
 }
 
@@ -247,7 +251,7 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         n->life++;
         memcpy(n->entity, e->entity, sizeof n->entity);
         announce_node_up(m, e);
-        channels_node_up(m, e->node);
+        mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
         keep(m, e->node);
         break;
@@ -257,9 +261,9 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
     case PEER_RESTARTED:
         log_info("mesh", "node %s: it has started anew", id);
         n->life++;
-        channels_node_gone(m, e->node);
-        channels_node_down(m, e->node);
-        channels_node_up(m, e->node);
+        mesh_channels_node_gone(m, e->node);
+        mesh_channels_node_down(m, e->node);
+        mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
         break;
     case PEER_DOWN:
@@ -267,7 +271,7 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
                  e->text[0] ? ": " : "", e->text);
         n->up = false;
         announcements_peer_down(m->announcements, e->node);
-        channels_node_down(m, e->node);
+        mesh_channels_node_down(m, e->node);
         answer_pings(m, e->node, BERTH_ERR_NOT_READY, 0);
         break;
     case PEER_LEFT:

@@ -12,23 +12,25 @@
 
 static void view_of(mesh *m, const peer_view *v, mesh_peer_view *out)
 {
-    *out = (mesh_peer_view){.node = v->node,
-                            .configured = v->configured,
-                            .left = v->left,
-                            .health = v->health,
-                            .up = v->session != NULL,
-                            .rtt_ns = v->rtt_ns,
-                            .failures = v->failures,
-                            .dial_in_ns = v->dial_at_ns == NEVER ? NEVER
-                                                                 : v->dial_at_ns - m->now_ns};
+    *out =
+        (mesh_peer_view){.node = v->node,
+                         .configured = v->configured,
+                         .left = v->left,
+                         .health = v->health,
+                         .up = v->session != NULL,
+                         .rtt_ns = v->rtt_ns,
+                         .failures = v->failures,
+                         .dial_in_ns = v->dial_at_ns == NEVER ? NEVER : v->dial_at_ns - m->now_ns};
     memcpy(out->entity, v->entity, sizeof out->entity);
     memcpy(out->key, v->static_key, sizeof out->key);
     snprintf(out->name, sizeof out->name, "%s",
-             v->name[0] ? v->name : v->record ? v->record->name : "");
+             v->name[0]  ? v->name
+             : v->record ? v->record->name
+                         : "");
     if (v->session) {
         session_get_info(v->session, &out->session);
         out->dialled = session_dialled(v->session);
-        out->may = trust_grants(m->trust, session_peer(v->session), mesh_wall_s());
+        out->may = trust_grants(m->trust, session_peer(v->session), mesh_wall_s(m));
     }
     for (unsigned i = 0; v->record && i < v->record->address_count; i++)
         out->addresses[out->address_count++] = v->record->addresses[i];
@@ -253,9 +255,8 @@ static void get_counters(mesh *m, void *ctx)
 {
     mesh_counters *out = ctx;
 
-    *out = (mesh_counters){.flows = m->flows,
-                           .unknown_messages = m->unknown_messages,
-                           .turns = m->turns};
+    *out = (mesh_counters){
+        .flows = m->flows, .unknown_messages = m->unknown_messages, .turns = m->turns};
     memcpy(out->trust, m->trust_counts, sizeof out->trust);
     out->flows.published = atomic_load(&m->published);
     out->flows.refused_publish = atomic_load(&m->refused_publish);
