@@ -37,7 +37,7 @@ void link_free(route_link *l)
     for (unsigned i = 0; i < l->out_count; i++)
         flow_out_free(l->outs[i].flows);
     while (l->seeds) {
-        seed *s = l->seeds;
+        source_seed *s = l->seeds;
 
         l->seeds = s->next;
         free(s);
@@ -340,7 +340,7 @@ static bool receives(void *ctx, slice source)
 
 static void applied(void *ctx, route_link *l, slice source, uint64_t sequence)
 {
-    seed *s = calloc(1, sizeof *s);
+    source_seed *s = calloc(1, sizeof *s);
 
     (void)ctx;
     if (!s || !flow_cursor_parse(&s->cursor, source, sequence)) {

@@ -83,10 +83,10 @@ typedef struct outbox {
 } outbox;
 
 /* Through where a flow was applied by the daemon before it came to this host, or back. */
-typedef struct seed {
-    struct seed *next;
+typedef struct source_seed {
+    struct source_seed *next;
     flow_cursor cursor;
-} seed;
+} source_seed;
 
 /* A daemon that sends to other nodes, or came with what it had sent; or the node itself. */
 struct route_link {
@@ -101,7 +101,7 @@ struct route_link {
     waiter *waiters;       /* [lock] */
     bool dirty;            /* [lock] in the list of those to be sent */
     route_link *dirty_next;
-    seed *seeds;                 /* before it is published its maker's, then the loop's */
+    source_seed *seeds;          /* before it is published its maker's, then the loop's */
     _Atomic uint64_t generation; /* of its receiving end; at least what was ever told */
     /* The loop's. */
     bool listed, detached;

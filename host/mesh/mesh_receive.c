@@ -88,7 +88,7 @@ static bool remember_source(inflow *r, const flow_id *id)
 static void take_seeds(inflow *r, route_link *l)
 {
     while (l && l->seeds) {
-        seed *s = l->seeds;
+        source_seed *s = l->seeds;
         flow_cursor *c = &s->cursor;
 
         l->seeds = s->next;
