@@ -374,7 +374,7 @@ static void a_rolled_back_directory_does_not_count_again(void **state)
 
 static void damaged_numbers_are_told_and_not_replaced(void **state)
 {
-    static const uint8_t last[8] = {255, 255, 255, 255, 255, 255, 255, 255};
+    static const uint8_t last[9] = {255, 255, 255, 255, 255, 255, 255, 255, 255};
     fixture *f = *state;
     node_state s = {0};
 
