@@ -2,6 +2,7 @@
 #include "cli/identity.h"
 
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/output.h"
 
 #include "base/error.h"
@@ -10,7 +11,6 @@
 
 #include <sodium.h>
 #include <string.h>
-#include <unistd.h>
 
 int identity_of(const cli_invocation *inv, char seed[IDENTITY_SEED_TEXT])
 {
@@ -96,21 +96,17 @@ int cmd_identity_new(const cli_invocation *inv)
 /* From standard input there are no permissions to check. */
 static berth_status read_secret(const char *file, berth_keypair *key, berth_error *error)
 {
-    char text[KEYFILE_MAX + 1];
-    size_t len = 0;
-    ssize_t n = 1;
     berth_status status;
+    buf *text = NULL;
 
     if (strcmp(file, "-") != 0)
         return keyfile_read(file, key, error);
-    while (n > 0 && len < sizeof text) {
-        n = read(STDIN_FILENO, text + len, sizeof text - len);
-        len += n > 0 ? (size_t)n : 0;
-    }
-    status = len <= KEYFILE_MAX
-                 ? keyfile_parse(slice_of(text, len), key, error)
-                 : fail(error, BERTH_ERR_LIMIT, "an identity has at most %d bytes", KEYFILE_MAX);
-    sodium_memzero(text, sizeof text);
+    status = input_read(file, KEYFILE_MAX, &text, error);
+    if (status)
+        return status;
+    status = keyfile_parse(slice_of(text->data, text->len), key, error);
+    sodium_memzero(text->data, text->len);
+    buf_unref(text);
     return status;
 }
 
