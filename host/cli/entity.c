@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "identity/entity.h"
 #include "identity/keyfile.h"
 #include "identity/named_lines.h"
 
@@ -111,7 +110,7 @@ berth_status entity_argument(const char *text, uint8_t entity[BERTH_ENTITY_SIZE]
 
     if (berth_entity_parse(entity, text, strlen(text)) != BERTH_OK)
         status = from_file(text, entity, error);
-    if (!status && !entity_on_curve(entity))
+    if (!status && !crypto_core_ed25519_is_valid_point(entity))
         status = fail(error, BERTH_ERR_INVALID,
                       "%s: is no entity id: these bytes are not the public key of anybody", text);
     return status;

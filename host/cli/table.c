@@ -32,7 +32,7 @@ const cli_noun cli_nouns[] = {
     {"plugin", "shared objects that provide kinds of daemons"},
     {"daemon", "running instances of a kind"},
     {"channel", "named streams between daemons of this host"},
-    {"identity", "the key pairs that daemons are known by"},
+    {"identity", "the key pairs that daemons and hosts are known by"},
     {"token", "leave to publish on channels and to subscribe to them"},
     {"realm", "whose nodes make up one mesh: certificates and their revocation"},
     {0},
