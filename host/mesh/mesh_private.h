@@ -319,6 +319,8 @@ void sessions_sweep(mesh *m);
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error);
 transport_admit policy_admit;
 void policy_review(mesh *m);
+/* May daemons of this node send events to daemons here? */
+bool policy_takes_from(const mesh *m, const mesh_node *from);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 
