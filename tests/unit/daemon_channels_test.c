@@ -8,7 +8,7 @@ static uint32_t hearers(channels *c, const char *name, uint64_t publisher, struc
 {
     uint32_t n;
     ring *tails;
-    struct daemon **list = channels_hearers(c, slice_str(name), publisher, &n, &tails);
+    struct daemon **list = channels_hearers(c, slice_str(name), publisher, true, &n, &tails);
     for (uint32_t i = 0; i < n; i++) {
         out[i] = list[i];
         daemon_unref(list[i]);
@@ -20,7 +20,7 @@ static uint32_t hearers(channels *c, const char *name, uint64_t publisher, struc
 
 static void join(channels *c, const char *name, uint64_t publisher, struct daemon *d)
 {
-    assert_true(channels_join(c, slice_str(name), publisher, d));
+    OK(channels_join(c, slice_str(name), publisher, (slice){0}, d, NULL));
 }
 
 static void everyone_hears_a_channel_once_in_order_of_subscription(void **state)
