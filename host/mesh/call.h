@@ -196,7 +196,8 @@ void call_server_expire(call_server *s, int64_t now_ns);
 
 typedef struct call_server_stats {
     uint64_t nodes, running, kept, kept_bytes; /* now */
-    uint64_t executed, answered, refused;
+    uint64_t executed, answered;
+    uint64_t refused;      /* answers that say that nothing ran */
     uint64_t repeated;     /* requests that are running, or were answered again */
     uint64_t over;         /* requests for what is known to be over */
     uint64_t expired;      /* deadlines that passed, before or during execution */

@@ -348,6 +348,7 @@ berth_status call_client_receive(call_client *c, uint64_t node, buf *message, in
     call_response r;
     berth_status status = call_response_read(&r, slice_of(message->data, message->len), error);
     call *k;
+    peer *p;
 
     if (status) {
         c->stats.malformed++;
@@ -366,8 +367,9 @@ berth_status call_client_receive(call_client *c, uint64_t node, buf *message, in
         answered(c, k, &r, message);
     if (r.kept)
         call_acknowledge(c, node, r.number, now_ns);
-    else
-        call_flush_node(c, node, now_ns);
+    p = map64_get(&c->peers, node);
+    if (p)
+        call_peer_done(c, p);
     return BERTH_OK;
 }
 

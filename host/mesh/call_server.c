@@ -175,13 +175,6 @@ static bool full(const call_server *s, const caller *c)
            s->entries >= s->config.total_entries;
 }
 
-static bool has_room(call_server *s, caller *c)
-{
-    if (c->running >= s->config.max_running)
-        return false;
-    return !full(s, c) || (call_caller_evict(s, c) && !full(s, c));
-}
-
 static void insert_by_number(caller *c, entry *e)
 {
     call_link *before = &c->open;
@@ -200,67 +193,80 @@ static void remember(const call_server *s, caller *c, int64_t until_ns)
         c->forget_ns = forget_ns;
 }
 
-/* NULL when memory is short. */
+/* NULL when there is no room, or no memory. */
 static entry *entry_new(call_server *s, caller *c, const call_request *q, int64_t now_ns)
 {
-    entry *e = calloc(1, sizeof *e);
+    bool room = !full(s, c) || (call_caller_evict(s, c) && !full(s, c));
+    entry *e = room ? calloc(1, sizeof *e) : NULL;
 
     if (!e || !call_numbers_reserve(&c->over, c->entries.count + 1))
         goto fail;
     e->caller = c;
     e->id = q->id;
     e->number = q->number;
-    e->handle = s->last_handle + 1;
     e->deadline_ns = call_later(now_ns, (int64_t)q->left_ns);
     e->timer.due_ns = e->deadline_ns;
     if (!heap_push(&s->timers, &e->timer))
         goto fail;
-    if (!map64_put(&s->handles, e->handle, e))
-        goto fail_timer;
-    if (!map64_put(&c->entries, e->number, e))
-        goto fail_handle;
-    s->last_handle++;
+    if (!map64_put(&c->entries, e->number, e)) {
+        heap_remove(&s->timers, &e->timer);
+        goto fail;
+    }
     insert_by_number(c, e);
     heap_remove(&s->idle, &c->timer);
     remember(s, c, e->deadline_ns);
-    c->running++;
-    s->stats.running++;
     s->entries++;
     return e;
 
-fail_handle:
-    map64_del(&s->handles, e->handle);
-fail_timer:
-    heap_remove(&s->timers, &e->timer);
 fail:
     free(e);
     return NULL;
 }
 
+/* It will not be executed, as there is nothing to remember it with. A copy of it that comes when
+ * there is room must not be either, as far as even that can be remembered. */
+static void turn_away(call_server *s, caller *c, const call_request *q)
+{
+    s->stats.backpressure++;
+    call_bounce(s, c, c->node, (bounce){q->id, q->number, CALL_BACKPRESSURE});
+    if (c->over.count < 2 * (size_t)s->config.max_entries &&
+        call_numbers_reserve(&c->over, c->entries.count + 1))
+        call_numbers_add(&c->over, q->number);
+}
+
+static call_status try_execute(call_server *s, entry *e, const call_request *q, buf *hold)
+{
+    call_server_request r = {.handle = s->last_handle + 1,
+                             .node = e->caller->node,
+                             .deadline_ns = e->deadline_ns,
+                             .request = q,
+                             .hold = hold};
+    call_status status;
+
+    if (e->caller->running >= s->config.max_running || !map64_put(&s->handles, r.handle, e)) {
+        s->stats.backpressure++;
+        return CALL_BACKPRESSURE;
+    }
+    e->handle = ++s->last_handle;
+    e->caller->running++;
+    s->stats.running++;
+    status = s->config.execute(s->config.ctx, &r);
+    s->stats.executed += status == CALL_OK;
+    return status;
+}
+
 static void execute(call_server *s, caller *c, const call_request *q, buf *hold, int64_t now_ns)
 {
-    bounce refused = {q->id, q->number, CALL_BACKPRESSURE};
-    entry *e = has_room(s, c) ? entry_new(s, c, q, now_ns) : NULL;
-    call_server_request r;
+    entry *e = entry_new(s, c, q, now_ns);
+    call_result refused = {0};
 
     if (!e) {
-        s->stats.backpressure++;
-        call_bounce(s, c, c->node, refused);
+        turn_away(s, c, q);
         return;
     }
-    r = (call_server_request){.handle = e->handle,
-                              .node = c->node,
-                              .deadline_ns = e->deadline_ns,
-                              .request = q,
-                              .hold = hold};
-    refused.status = s->config.execute(s->config.ctx, &r);
-    if (refused.status == CALL_OK) {
-        s->stats.executed++;
-        return;
-    }
-    s->stats.refused++;
-    call_entry_free(s, e);
-    call_bounce(s, c, c->node, refused);
+    refused.status = try_execute(s, e, q, hold);
+    if (refused.status != CALL_OK)
+        call_entry_conclude(s, e, &refused, NULL, now_ns);
 }
 
 static void request(call_server *s, uint64_t node, const call_request *q, buf *hold, int64_t now_ns)

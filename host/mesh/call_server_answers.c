@@ -31,10 +31,11 @@ void call_caller_rest(call_server *s, caller *c)
     heap_push(&s->idle, &c->timer);
 }
 
-void call_entry_free(call_server *s, entry *e)
+void call_entry_end(call_server *s, entry *e)
 {
     caller *c = e->caller;
 
+    call_numbers_add(&c->over, e->number);
     drop_answer(s, e);
     if (e->handle) {
         map64_del(&s->handles, e->handle);
@@ -47,12 +48,6 @@ void call_entry_free(call_server *s, entry *e)
     s->entries--;
     free(e);
     call_caller_rest(s, c);
-}
-
-void call_entry_end(call_server *s, entry *e)
-{
-    call_numbers_add(&e->caller->over, e->number);
-    call_entry_free(s, e);
 }
 
 bool call_caller_evict(call_server *s, caller *c)
@@ -207,51 +202,22 @@ static void send_and_keep(call_server *s, entry *e)
         continue;
 }
 
-static void settle(call_server *s, entry *e)
-{
-    caller *c = e->caller;
-
-    map64_del(&s->handles, e->handle);
-    e->handle = 0;
-    c->running--;
-    s->stats.running--;
-    s->stats.answered++;
-    heap_remove(&s->timers, &e->timer);
-}
-
-/* Nothing ran: it may come again, unless nobody wants it. */
-static void refuse(call_server *s, entry *e, call_status why)
-{
-    bounce b = {e->id, e->number, why};
-    caller *c = e->caller;
-
-    s->stats.refused++;
-    if (e->withdrawn)
-        call_entry_end(s, e);
-    else
-        call_entry_free(s, e);
-    call_bounce(s, c, c->node, b);
-}
-
-berth_status call_answer(call_server *s, uint64_t handle, const call_result *result,
+void call_entry_conclude(call_server *s, entry *e, const call_result *result,
                          const call_output *outputs, int64_t now_ns)
 {
-    entry *e = map64_get(&s->handles, handle);
-    bool kept;
+    bool kept = e->number >= e->caller->over.base; /* else the caller has ended it */
 
-    if (!e) {
-        s->stats.late++;
-        return BERTH_ERR_NOT_FOUND;
+    if (e->handle) {
+        map64_del(&s->handles, e->handle);
+        e->handle = 0;
+        e->caller->running--;
+        s->stats.running--;
     }
-    settle(s, e);
-    if (!call_status_ran(result->status)) {
-        refuse(s, e, result->status);
-        return BERTH_OK;
-    }
-    kept = e->number >= e->caller->over.base; /* else the caller has ended it */
+    s->stats.refused += !call_status_ran(result->status);
+    heap_remove(&s->timers, &e->timer);
     if (write_answer(e, result, outputs, kept, &e->answer) != BERTH_OK) {
-        call_entry_end(s, e);
-        return BERTH_ERR_NO_MEMORY;
+        call_entry_end(s, e); /* without memory: who asks again learns that it is over */
+        return;
     }
     e->timer.due_ns = call_later(e->deadline_ns, s->config.keep_ns);
     if (e->timer.due_ns < now_ns)
@@ -260,5 +226,18 @@ berth_status call_answer(call_server *s, uint64_t handle, const call_result *res
         send_and_keep(s, e);
     else
         call_entry_send(s, e);
+}
+
+berth_status call_answer(call_server *s, uint64_t handle, const call_result *result,
+                         const call_output *outputs, int64_t now_ns)
+{
+    entry *e = map64_get(&s->handles, handle);
+
+    if (!e) {
+        s->stats.late++;
+        return BERTH_ERR_NOT_FOUND;
+    }
+    s->stats.answered++;
+    call_entry_conclude(s, e, result, outputs, now_ns);
     return BERTH_OK;
 }

@@ -61,12 +61,13 @@ static inline int64_t call_later(int64_t at_ns, int64_t by_ns)
 void call_bounce(call_server *s, caller *c, uint64_t node, bounce b);
 /* Sends what waits, the oldest first. */
 void call_server_flush(call_server *s, caller *c);
+/* What became of it: send the answer and keep it. e may be gone afterwards. */
+void call_entry_conclude(call_server *s, entry *e, const call_result *result,
+                         const call_output *outputs, int64_t now_ns);
 /* Send what was answered (again); at once, or when there is room. e may be gone afterwards. */
 void call_entry_send(call_server *s, entry *e);
 /* It is over: its number will not be executed again. */
 void call_entry_end(call_server *s, entry *e);
-/* The same, but as if it had never been there. */
-void call_entry_free(call_server *s, entry *e);
 /* Forget the oldest answer that the caller has not acknowledged. False: there is none. */
 bool call_caller_evict(call_server *s, caller *c);
 /* If it has no entries: see that it is forgotten when its time has come. */

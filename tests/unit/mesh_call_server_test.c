@@ -1,0 +1,783 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The side that is asked: each request is executed at most once, and its answer is there until it
+ * is acknowledged. */
+#include "mesh_calls.h"
+
+#define A    0xaa
+#define B    0xbb
+#define BOOT 0xb007
+
+typedef struct withdrawn {
+    uint64_t handle;
+    call_status why;
+} withdrawn;
+
+typedef struct side {
+    call_server *server;
+    test_lane lane;
+    call_status accept; /* what `execute` answers */
+    uint64_t handles[8192];
+    unsigned executed;
+    call_server_request last;
+    call_request last_request;
+    withdrawn withdrawn[64];
+    unsigned withdrawn_count;
+    int64_t now;
+} side;
+
+static berth_status send_it(void *ctx, uint64_t node, lane l, buf *message)
+{
+    side *s = ctx;
+
+    return lane_send(&s->lane, node, l, message);
+}
+
+static call_status execute(void *ctx, const call_server_request *r)
+{
+    side *s = ctx;
+
+    s->last = *r;
+    s->last_request = *r->request;
+    if (s->accept == CALL_OK)
+        s->handles[s->executed++] = r->handle;
+    return s->accept;
+}
+
+static void cancelled(void *ctx, uint64_t handle, call_status why)
+{
+    side *s = ctx;
+
+    s->withdrawn[s->withdrawn_count++] = (withdrawn){handle, why};
+}
+
+static side *side_new(const call_server_config *limits)
+{
+    side *s = calloc(1, sizeof *s);
+    call_server_config config = limits ? *limits : (call_server_config){0};
+
+    config.ctx = s;
+    config.send = send_it;
+    config.execute = execute;
+    config.cancelled = cancelled;
+    s->now = 1000 * SEC;
+    s->server = call_server_new(&config);
+    assert_non_null(s->server);
+    return s;
+}
+
+static call_server_stats stats_of(const side *s)
+{
+    call_server_stats stats;
+
+    call_server_get_stats(s->server, &stats);
+    return stats;
+}
+
+static void pass(side *s, int64_t ns)
+{
+    s->now += ns;
+    call_server_expire(s->server, s->now);
+}
+
+/* Long after all deadlines nothing is kept. Nothing may be running. */
+static void side_free(side *s)
+{
+    call_server_stats stats;
+
+    pass(s, 25 * 3600 * SEC);
+    pass(s, 25 * 3600 * SEC);
+    stats = stats_of(s);
+    assert_int_equal(stats.nodes, 0);
+    assert_int_equal(stats.running, 0);
+    assert_int_equal(stats.kept, 0);
+    assert_int_equal(stats.kept_bytes, 0);
+    assert_int_equal(call_server_deadline(s->server), INT64_MAX);
+    lane_clear(&s->lane);
+    call_server_free(s->server);
+    free(s);
+}
+
+static const slice one_event = {(const uint8_t *)"event", 5};
+
+static call_request request_of(uint64_t number)
+{
+    return (call_request){.id = 0x1d00 + number,
+                          .boot = BOOT,
+                          .number = number,
+                          .open_from = 1,
+                          .left_ns = 10 * SEC,
+                          .origin = 0x77,
+                          .count = 1};
+}
+
+static void receive(side *s, uint64_t node, const call_request *r)
+{
+    buf *b;
+
+    assert_int_equal(call_request_write(r, &one_event, &b, NULL), BERTH_OK);
+    assert_int_equal(call_server_receive(s->server, node, b, s->now, NULL), BERTH_OK);
+    buf_unref(b);
+}
+
+static void ask(side *s, uint64_t node, uint64_t number)
+{
+    call_request r = request_of(number);
+
+    receive(s, node, &r);
+}
+
+static void ask_from(side *s, uint64_t node, uint64_t number, uint64_t open_from)
+{
+    call_request r = request_of(number);
+
+    r.open_from = open_from;
+    receive(s, node, &r);
+}
+
+static void notice(side *s, uint64_t node, uint16_t kind, uint64_t number)
+{
+    buf *b = call_notice_write(kind, BOOT, &number, 1);
+
+    assert_int_equal(call_server_receive(s->server, node, b, s->now, NULL), BERTH_OK);
+    buf_unref(b);
+}
+
+static void acknowledge(side *s, uint64_t node, uint64_t number)
+{
+    notice(s, node, MESSAGE_CALL_ACK, number);
+}
+
+static void cancel(side *s, uint64_t node, uint64_t number)
+{
+    notice(s, node, MESSAGE_CALL_CANCEL, number);
+}
+
+static berth_status answer_as(side *s, unsigned i, call_status status)
+{
+    call_result r = {.status = status, .applied = 1};
+
+    return call_answer(s->server, s->handles[i], &r, NULL, s->now);
+}
+
+/* What the i-th execution came to. */
+static void answer(side *s, unsigned i)
+{
+    assert_int_equal(answer_as(s, i, CALL_OK), BERTH_OK);
+}
+
+static void expect_answer(side *s, uint64_t node, uint64_t number, call_status status)
+{
+    call_response r = take_answer(&s->lane, node);
+
+    assert_int_equal(r.id, 0x1d00 + number);
+    assert_int_equal(r.number, number);
+    assert_int_equal(r.result.status, status);
+}
+
+static void a_request_is_executed_and_answered(void **state)
+{
+    side *s = side_new(NULL);
+    static const char bytes[] = "0123456789abcdef0123456789abcdefpayload";
+    call_output out = {0, slice_of(bytes, sizeof bytes - 1)};
+    call_result result = {.applied = 1, .output_count = 1};
+    call_response r;
+
+    (void)state;
+    ask(s, A, 1);
+    assert_int_equal(s->executed, 1);
+    assert_int_equal(s->last.node, A);
+    assert_int_equal(s->last.deadline_ns, s->now + 10 * SEC);
+    assert_int_equal(s->last_request.origin, 0x77);
+    lane_quiet(&s->lane);
+    assert_int_equal(call_answer(s->server, s->handles[0], &result, &out, s->now), BERTH_OK);
+    r = take_answer(&s->lane, A);
+    assert_int_equal(r.id, 0x1d01);
+    assert_true(r.kept);
+    assert_int_equal(r.result.applied, 1);
+    assert_true(call_output_next(&r.result.outputs, &out));
+    assert_memory_equal(out.bytes.ptr + 32, "payload", 7);
+    assert_int_equal(call_answer(s->server, s->handles[0], &result, &out, s->now),
+                     BERTH_ERR_NOT_FOUND); /* once */
+    assert_int_equal(stats_of(s).late, 1);
+    acknowledge(s, A, 1);
+    assert_int_equal(stats_of(s).kept, 0);
+    assert_int_equal(stats_of(s).kept_bytes, 0);
+    side_free(s);
+}
+
+/* channels §16.4 row 5, §20.10: duplicate refused; delivery §4: the last reply is kept */
+static void a_request_that_comes_again_is_not_executed_again(void **state)
+{
+    side *s = side_new(NULL);
+
+    (void)state;
+    ask(s, A, 1);
+    ask(s, A, 1);
+    lane_quiet(&s->lane); /* it is running: the answer comes once */
+    answer(s, 0);
+    expect_answer(s, A, 1, CALL_OK);
+    ask(s, A, 1);
+    expect_answer(s, A, 1, CALL_OK); /* kept */
+    acknowledge(s, A, 1);
+    ask(s, A, 1); /* a copy that was long under way: nobody waits for this */
+    expect_answer(s, A, 1, CALL_OUTCOME_UNKNOWN);
+    assert_int_equal(s->executed, 1);
+    assert_int_equal(stats_of(s).repeated, 2);
+    assert_int_equal(stats_of(s).over, 1);
+    side_free(s);
+}
+
+static void numbers_may_come_in_any_order(void **state)
+{
+    static const uint64_t order[] = {5, 2, 9, 1, 3, 7, 4, 8, 6};
+    side *s = side_new(NULL);
+
+    (void)state;
+    for (int round = 0; round < 3; round++)
+        for (unsigned i = 0; i < 9; i++)
+            ask(s, A, order[i]);
+    assert_int_equal(s->executed, 9);
+    for (unsigned i = 0; i < 9; i++)
+        answer(s, i);
+    for (unsigned i = 0; i < 9; i += 2)
+        acknowledge(s, A, order[i]);
+    for (unsigned i = 0; i < 9; i++)
+        ask(s, A, order[i]);
+    assert_int_equal(s->executed, 9);
+    assert_int_equal(stats_of(s).kept, 4);
+    ask(s, B, 5); /* another node's */
+    assert_int_equal(s->executed, 10);
+    answer(s, 9);
+    side_free(s);
+}
+
+/* channels §16.4 row 4, §20.10: deadline passed */
+static void after_its_deadline_nothing_is_executed(void **state)
+{
+    side *s = side_new(NULL);
+    call_request r = request_of(1);
+
+    (void)state;
+    r.left_ns = 0;
+    receive(s, A, &r);
+    assert_int_equal(s->executed, 0);
+    expect_answer(s, A, 1, CALL_TIMEOUT);
+    r.left_ns = 1;
+    receive(s, A, &r);
+    assert_int_equal(s->executed, 1);
+    answer(s, 0);
+    side_free(s);
+}
+
+/* channels §21 row 29: the server cancels at the deadline */
+static void at_the_deadline_the_daemon_is_told(void **state)
+{
+    side *s = side_new(NULL);
+
+    (void)state;
+    ask(s, A, 1);
+    assert_int_equal(call_server_deadline(s->server), s->now + 10 * SEC);
+    pass(s, 10 * SEC);
+    assert_int_equal(s->withdrawn_count, 1);
+    assert_int_equal(s->withdrawn[0].handle, s->handles[0]);
+    assert_int_equal(s->withdrawn[0].why, CALL_TIMEOUT);
+    cancel(s, A, 1); /* what the caller says at the same time changes nothing */
+    assert_int_equal(s->withdrawn_count, 1);
+    answer(s, 0);
+    expect_answer(s, A, 1, CALL_TIMEOUT);
+    assert_int_equal(stats_of(s).expired, 1);
+    side_free(s);
+}
+
+/* channels §16.4 row 8, §20.10: cancel overrides Ok; of an unknown id it is a no-op */
+static void cancelled_overrides_ok_and_nothing_else(void **state)
+{
+    side *s = side_new(NULL);
+    call_response r;
+
+    (void)state;
+    cancel(s, A, 1);
+    ask(s, A, 1);
+    ask(s, A, 2);
+    cancel(s, A, 3);
+    cancel(s, A, 1);
+    cancel(s, A, 1);
+    cancel(s, A, 2);
+    assert_int_equal(s->withdrawn_count, 2);
+    assert_int_equal(s->withdrawn[0].why, CALL_CANCELLED);
+    answer(s, 0);
+    r = take_answer(&s->lane, A);
+    assert_int_equal(r.result.status, CALL_CANCELLED);
+    assert_int_equal(r.result.applied, 1); /* and yet the truth */
+    answer_as(s, 1, CALL_REJECTED);
+    expect_answer(s, A, 2, CALL_REJECTED);
+    cancel(s, A, 2); /* after the answer: nobody wants it */
+    assert_int_equal(stats_of(s).kept, 1);
+    ask(s, A, 1);
+    expect_answer(s, A, 1, CALL_CANCELLED);
+    ask(s, A, 2);
+    expect_answer(s, A, 2, CALL_OUTCOME_UNKNOWN);
+    assert_int_equal(s->executed, 2);
+    side_free(s);
+}
+
+static void what_was_refused_stays_refused(void **state)
+{
+    side *s = side_new(NULL);
+
+    (void)state;
+    s->accept = CALL_NOT_HERE;
+    ask(s, A, 1);
+    expect_answer(s, A, 1, CALL_NOT_HERE);
+    assert_int_equal(stats_of(s).running, 0);
+    s->accept = CALL_OK;
+    ask(s, A, 1); /* a copy: the caller may have been told already, and gone elsewhere */
+    expect_answer(s, A, 1, CALL_NOT_HERE);
+    ask(s, A, 2);
+    answer_as(s, 0, CALL_REFUSED); /* found out later */
+    expect_answer(s, A, 2, CALL_REFUSED);
+    acknowledge(s, A, 1);
+    acknowledge(s, A, 2);
+    assert_int_equal(stats_of(s).kept, 0);
+    ask(s, A, 1);
+    expect_answer(s, A, 1, CALL_OUTCOME_UNKNOWN);
+    ask(s, A, 3); /* but under another number it may come again */
+    assert_int_equal(s->executed, 2);
+    assert_int_equal(stats_of(s).refused, 2);
+    answer(s, 1);
+    side_free(s);
+}
+
+static void receive_bytes(side *s, const void *bytes, size_t len)
+{
+    buf *b = buf_copy(bytes, len);
+
+    assert_int_not_equal(call_server_receive(s->server, A, b, s->now, NULL), BERTH_OK);
+    buf_unref(b);
+}
+
+/* channels §16.4 row 3, §20.10: malformed, then keeps serving */
+static void what_is_malformed_is_answered_if_it_can_be_and_the_rest_goes_on(void **state)
+{
+    side *s = side_new(NULL);
+    call_request r = request_of(1);
+    buf *b;
+
+    (void)state;
+    assert_int_equal(call_request_write(&r, &one_event, &b, NULL), BERTH_OK);
+    receive_bytes(s, b->data, b->len - 1);
+    expect_answer(s, A, 1, CALL_MALFORMED);
+    receive_bytes(s, b->data, 20);
+    receive_bytes(s, "", 0);
+    receive_bytes(s, "\x02\x03", 2); /* an answer has no business here */
+    lane_quiet(&s->lane);
+    ask(s, A, 1);
+    assert_int_equal(s->executed, 1);
+    receive_bytes(s, b->data, b->len - 1); /* does not end what is running */
+    lane_quiet(&s->lane);
+    answer(s, 0);
+    expect_answer(s, A, 1, CALL_OK);
+    assert_int_equal(stats_of(s).malformed, 5);
+    buf_unref(b);
+    side_free(s);
+}
+
+static void one_node_cannot_run_too_much(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_running = 3});
+
+    (void)state;
+    for (uint64_t i = 1; i <= 5; i++)
+        ask(s, A, i);
+    assert_int_equal(s->executed, 3);
+    expect_answer(s, A, 4, CALL_BACKPRESSURE);
+    expect_answer(s, A, 5, CALL_BACKPRESSURE);
+    assert_int_equal(stats_of(s).backpressure, 2);
+    ask(s, B, 1);
+    assert_int_equal(s->executed, 4);
+    ask(s, A, 3); /* the same as before */
+    lane_quiet(&s->lane);
+    answer(s, 0);
+    s->lane.at = s->lane.count;
+    ask(s, A, 4); /* there is room now, but the caller was told otherwise */
+    expect_answer(s, A, 4, CALL_BACKPRESSURE);
+    ask(s, A, 6);
+    assert_int_equal(s->executed, 5);
+    for (unsigned i = 1; i < 5; i++)
+        answer(s, i);
+    side_free(s);
+}
+
+static void the_oldest_answers_make_room_for_younger_ones(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_entries = 3});
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        ask(s, A, i + 1);
+        answer(s, i);
+        expect_answer(s, A, i + 1, CALL_OK);
+    }
+    ask(s, A, 4); /* the first has to go: it is merged into all that is over */
+    assert_int_equal(s->executed, 4);
+    assert_int_equal(stats_of(s).evicted, 1);
+    ask(s, A, 1); /* was not acknowledged, and is not executed again either */
+    expect_answer(s, A, 1, CALL_OUTCOME_UNKNOWN);
+    ask(s, A, 2);
+    expect_answer(s, A, 2, CALL_OK);
+    assert_int_equal(s->executed, 4);
+    answer(s, 3);
+    side_free(s);
+}
+
+static void numbers_with_holes_do_not_cost_more_than_the_bound(void **state)
+{
+    enum { MAX = 64 };
+    side *s = side_new(&(call_server_config){.max_entries = MAX});
+
+    (void)state;
+    for (uint64_t i = 1; i <= 1000; i++) {
+        ask(s, A, 2 * i);
+        if (s->executed == i)
+            answer(s, (unsigned)i - 1);
+        acknowledge(s, A, 2 * i);
+    }
+    assert_int_equal(s->executed, MAX); /* each left a range of its own */
+    ask_from(s, A, 4000, 3000);         /* the holes are gone */
+    assert_int_equal(s->executed, MAX + 1);
+    answer(s, MAX);
+    side_free(s);
+}
+
+/* An answer of so many bytes, more or less. */
+static void answer_large(side *s, unsigned i, size_t len)
+{
+    static const char bytes[4096];
+    call_output out = {0, slice_of(bytes, len)};
+    call_result r = {.output_count = 1};
+
+    assert_int_equal(call_answer(s->server, s->handles[i], &r, &out, s->now), BERTH_OK);
+}
+
+static void the_bytes_that_are_kept_are_bounded(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_bytes = 1000, .total_bytes = 2500});
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        ask(s, A, i + 1);
+        answer_large(s, i, 300);
+    }
+    assert_int_equal(stats_of(s).kept, 2);
+    assert_int_equal(stats_of(s).evicted, 2);
+    ask(s, A, 5);
+    answer_large(s, 4, 2000); /* alone it may be larger */
+    assert_int_equal(stats_of(s).kept, 1);
+    ask(s, B, 1);
+    answer_large(s, 5, 300);
+    assert_int_equal(stats_of(s).kept, 2);
+    ask(s, B, 2);
+    answer_large(s, 6, 900); /* in all too much: B pays, A does not, and yet all were sent */
+    assert_int_equal(stats_of(s).kept, 1);
+    assert_int_equal(s->lane.count, 7);
+    ask(s, A, 5);
+    s->lane.at = 7;
+    expect_answer(s, A, 5, CALL_OK);
+    ask(s, B, 2);
+    expect_answer(s, B, 2, CALL_OUTCOME_UNKNOWN);
+    side_free(s);
+}
+
+static void all_nodes_together_are_bounded(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_nodes = 2, .total_entries = 3});
+
+    (void)state;
+    ask(s, A, 1);
+    ask(s, A, 2);
+    ask(s, B, 1);
+    ask(s, B, 2);
+    expect_answer(s, B, 2, CALL_BACKPRESSURE);
+    assert_int_equal(stats_of(s).backpressure, 1);
+    ask(s, 0xcc, 1);
+    expect_answer(s, 0xcc, 1, CALL_BACKPRESSURE);
+    assert_int_equal(s->executed, 3);
+    for (unsigned i = 0; i < 3; i++)
+        answer(s, i);
+    ask(s, B, 3); /* B's own answer goes */
+    assert_int_equal(s->executed, 4);
+    answer(s, 3);
+    s->lane.at = s->lane.count;
+    pass(s, 71 * SEC);
+    ask(s, 0xcc, 1); /* the others are forgotten */
+    assert_int_equal(s->executed, 5);
+    answer(s, 4);
+    side_free(s);
+}
+
+static void without_room_answers_wait_in_order(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_running = 3});
+
+    (void)state;
+    for (uint64_t i = 1; i <= 3; i++)
+        ask(s, A, i);
+    s->lane.status = BERTH_ERR_WOULD_BLOCK;
+    answer(s, 0);
+    answer(s, 1);
+    ask(s, A, 4);
+    ask(s, A, 5);
+    ask(s, A, 6);
+    ask(s, A, 1); /* waits already */
+    answer_as(s, 2, CALL_NOT_HERE);
+    lane_quiet(&s->lane);
+    s->lane.room = 1;
+    call_server_room(s->server, A, s->now);
+    expect_answer(s, A, 1, CALL_OK);
+    lane_quiet(&s->lane);
+    acknowledge(s, A, 1);
+    s->lane.status = BERTH_OK;
+    call_server_room(s->server, A, s->now);
+    expect_answer(s, A, 2, CALL_OK);
+    expect_answer(s, A, 6, CALL_BACKPRESSURE);
+    expect_answer(s, A, 3, CALL_NOT_HERE);
+    lane_quiet(&s->lane);
+    answer(s, 3);
+    answer(s, 4);
+    side_free(s);
+}
+
+static void refusals_that_wait_are_bounded(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_entries = 10});
+
+    (void)state;
+    s->lane.status = BERTH_ERR_WOULD_BLOCK;
+    for (uint64_t i = 1; i <= 310; i++)
+        ask(s, A, i);
+    assert_int_equal(stats_of(s).answers_dropped, 310 - 10 - 256);
+    s->lane.status = BERTH_OK;
+    call_server_room(s->server, A, s->now);
+    assert_int_equal(s->lane.count, 256);
+    for (unsigned i = 0; i < 10; i++)
+        answer(s, i);
+    side_free(s);
+}
+
+static void an_answer_that_waits_and_has_to_go_leaves_word(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_bytes = 500});
+
+    (void)state;
+    ask(s, A, 1);
+    ask(s, A, 2);
+    s->lane.status = BERTH_ERR_WOULD_BLOCK;
+    answer_large(s, 0, 400);
+    answer_large(s, 1, 400);
+    s->lane.status = BERTH_OK;
+    call_server_room(s->server, A, s->now);
+    expect_answer(s, A, 2, CALL_OK);
+    expect_answer(s, A, 1, CALL_OUTCOME_UNKNOWN);
+    side_free(s);
+}
+
+static void on_a_new_session_what_is_not_acknowledged_is_sent_again(void **state)
+{
+    side *s = side_new(NULL);
+
+    (void)state;
+    for (uint64_t i = 1; i <= 4; i++)
+        ask(s, A, i);
+    answer(s, 0);
+    answer(s, 1);
+    s->lane.status = BERTH_ERR_NOT_READY;
+    answer(s, 2); /* without a session */
+    s->lane.status = BERTH_OK;
+    acknowledge(s, A, 1);
+    s->lane.at = s->lane.count;
+    call_server_up(s->server, A, s->now);
+    expect_answer(s, A, 2, CALL_OK);
+    expect_answer(s, A, 3, CALL_OK);
+    lane_quiet(&s->lane);
+    answer(s, 3);
+    expect_answer(s, A, 4, CALL_OK);
+    call_server_up(s->server, B, s->now);
+    lane_quiet(&s->lane);
+    side_free(s);
+}
+
+/* channels §20.10: memory; answers that come later are dropped and counted */
+static void when_a_node_is_gone_what_it_asked_is_over(void **state)
+{
+    side *s = side_new(NULL);
+
+    (void)state;
+    ask(s, A, 1);
+    ask(s, A, 2);
+    answer(s, 0);
+    call_server_node_gone(s->server, A, s->now);
+    assert_int_equal(s->withdrawn_count, 1);
+    assert_int_equal(s->withdrawn[0].why, CALL_LOST);
+    assert_int_equal(stats_of(s).running, 0);
+    assert_int_equal(stats_of(s).kept, 0);
+    assert_int_equal(answer_as(s, 1, CALL_OK), BERTH_ERR_NOT_FOUND);
+    assert_int_equal(stats_of(s).late, 1);
+    s->lane.at = s->lane.count;
+    ask(s, A, 1); /* it was there all the time, and never learnt the answers */
+    ask(s, A, 2);
+    expect_answer(s, A, 1, CALL_OUTCOME_UNKNOWN);
+    expect_answer(s, A, 2, CALL_OUTCOME_UNKNOWN);
+    ask(s, A, 3);
+    assert_int_equal(s->executed, 3);
+    answer(s, 2);
+    call_server_node_gone(s->server, A, s->now);
+    assert_int_equal(stats_of(s).nodes, 1);
+    pass(s, 71 * SEC); /* then no call of it can be open */
+    assert_int_equal(stats_of(s).nodes, 0);
+    call_server_node_gone(s->server, A, s->now);
+    side_free(s);
+}
+
+static void a_node_that_has_restarted_begins_anew(void **state)
+{
+    side *s = side_new(NULL);
+    call_request r = request_of(1);
+
+    (void)state;
+    ask(s, A, 1);
+    ask(s, A, 2);
+    answer(s, 0);
+    call_server_restarted(s->server, A);
+    assert_int_equal(s->withdrawn[0].why, CALL_LOST);
+    assert_int_equal(stats_of(s).nodes, 0);
+    assert_int_equal(answer_as(s, 1, CALL_OK), BERTH_ERR_NOT_FOUND);
+    r.boot = BOOT + 1;
+    receive(s, A, &r);
+    assert_int_equal(s->executed, 3);
+    acknowledge(s, A, 1); /* of the boot before */
+    r.boot = BOOT + 2;    /* nobody said so, and yet it shows */
+    receive(s, A, &r);
+    assert_int_equal(s->executed, 4);
+    assert_int_equal(answer_as(s, 2, CALL_OK), BERTH_ERR_NOT_FOUND);
+    assert_int_equal(answer_as(s, 3, CALL_OK), BERTH_OK);
+    side_free(s);
+}
+
+static void what_has_ended_for_the_caller_ends_here(void **state)
+{
+    side *s = side_new(NULL);
+
+    (void)state;
+    for (uint64_t i = 1; i <= 3; i++)
+        ask(s, A, i);
+    answer(s, 0);
+    ask_from(s, A, 4, 3); /* neither the answer to 1 nor 2 itself is wanted */
+    assert_int_equal(stats_of(s).kept, 0);
+    assert_int_equal(s->withdrawn_count, 1);
+    assert_int_equal(s->withdrawn[0].handle, s->handles[1]);
+    assert_int_equal(s->withdrawn[0].why, CALL_CANCELLED);
+    ask_from(s, A, 5, 3);
+    assert_int_equal(s->withdrawn_count, 1);
+    s->lane.at = s->lane.count;
+    answer(s, 1);
+    assert_false(take_answer(&s->lane, A).kept);
+    ask(s, A, 2);
+    expect_answer(s, A, 2, CALL_OUTCOME_UNKNOWN);
+    assert_int_equal(s->executed, 5);
+    for (unsigned i = 2; i < 5; i++)
+        answer(s, i);
+    side_free(s);
+}
+
+static void an_answer_is_kept_for_a_minute_after_the_deadline(void **state)
+{
+    side *s = side_new(NULL);
+    call_request r = request_of(2);
+
+    (void)state;
+    ask(s, A, 1);
+    answer(s, 0);
+    pass(s, 70 * SEC - 1);
+    assert_int_equal(stats_of(s).kept, 1);
+    pass(s, 1);
+    assert_int_equal(stats_of(s).kept, 0);
+    assert_int_equal(stats_of(s).outlived, 1);
+    assert_int_equal(stats_of(s).nodes, 0);
+    r.left_ns = CALL_DEADLINE_MAX;
+    receive(s, A, &r);
+    pass(s, CALL_DEADLINE_MAX);
+    answer(s, 1);
+    pass(s, 60 * SEC);
+    assert_int_equal(stats_of(s).kept, 0);
+    side_free(s);
+}
+
+static void what_cannot_be_written_is_answered_without_it(void **state)
+{
+    static const char large[CALL_OUTPUT_BYTES];
+    side *s = side_new(NULL);
+    call_output out = {0, slice_of(large, sizeof large)};
+    call_result result = {.applied = 3, .output_count = 1};
+    call_response r;
+
+    (void)state;
+    ask(s, A, 1);
+    ask(s, A, 2);
+    assert_int_equal(call_answer(s->server, s->handles[0], &result, &out, s->now), BERTH_OK);
+    r = take_answer(&s->lane, A);
+    assert_int_equal(r.result.status, CALL_LIMIT);
+    assert_int_equal(r.result.applied, 3);
+    assert_int_equal(r.result.output_count, 0);
+    assert_true(r.result.text.len > 0);
+    out.bytes.len = 31;
+    assert_int_equal(call_answer(s->server, s->handles[1], &result, &out, s->now), BERTH_OK);
+    expect_answer(s, A, 2, CALL_INTERNAL);
+    side_free(s);
+}
+
+static void what_runs_when_it_is_freed_is_freed_silently(void **state)
+{
+    side *s = side_new(NULL);
+
+    (void)state;
+    for (uint64_t i = 1; i <= 20; i++) {
+        ask(s, A + i % 3, i);
+        if (i % 2)
+            answer(s, (unsigned)i - 1);
+    }
+    call_server_free(s->server);
+    assert_int_equal(s->withdrawn_count, 0);
+    lane_clear(&s->lane);
+    free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_is_executed_and_answered),
+        cmocka_unit_test(a_request_that_comes_again_is_not_executed_again),
+        cmocka_unit_test(numbers_may_come_in_any_order),
+        cmocka_unit_test(after_its_deadline_nothing_is_executed),
+        cmocka_unit_test(at_the_deadline_the_daemon_is_told),
+        cmocka_unit_test(cancelled_overrides_ok_and_nothing_else),
+        cmocka_unit_test(what_was_refused_stays_refused),
+        cmocka_unit_test(what_is_malformed_is_answered_if_it_can_be_and_the_rest_goes_on),
+        cmocka_unit_test(one_node_cannot_run_too_much),
+        cmocka_unit_test(the_oldest_answers_make_room_for_younger_ones),
+        cmocka_unit_test(numbers_with_holes_do_not_cost_more_than_the_bound),
+        cmocka_unit_test(the_bytes_that_are_kept_are_bounded),
+        cmocka_unit_test(all_nodes_together_are_bounded),
+        cmocka_unit_test(without_room_answers_wait_in_order),
+        cmocka_unit_test(refusals_that_wait_are_bounded),
+        cmocka_unit_test(an_answer_that_waits_and_has_to_go_leaves_word),
+        cmocka_unit_test(on_a_new_session_what_is_not_acknowledged_is_sent_again),
+        cmocka_unit_test(when_a_node_is_gone_what_it_asked_is_over),
+        cmocka_unit_test(a_node_that_has_restarted_begins_anew),
+        cmocka_unit_test(what_has_ended_for_the_caller_ends_here),
+        cmocka_unit_test(an_answer_is_kept_for_a_minute_after_the_deadline),
+        cmocka_unit_test(what_cannot_be_written_is_answered_without_it),
+        cmocka_unit_test(what_runs_when_it_is_freed_is_freed_silently),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
