@@ -212,6 +212,7 @@ static void a_request_that_comes_again_is_not_executed_again(void **state)
 
     (void)state;
     ask(s, A, 1);
+    acknowledge(s, A, 1); /* of what? */
     ask(s, A, 1);
     lane_quiet(&s->lane); /* it is running: the answer comes once */
     answer(s, 0);
@@ -427,6 +428,26 @@ static void the_oldest_answers_make_room_for_younger_ones(void **state)
     expect_answer(s, A, 2, CALL_OK);
     assert_int_equal(s->executed, 4);
     answer(s, 3);
+    side_free(s);
+}
+
+static void what_found_no_room_is_not_executed_later(void **state)
+{
+    side *s = side_new(&(call_server_config){.max_entries = 2});
+
+    (void)state;
+    for (uint64_t i = 1; i <= 3; i++)
+        ask(s, A, i);
+    assert_int_equal(s->executed, 2);
+    expect_answer(s, A, 3, CALL_BACKPRESSURE);
+    answer(s, 0);
+    answer(s, 1);
+    s->lane.at = s->lane.count;
+    ask_from(s, A, 3, 3); /* a copy: there is room now, but the caller has been told */
+    expect_answer(s, A, 3, CALL_OUTCOME_UNKNOWN);
+    ask_from(s, A, 4, 4);
+    assert_int_equal(s->executed, 3);
+    answer(s, 2);
     side_free(s);
 }
 
@@ -764,6 +785,7 @@ int main(void)
         cmocka_unit_test(what_is_malformed_is_answered_if_it_can_be_and_the_rest_goes_on),
         cmocka_unit_test(one_node_cannot_run_too_much),
         cmocka_unit_test(the_oldest_answers_make_room_for_younger_ones),
+        cmocka_unit_test(what_found_no_room_is_not_executed_later),
         cmocka_unit_test(numbers_with_holes_do_not_cost_more_than_the_bound),
         cmocka_unit_test(the_bytes_that_are_kept_are_bounded),
         cmocka_unit_test(all_nodes_together_are_bounded),

@@ -40,6 +40,8 @@ typedef struct one {
     unsigned ended, executed;
     unsigned this_life[NODES]; /* executions by a server since it started */
     bool has_source, moved, may_have_run;
+    bool in_time; /* when the weather got better there was time enough left for it */
+    int64_t deadline;
     berth_status status;
 } one;
 
@@ -179,6 +181,7 @@ static void begin(weather *w)
                       .deadline_ns = SEC + (int64_t)draw(w, 20 * (uint64_t)SEC),
                       .user = o};
 
+    o->deadline = w->now + spec.deadline_ns;
     store_u64(index, w->begun++);
     o->has_source = one_in(w, 3);
     if (o->has_source)
@@ -339,7 +342,9 @@ static void check_truth(const one *o, bool tight)
     case BERTH_ERR_OUTCOME_UNKNOWN:
         assert_true(tight || !o->has_source);
         break;
-    case BERTH_ERR_TIMEOUT:
+    case BERTH_ERR_TIMEOUT: /* nothing is forgotten on the way */
+        assert_false(o->in_time);
+        break;
     case BERTH_ERR_CANCELLED:
         break;
     default:
@@ -413,6 +418,8 @@ static void run(uint64_t seed, tally *t)
     for (int i = 0; i < 200; i++)
         step(w);
     w->calm = true;
+    for (unsigned i = 0; i < CALLS; i++)
+        w->calls[i].in_time = w->calls[i].deadline > w->now + 5 * SEC;
     for (int i = 0; i < 1200; i++)
         step(w);
     assert_int_equal(w->flying_count, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests, answers and lists of calls as bytes; the numbers that are over. channels §16.2, §20.10
  * (codec). */
+#include "base/text.h"
 #include "mesh/call_numbers.h"
 #include "mesh/call_wire.h"
 
@@ -174,6 +175,53 @@ static void an_answer_comes_back_as_it_was(void **state)
     assert_memory_equal(out.bytes.ptr, link_bytes, 32);
     assert_memory_equal(out.bytes.ptr + 32, "payload!", 8); /* directly behind its link */
     assert_false(call_output_next(&got.result.outputs, &out));
+    buf_unref(b);
+}
+
+/* What docs/wire.md shows; written by another program than this one. */
+static void the_bytes_are_those_of_the_document(void **state)
+{
+    static const char request_hex[] = "010318171615141312112827262524232221070000000000000003000000"
+                                      "0000000000f2052a01000000010001383736353433323104000000000000"
+                                      "0008636c69656e742d396400000000000000020000000500000066697273"
+                                      "7400000000";
+    static const char answer_hex[] = "020318171615141312110700000000000000011000010000000100000000"
+                                     "0000000100000002006e6f01010000001000010000000000000024000000"
+                                     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d"
+                                     "1e1f706f6e67";
+    slice events[2] = {slice_str("first"), slice_of(NULL, 0)};
+    uint8_t bytes[36], expected[256];
+    call_request q = daemon_request();
+    call_output out = {0, slice_of(bytes, sizeof bytes)};
+    call_response r = {.id = UINT64_C(0x1112131415161718),
+                       .number = 7,
+                       .kept = true,
+                       .result = {.status = CALL_REJECTED,
+                                  .text = slice_str("no"),
+                                  .applied = 1,
+                                  .failed = 1,
+                                  .first_failed = 1,
+                                  .failure_count = 1,
+                                  .failures = {{1, CALL_REJECTED}},
+                                  .output_count = 1}};
+    buf *b;
+
+    (void)state;
+    q.id = UINT64_C(0x1112131415161718);
+    q.boot = UINT64_C(0x2122232425262728);
+    q.origin = UINT64_C(0x3132333435363738);
+    assert_int_equal(call_request_write(&q, events, &b, NULL), BERTH_OK);
+    assert_int_equal(b->len, strlen(request_hex) / 2);
+    assert_true(hex_decode(expected, b->len, slice_str(request_hex)));
+    assert_memory_equal(b->data, expected, b->len);
+    buf_unref(b);
+    for (uint8_t i = 0; i < 32; i++)
+        bytes[i] = i;
+    memcpy(bytes + 32, "pong", 4);
+    assert_int_equal(call_response_write(&r, &out, &b, NULL), BERTH_OK);
+    assert_int_equal(b->len, strlen(answer_hex) / 2);
+    assert_true(hex_decode(expected, b->len, slice_str(answer_hex)));
+    assert_memory_equal(b->data, expected, b->len);
     buf_unref(b);
 }
 
@@ -537,6 +585,7 @@ int main(void)
         cmocka_unit_test(a_request_to_a_service_comes_back_as_it_was),
         cmocka_unit_test(what_changes_when_it_is_sent_again_is_changed_in_place),
         cmocka_unit_test(an_answer_comes_back_as_it_was),
+        cmocka_unit_test(the_bytes_are_those_of_the_document),
         cmocka_unit_test(a_list_of_calls_comes_back_as_it_was),
         cmocka_unit_test(a_message_cut_anywhere_or_too_long_is_refused),
         cmocka_unit_test(the_numbers_of_what_can_be_answered_are_stable),
