@@ -111,9 +111,9 @@ berth_status call_redirect(call_client *c, uint64_t id, uint64_t node, uint64_t 
 void call_client_up(call_client *c, uint64_t node, int64_t now_ns);
 void call_client_room(call_client *c, uint64_t node, int64_t now_ns);
 /* The node has another boot than before; before `up`. */
-void call_client_restarted(call_client *c, uint64_t node, int64_t now_ns);
+void call_client_restarted(call_client *c, uint64_t node);
 /* No session with the node is expected any more. */
-void call_client_gone(call_client *c, uint64_t node, int64_t now_ns);
+void call_client_gone(call_client *c, uint64_t node);
 
 /* An ANSWER from the node. CORRUPT: it is none; the call stays open. */
 berth_status call_client_receive(call_client *c, uint64_t node, buf *message, int64_t now_ns,
@@ -183,8 +183,8 @@ berth_status call_answer(call_server *s, uint64_t handle, const call_result *res
 
 /* What is sent to the node goes over a new session from now on: answers that it has not
  * acknowledged are sent again. */
-void call_server_up(call_server *s, uint64_t node, int64_t now_ns);
-void call_server_room(call_server *s, uint64_t node, int64_t now_ns);
+void call_server_up(call_server *s, uint64_t node);
+void call_server_room(call_server *s, uint64_t node);
 /* The node has another boot than before: nothing of it is known any more. */
 void call_server_restarted(call_server *s, uint64_t node);
 /* No session with the node is expected any more. What it asked is over; should it come back, that

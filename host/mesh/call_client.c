@@ -275,11 +275,10 @@ static peer *lose(call_client *c, uint64_t node, const char *text)
     return p;
 }
 
-void call_client_restarted(call_client *c, uint64_t node, int64_t now_ns)
+void call_client_restarted(call_client *c, uint64_t node)
 {
     peer *p = lose(c, node, "the node has restarted; whether it was executed cannot be known");
 
-    (void)now_ns;
     if (!p)
         return;
     call_list_prepend_all(&p->waiting, &p->sent);
@@ -295,11 +294,10 @@ static void offer_all(call_client *c, call_link *list)
     }
 }
 
-void call_client_gone(call_client *c, uint64_t node, int64_t now_ns)
+void call_client_gone(call_client *c, uint64_t node)
 {
     peer *p = lose(c, node, "the node is gone; whether it was executed cannot be known");
 
-    (void)now_ns;
     if (!p)
         return;
     offer_all(c, &p->sent);

@@ -127,7 +127,7 @@ static caller *caller_of(call_server *s, uint64_t node, uint64_t boot)
     return caller_new(s, node, boot);
 }
 
-void call_server_up(call_server *s, uint64_t node, int64_t now_ns)
+void call_server_up(call_server *s, uint64_t node)
 {
     caller *c = map64_get(&s->callers, node);
 
@@ -139,14 +139,13 @@ void call_server_up(call_server *s, uint64_t node, int64_t now_ns)
         call_list_remove(&e->unsent);
         call_list_append(&c->unsent, &e->unsent);
     }
-    call_server_room(s, node, now_ns);
+    call_server_room(s, node);
 }
 
-void call_server_room(call_server *s, uint64_t node, int64_t now_ns)
+void call_server_room(call_server *s, uint64_t node)
 {
     caller *c = map64_get(&s->callers, node);
 
-    (void)now_ns;
     if (!c)
         return;
     c->blocked = false;

@@ -172,12 +172,12 @@ static void without_room_answers_wait_in_order(void **state)
     answer_as(s, 2, CALL_NOT_HERE);
     lane_quiet(&s->lane);
     s->lane.room = 1;
-    call_server_room(s->server, A, s->now);
+    call_server_room(s->server, A);
     expect_answer(s, A, 1, CALL_OK);
     lane_quiet(&s->lane);
     acknowledge(s, A, 1);
     s->lane.status = BERTH_OK;
-    call_server_room(s->server, A, s->now);
+    call_server_room(s->server, A);
     expect_answer(s, A, 2, CALL_OK);
     expect_answer(s, A, 6, CALL_BACKPRESSURE);
     expect_answer(s, A, 3, CALL_NOT_HERE);
@@ -197,7 +197,7 @@ static void refusals_that_wait_are_bounded(void **state)
         ask(s, A, i);
     assert_int_equal(stats_of(s).answers_dropped, 310 - 10 - 256);
     s->lane.status = BERTH_OK;
-    call_server_room(s->server, A, s->now);
+    call_server_room(s->server, A);
     assert_int_equal(s->lane.count, 256);
     for (unsigned i = 0; i < 10; i++)
         answer(s, i);
@@ -215,7 +215,7 @@ static void an_answer_that_waits_and_has_to_go_leaves_word(void **state)
     answer_large(s, 0, 400);
     answer_large(s, 1, 400);
     s->lane.status = BERTH_OK;
-    call_server_room(s->server, A, s->now);
+    call_server_room(s->server, A);
     expect_answer(s, A, 2, CALL_OK);
     expect_answer(s, A, 1, CALL_OUTCOME_UNKNOWN);
     side_free(s);

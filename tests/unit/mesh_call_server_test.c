@@ -226,13 +226,13 @@ static void on_a_new_session_what_is_not_acknowledged_is_sent_again(void **state
     s->lane.status = BERTH_OK;
     acknowledge(s, A, 1);
     s->lane.at = s->lane.count;
-    call_server_up(s->server, A, s->now);
+    call_server_up(s->server, A);
     expect_answer(s, A, 2, CALL_OK);
     expect_answer(s, A, 3, CALL_OK);
     lane_quiet(&s->lane);
     answer(s, 3);
     expect_answer(s, A, 4, CALL_OK);
-    call_server_up(s->server, B, s->now);
+    call_server_up(s->server, B);
     lane_quiet(&s->lane);
     side_free(s);
 }

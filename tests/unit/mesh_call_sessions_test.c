@@ -132,7 +132,7 @@ static void after_a_restart_the_outcome_is_unknown_without_a_source(void **state
     (void)state;
     s->lane.status = BERTH_ERR_NOT_READY;
     unsent = begin_at(s, A);
-    call_client_restarted(s->client, A, s->now);
+    call_client_restarted(s->client, A);
     expect_end(s, plain, BERTH_ERR_OUTCOME_UNKNOWN, true);
     assert_int_equal(stats_of(s).unknown_outcomes, 1);
     s->lane.status = BERTH_OK;
@@ -158,7 +158,7 @@ static void when_a_node_is_gone_for_good_nothing_waits_for_it(void **state)
     s->take = true;
     s->lane.status = BERTH_ERR_NOT_READY;
     unsent = begin_at(s, A);
-    call_client_gone(s->client, A, s->now);
+    call_client_gone(s->client, A);
     expect_end(s, plain, BERTH_ERR_OUTCOME_UNKNOWN, true);
     assert_int_equal(s->moved_count, 2);
     assert_true(s->moved.gone);
@@ -173,7 +173,7 @@ static void when_a_node_is_gone_for_good_nothing_waits_for_it(void **state)
     s->take = false;
     s->lane.status = BERTH_ERR_NOT_READY;
     unsent = begin_at(s, A);
-    call_client_gone(s->client, A, s->now);
+    call_client_gone(s->client, A);
     expect_end(s, unsent, BERTH_ERR_LOST, false);
     side_free(s);
 }

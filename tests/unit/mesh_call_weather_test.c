@@ -225,13 +225,13 @@ static void dial(weather *w, asked *n)
     n->up = true;
     n->client_blocked = n->server_blocked = false;
     if (n->restarted)
-        call_client_restarted(w->client, n->id, w->now);
+        call_client_restarted(w->client, n->id);
     n->restarted = false;
     if (draw(w, 2)) {
         call_client_up(w->client, n->id, w->now);
-        call_server_up(n->server, CLIENT, w->now);
+        call_server_up(n->server, CLIENT);
     } else {
-        call_server_up(n->server, CLIENT, w->now);
+        call_server_up(n->server, CLIENT);
         call_client_up(w->client, n->id, w->now);
     }
 }
@@ -283,7 +283,7 @@ static void live(weather *w, asked *n)
     }
     if (n->up && n->server_blocked && !one_in(w, 3)) {
         n->server_blocked = false;
-        call_server_room(n->server, CLIENT, w->now);
+        call_server_room(n->server, CLIENT);
     }
     call_server_expire(n->server, w->now);
     if (one_in(w, 40))
