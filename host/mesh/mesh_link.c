@@ -369,5 +369,6 @@ void mesh_route_init(mesh *m)
                        .save = save,
                        .restore = restore,
                        .receives = receives,
-                       .applied = applied};
+                       .applied = applied,
+                       .submit = calls_submit};
 }
