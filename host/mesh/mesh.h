@@ -19,6 +19,7 @@
 
 #include "daemon/runtime.h"
 #include "mesh/announcements.h"
+#include "mesh/call.h"
 #include "mesh/channel_rules.h"
 #include "mesh/directory.h"
 #include "mesh/flow.h"
@@ -225,6 +226,8 @@ typedef struct mesh_counters {
     membership_counters membership;
     subscriptions_counters subscriptions;
     mesh_flow_counters flows;
+    call_client_stats asked;
+    call_server_stats served;
     uint64_t trust[TRUST_REASON_COUNT];
     uint64_t unknown_messages; /* of a kind that this node does not know */
     uint64_t peers_known, peers_live;

@@ -141,6 +141,8 @@ static int64_t deadline(mesh *m)
     next = sooner(next, heap_next(&m->dues));
     next = sooner(next, announce_deadline(m));
     next = sooner(next, mesh_channels_deadline(m));
+    next = sooner(next, call_client_deadline(m->call_client));
+    next = sooner(next, call_server_deadline(m->call_server));
     next = sooner(next, m->stage_until_ns);
     if (m->impair_in)
         next = sooner(next, impair_deadline(m->impair_in));
@@ -167,11 +169,15 @@ static void expire(mesh *m)
     flows_expire(m);
     announce_expire(m);
     mesh_channels_expire(m);
+    call_client_expire(m->call_client, m->now_ns);
+    call_server_expire(m->call_server, m->now_ns);
     if (m->sweep_ns <= m->now_ns) {
         sessions_sweep(m);
         flows_sweep(m);
         mesh_channels_sweep(m);
         m->sweep_ns = NEVER;
+        calls_search(m);
+        serve_sweep(m);
     }
     if (m->sweep_ns == NEVER && needs_sweep(m))
         m->sweep_ns = m->now_ns + SWEEP_NS;

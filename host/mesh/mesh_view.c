@@ -282,6 +282,8 @@ static void get_counters(mesh *m, void *ctx)
     membership_get_counters(m->membership, &out->membership);
     out->members = roster_count(membership_roster(m->membership));
     pthread_mutex_unlock(&m->channels_lock);
+    call_client_get_stats(m->call_client, &out->asked);
+    call_server_get_stats(m->call_server, &out->served);
     subscriptions_get_counters(m->subscriptions, &out->subscriptions);
     out->subscriptions_wanted = subscriptions_count(m->subscriptions);
     count_links(m, out);
