@@ -361,8 +361,8 @@ static void hold(question *q, struct daemon *d)
 berth_status berth_give_token(berth_runtime *rt, uint64_t origin, const void *bytes, uint64_t len,
                               berth_error *error)
 {
-    berth_token_chain chain;
-    question q = {.fn = hold, .chain = &chain};
+    berth_token_chain tokens;
+    question q = {.fn = hold, .chain = &tokens};
     berth_status status = runtime_check(rt, true, error);
     if (status != BERTH_OK)
         return status;
@@ -370,7 +370,7 @@ berth_status berth_give_token(berth_runtime *rt, uint64_t origin, const void *by
     if (!d)
         return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
                     (unsigned long long)origin);
-    status = daemon_token_check(d->make->key.entity, slice_of(bytes, len), &chain, error);
+    status = daemon_token_check(d->make->key.entity, slice_of(bytes, len), &tokens, error);
     daemon_unref(d);
     return status == BERTH_OK ? ask_and_keep(rt, origin, &q, error) : status;
 }

@@ -2,34 +2,36 @@
 #include "daemon/channels.h"
 
 #include "base/error.h"
+#include "chain/channel.h"
 #include "daemon/daemon.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SWEEP_LEAST 64
 
 /* A queue group of one channel. */
-typedef struct group {
-    struct group *next;
+typedef struct queue_group {
+    struct queue_group *next;
     uint32_t members;
     uint32_t best;    /* of the publish `asked`: who has waited longest; an index */
     uint64_t asked;   /* published, when it was last looked at */
     uint8_t name_len; /* never 0 */
     uint8_t name[];
-} group;
+} queue_group;
 
 typedef struct subscriber {
     struct daemon *daemon; /* one reference */
     uint64_t publisher;    /* 0: any */
-    group *group;          /* NULL: broadcast */
+    queue_group *group;    /* NULL: broadcast */
     uint64_t served;       /* in a group: the publish that it got last */
 } subscriber;
 
 typedef struct channel {
     subscriber *subscribers;
     uint32_t count, cap;
-    group *groups;
+    queue_group *groups;
     struct daemon *server; /* of a service, one reference; NULL: nobody, or no service */
     uint64_t published;
     ring *tails; /* NULL: never tailed */
@@ -49,7 +51,7 @@ static void channel_free(channel *ch)
         ring_end(ch->tails);
     ring_unref(ch->tails);
     while (ch->groups) {
-        group *g = ch->groups;
+        queue_group *g = ch->groups;
         ch->groups = g->next;
         free(g);
     }
@@ -132,11 +134,12 @@ static channel *take_if_unused(channels *c, channel *ch)
 
 /* ---- Services -------------------------------------------------------------------------------- */
 
+static const char requests[] = ".requests";
+
 slice channels_service(slice name)
 {
-    static const char tail[] = ".requests";
-    const size_t len = sizeof(tail) - 1;
-    if (name.len <= len || memcmp(name.ptr + name.len - len, tail, len) != 0)
+    const size_t len = sizeof(requests) - 1;
+    if (name.len <= len || memcmp(name.ptr + name.len - len, requests, len) != 0)
         return (slice){0};
     return slice_of(name.ptr, name.len - len);
 }
@@ -168,6 +171,23 @@ berth_status channels_claim(channels *c, slice name, struct daemon *d, berth_err
     return status;
 }
 
+bool channels_server(channels *c, slice service, uint64_t *origin)
+{
+    char name[CHANNEL_NAME_MAX + 1];
+    int len = snprintf(name, sizeof(name), "%.*s%s", (int)service.len, (const char *)service.ptr,
+                       requests);
+    const channel *ch = NULL;
+    if (len < 0 || (size_t)len >= sizeof(name))
+        return false;
+    pthread_mutex_lock(&c->lock);
+    ch = strmap_get(&c->map, slice_of(name, (size_t)len));
+    bool served = ch && ch->server;
+    if (served)
+        *origin = ch->server->origin;
+    pthread_mutex_unlock(&c->lock);
+    return served;
+}
+
 void channels_services(channels *c, void (*fn)(void *ctx, slice service, uint64_t origin),
                        void *ctx)
 {
@@ -197,9 +217,9 @@ void channels_services(channels *c, void (*fn)(void *ctx, slice service, uint64_
 /* ---- Groups ---------------------------------------------------------------------------------- */
 
 /* Under the lock: the group of that name; NULL also when memory is short. */
-static group *find_group(channel *ch, slice name, bool make)
+static queue_group *find_group(channel *ch, slice name, bool make)
 {
-    group *g = ch->groups;
+    queue_group *g = ch->groups;
     while (g && !slice_eq(slice_of(g->name, g->name_len), name))
         g = g->next;
     if (g || !make)
@@ -215,11 +235,11 @@ static group *find_group(channel *ch, slice name, bool make)
 }
 
 /* Under the lock. */
-static void drop_if_empty(channel *ch, group *g)
+static void drop_if_empty(channel *ch, queue_group *g)
 {
     if (!g || g->members)
         return;
-    group **at = &ch->groups;
+    queue_group **at = &ch->groups;
     while (*at != g)
         at = &(*at)->next;
     *at = g->next;
@@ -236,14 +256,14 @@ static void pick_groups(channel *ch, uint64_t publisher, struct daemon **list, u
 {
     for (uint32_t i = 0; i < ch->count; i++) {
         const subscriber *s = &ch->subscribers[i];
-        group *g = s->group;
+        queue_group *g = s->group;
         if (!g || !hears(s, publisher))
             continue;
         if (g->asked != ch->published || s->served < ch->subscribers[g->best].served)
             g->best = i;
         g->asked = ch->published;
     }
-    for (group *g = ch->groups; g; g = g->next)
+    for (queue_group *g = ch->groups; g; g = g->next)
         if (g->asked == ch->published)
             list[(*count)++] = daemon_ref(ch->subscribers[g->best].daemon);
     /* A daemon may be there twice, for one publisher and for all: it had its turn once. */
@@ -282,7 +302,7 @@ static bool room_for_one(channel *ch)
 /* Under the lock. */
 static bool join(channel *ch, uint64_t publisher, slice group_name, struct daemon *d)
 {
-    group *g = group_name.len ? find_group(ch, group_name, true) : NULL;
+    queue_group *g = group_name.len ? find_group(ch, group_name, true) : NULL;
     subscriber *s = find_subscriber(ch, publisher, d);
     if ((group_name.len && !g) || (!s && !room_for_one(ch))) {
         drop_if_empty(ch, g);
@@ -294,7 +314,7 @@ static bool join(channel *ch, uint64_t publisher, slice group_name, struct daemo
     } else if (s->group == g) {
         return true;
     }
-    group *before = s->group;
+    queue_group *before = s->group;
     if (before)
         before->members--;
     drop_if_empty(ch, before);
@@ -325,7 +345,7 @@ berth_status channels_join(channels *c, slice name, uint64_t publisher, slice gr
 /* Under the lock: keeps the order of subscription, which is the order of delivery. */
 static void detach(channel *ch, subscriber *s)
 {
-    group *g = s->group;
+    queue_group *g = s->group;
     size_t behind = (size_t)(ch->subscribers + ch->count - (s + 1));
     if (g)
         g->members--;

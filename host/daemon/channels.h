@@ -40,6 +40,8 @@ slice channels_service(slice name);
 /* The daemon is going to join: nobody else can serve what it will. OK for other channels. EXISTS,
  * NO_MEMORY. channels_leave takes it back. */
 berth_status channels_claim(channels *c, slice name, struct daemon *d, berth_error *error);
+/* False: nobody serves it. */
+bool channels_server(channels *c, slice service, uint64_t *origin);
 /* Call fn, without the lock, for each service that is served, with the origin that serves it. */
 void channels_services(channels *c, void (*fn)(void *ctx, slice service, uint64_t origin),
                        void *ctx);

@@ -121,6 +121,16 @@ bool runtime_channel_hear(runtime *rt, slice channel, buf *bytes)
     return heard;
 }
 
+slice runtime_channel_service(slice channel)
+{
+    return channels_service(channel);
+}
+
+bool runtime_service_find(runtime *rt, slice service, uint64_t *origin)
+{
+    return channels_server(&rt->channels, service, origin);
+}
+
 void runtime_services(runtime *rt, void (*fn)(void *ctx, slice service, uint64_t origin), void *ctx)
 {
     channels_services(&rt->channels, fn, ctx);

@@ -97,6 +97,10 @@ void runtime_hearings(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const 
                       void *ctx);
 /* The tokens that it holds: one reference to bonds (chain/bonds.h); NULL: none. Never waits. */
 buf *runtime_tokens(runtime *rt, uint64_t origin);
+/* The service whose requests come on this channel ("SERVICE.requests"); empty: of none. */
+slice runtime_channel_service(slice channel);
+/* Which daemon of this host serves it; false: none does. */
+bool runtime_service_find(runtime *rt, slice service, uint64_t *origin);
 /* Call fn for each service that a daemon of this host serves, without locks. */
 void runtime_services(runtime *rt, void (*fn)(void *ctx, slice service, uint64_t origin),
                       void *ctx);

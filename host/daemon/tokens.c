@@ -65,10 +65,10 @@ void daemon_show_tokens(struct daemon *d)
     buf_unref(before);
 }
 
-berth_status daemon_hold_token(struct daemon *d, const berth_token_chain *chain, berth_error *error)
+berth_status daemon_hold_token(struct daemon *d, const berth_token_chain *tokens, berth_error *error)
 {
     extras *x = daemon_extras(d);
-    berth_status status = x ? bonds_keep(&x->bonds, chain, daemon_now_s(), error)
+    berth_status status = x ? bonds_keep(&x->bonds, tokens, daemon_now_s(), error)
                             : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (status == BERTH_OK)
         daemon_show_tokens(d);

@@ -68,10 +68,10 @@ static berth_status take_tokens(bonds *out, const berth_daemon_config *c, const 
         return too_many(error, "tokens", BONDS_TOKENS_MAX);
     for (uint64_t i = 0; i < c->token_count && status == BERTH_OK; i++) {
         const berth_daemon_token *t = &c->tokens[i];
-        berth_token_chain chain;
-        status = daemon_token_check(entity, slice_of(t->bytes, t->len), &chain, error);
+        berth_token_chain tokens;
+        status = daemon_token_check(entity, slice_of(t->bytes, t->len), &tokens, error);
         if (status == BERTH_OK)
-            status = bonds_keep(out, &chain, daemon_now_s(), error);
+            status = bonds_keep(out, &tokens, daemon_now_s(), error);
         if (status != BERTH_OK && t->name)
             fail_prefix(error, "%s", t->name);
         else if (status != BERTH_OK)

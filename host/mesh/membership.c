@@ -270,8 +270,8 @@ static channel_reason accept(membership *m, uint64_t node, const channel_message
 static void subscribe(membership *m, uint64_t node, const channel_message *msg, int64_t now_ns,
                       uint64_t now_s)
 {
-    channel_reason reason = is_throttled(m, node, now_ns) ? CHANNEL_RATE_LIMITED
-                                                          : accept(m, node, msg, now_ns, now_s);
+    channel_reason reason =
+        is_throttled(m, node, now_ns) ? CHANNEL_RATE_LIMITED : accept(m, node, msg, now_ns, now_s);
 
     if (!reason) {
         forgive(m, node);

@@ -97,6 +97,8 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
 
     if (t)
         target_add(t, l);
+    if (map64_get(&m->links, receiver) && !map64_get(&m->locals, receiver))
+        places_own(m, receiver, 0); /* one of ours, in a queue group */
     places_find(m, receiver, &place);
     if (t && place.known)
         t->unknown_ns = 0;
@@ -105,9 +107,11 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
     if (place.known && !place.conflict)
         n = mesh_node_of(m, berth_entity_node_id(place.node));
     if (n && n->id == m->key.node_id) {
-        /* It has come here since: the way is short, but the rules are the same. */
+        /* It has come here since, or it is its turn in a queue group: the way is short, but the
+         * rules are the same. */
         buf *b;
 
+        places_own(m, l->origin, incarnation);
         flow_address(m->frame.data, place.epoch);
         b = buf_copy(frame.ptr, frame.len);
         if (b)

@@ -407,7 +407,7 @@ static void a_host_keeps_to_its_own_rules_when_it_publishes(void **state)
     slice shown;
 
 #define MAY(channel, chain)                                                                        \
-    membership_may_publish(f->m, slice_str(channel), chain, false, f->user.entity, no_match, NULL,        \
+    membership_may_publish(f->m, slice_str(channel), chain, false, f->user.entity, no_match, NULL, \
                            f->now_s, &error)
     assert_int_equal(MAY("open", slice_of(NULL, 0)), BERTH_OK);
     assert_int_equal(MAY("nobody/restricts/this", slice_of(NULL, 0)), BERTH_OK);
