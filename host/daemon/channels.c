@@ -442,6 +442,16 @@ static bool copy_subscriber(copied *to, const channel *ch, const subscriber *s)
     return true;
 }
 
+static int by_channel(const void *a, const void *b)
+{
+    const copied *x = a, *y = b;
+    size_t n = x->channel_len < y->channel_len ? x->channel_len : y->channel_len;
+    int order = memcmp(x->bytes->data, y->bytes->data, n);
+    if (!order)
+        order = (x->channel_len > y->channel_len) - (x->channel_len < y->channel_len);
+    return order ? order : (x->publisher > y->publisher) - (x->publisher < y->publisher);
+}
+
 void channels_of(channels *c, const struct daemon *d,
                  void (*fn)(void *ctx, const runtime_hearing *h), void *ctx)
 {
@@ -466,6 +476,8 @@ void channels_of(channels *c, const struct daemon *d,
         }
     }
     pthread_mutex_unlock(&c->lock);
+    if (n)
+        qsort(list, n, sizeof(*list), by_channel);
     for (size_t i = 0; i < n; i++) {
         const buf *b = list[i].bytes;
         runtime_hearing h = {slice_of(b->data, list[i].channel_len),

@@ -46,7 +46,7 @@ bool channels_server(channels *c, slice service, uint64_t *origin);
 void channels_services(channels *c, void (*fn)(void *ctx, slice service, uint64_t origin),
                        void *ctx);
 
-/* Call fn, without the lock, for each subscription of the daemon. */
+/* Call fn, without the lock, for each subscription of the daemon, ordered by channel. */
 void channels_of(channels *c, const struct daemon *d,
                  void (*fn)(void *ctx, const runtime_hearing *h), void *ctx);
 

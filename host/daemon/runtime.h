@@ -92,7 +92,7 @@ typedef struct runtime_hearing {
     slice channel, group;
     uint64_t publisher; /* node id; 0: any */
 } runtime_hearing;
-/* Call fn for each, without locks; never waits for the daemon. */
+/* Call fn for each, ordered by channel, without locks; never waits for the daemon. */
 void runtime_hearings(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const runtime_hearing *h),
                       void *ctx);
 /* The tokens that it holds: one reference to bonds (chain/bonds.h); NULL: none. Never waits. */
