@@ -72,8 +72,8 @@ static void hears(berth_node *node, const char *name, const char *text)
 }
 
 #define SECTION                                                                                    \
-    "daemon w { kind = echo identity_file = w.id subscribe = { jobs@workers, news }\n"             \
-    "  serve = { maths } tokens = { w.token } }"
+    "daemon w { kind = echo identity_file = w.id subscribe = { jobs@workers, news } "              \
+    "serve = { maths } tokens = { w.token } }"
 
 static void a_configured_daemon_hears_serves_and_holds_what_it_says(void **state)
 {
