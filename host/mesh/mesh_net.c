@@ -178,6 +178,7 @@ static void expire(mesh *m)
         m->sweep_ns = NEVER;
         calls_search(m);
         serve_sweep(m);
+        requests_sweep(m);
     }
     if (m->sweep_ns == NEVER && needs_sweep(m))
         m->sweep_ns = m->now_ns + SWEEP_NS;

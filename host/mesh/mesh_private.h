@@ -15,6 +15,7 @@
  *     mesh_channels.c   subscriptions both ways, publishing
  *     mesh_calls.c      batches for daemons of other nodes, as calls
  *     mesh_serve.c      calls of other nodes to daemons here
+ *     mesh_request.c    requests to names that daemons serve, here or elsewhere
  *     mesh_announce.c   what this node says of itself, and hears of others
  *     mesh_view.c       looking
  *
@@ -284,6 +285,8 @@ struct mesh {
     call_server *call_server;
     struct served *served_waiting; /* for room in their daemon's mailbox */
     services *services;
+    struct request *requests; /* under way, to names that are served */
+    uint64_t request_turn;
 
     _Atomic uint64_t published, refused_publish;
     mesh_flow_counters flows;
@@ -427,6 +430,13 @@ berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t 
 
 /* ---- mesh_calls.c, mesh_serve.c -------------------------------------------------------------- */
 
+/* What the caller's side of calls knows of whoever made one; the first member of what does. */
+typedef struct call_user call_user;
+struct call_user {
+    void (*done)(mesh *m, call_user *u, const call_outcome *o);
+    bool (*moved)(mesh *m, call_user *u, const call_moved *moved); /* NULL: it ends then */
+};
+
 berth_status calls_open(mesh *m, berth_error *error);
 call_send calls_send;
 berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
@@ -435,6 +445,10 @@ void calls_search(mesh *m);
 void calls_end(mesh *m);
 berth_status serve_open(mesh *m, berth_error *error);
 void serve_sweep(mesh *m);
+/* The daemon here that serves a name. */
+bool serve_find(const mesh *m, slice service, uint64_t *origin);
+void requests_sweep(mesh *m);
+void requests_end(mesh *m);
 void serve_fini(mesh *m);
 
 /* ---- mesh_announce.c ------------------------------------------------------------------------- */
