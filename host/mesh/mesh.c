@@ -299,6 +299,7 @@ void mesh_free(mesh *m)
     if (m->loop)
         mesh_kill(m);
     endpoint_free(m->endpoint);
+    relay_fini(m);
     impair_free(m->impair_in);
     impair_free(m->impair_out);
     if (m->peers)

@@ -249,6 +249,13 @@ typedef struct mesh_flow_counters {
     uint64_t published, refused_publish; /* events to other nodes */
 } mesh_flow_counters;
 
+typedef struct mesh_relay_counters {
+    uint64_t sent, received; /* packets of this node's own sessions */
+    uint64_t passed_on;      /* of others */
+    uint64_t refused;        /* who asked has no grant, or spoke for somebody else */
+    uint64_t dropped, malformed;
+} mesh_relay_counters;
+
 typedef struct mesh_counters {
     endpoint_counters endpoint;
     udp_counters udp;
@@ -259,6 +266,7 @@ typedef struct mesh_counters {
     membership_counters membership;
     subscriptions_counters subscriptions;
     mesh_flow_counters flows;
+    mesh_relay_counters relay;
     call_client_stats asked;
     call_server_stats served;
     uint64_t trust[TRUST_REASON_COUNT];

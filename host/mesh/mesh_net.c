@@ -84,10 +84,13 @@ static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
         return true;
     while (machine_run(m, memory, cap, out)) {
         mesh_socket *other = m->socket_count == 1 ? s : socket_for(m, &out->to);
+        uint64_t node;
 
-        if (other == s)
+        if (relay_is(&out->to, &node))
+            relay_send(m, node, out); /* its packets come up again, in another session's */
+        else if (other == s)
             return true;
-        if (other)
+        else if (other)
             queue_run(other, out);
         else
             m->flows.unsent_runs++; /* no socket of that family */
@@ -222,6 +225,7 @@ static void on_turn(uv_prepare_t *p)
     if (m->stage == STAGE_ENDED)
         return;
     receive_impaired(m);
+    relay_receive(m);
     if (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns)
         expire(m);
     inflows_done(m);

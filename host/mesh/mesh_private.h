@@ -6,6 +6,7 @@
  *     mesh_loop.c       the thread, and what is handed to it
  *     mesh_net.c        sockets, timer, turns of the loop
  *     mesh_sessions.c   what sessions and peers tell
+ *     mesh_relay.c      sessions by way of another node
  *     mesh_policy.c     who is let in; peers that come and go
  *     mesh_link.c       the route's side of a daemon: what its runner calls
  *     mesh_flows.c      events out, answers in
@@ -230,6 +231,9 @@ struct mesh {
     unsigned socket_count;
     impair *impair_in, *impair_out; /* NULL: nobody asked for it */
     udp_scratch *scratch;
+    struct relayed *relayed, *relayed_tail; /* packets that came by way of another node */
+    size_t relayed_bytes;
+    mesh_relay_counters relay;
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
     peers *peers;
@@ -331,6 +335,17 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg);
 /* To every node with a session. */
 void mesh_broadcast(mesh *m, lane l, slice msg);
 void sessions_sweep(mesh *m);
+
+/* ---- mesh_relay.c ---------------------------------------------------------------------------- */
+
+address relay_address(uint64_t node);
+bool relay_is(const address *a, uint64_t *node);
+/* For peers_config.relayed. */
+bool relay_find(void *ctx, uint64_t node, address *out);
+void relay_send(mesh *m, uint64_t node, const outgoing *run);
+void relay_message(mesh *m, const session *s, slice msg);
+void relay_receive(mesh *m); /* what has come, into the sessions */
+void relay_fini(mesh *m);
 
 /* ---- mesh_policy.c --------------------------------------------------------------------------- */
 

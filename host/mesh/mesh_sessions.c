@@ -126,6 +126,9 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
     case MESSAGE_DIRECTORY_CONFLICT:
         places_message(m, node, kind, bytes);
         break;
+    case MESSAGE_RELAY:
+        relay_message(m, s, bytes);
+        break;
     case MESSAGE_CALL_ANSWER: {
         berth_error error = {0};
 
@@ -165,7 +168,9 @@ static void on_datagram(void *ctx, session *s, const uint8_t *bytes, size_t len)
 {
     mesh *m = ctx;
 
-    if (!peers_datagram(m->peers, s, slice_of(bytes, len), m->now_ns))
+    if (message_kind(slice_of(bytes, len)) == MESSAGE_RELAY)
+        relay_message(m, s, slice_of(bytes, len));
+    else if (!peers_datagram(m->peers, s, slice_of(bytes, len), m->now_ns))
         m->unknown_messages++;
 }
 

@@ -255,8 +255,10 @@ static void get_counters(mesh *m, void *ctx)
 {
     mesh_counters *out = ctx;
 
-    *out = (mesh_counters){
-        .flows = m->flows, .unknown_messages = m->unknown_messages, .turns = m->turns};
+    *out = (mesh_counters){.flows = m->flows,
+                           .unknown_messages = m->unknown_messages,
+                           .relay = m->relay,
+                           .turns = m->turns};
     memcpy(out->trust, m->trust_counts, sizeof out->trust);
     out->flows.published = atomic_load(&m->published);
     out->flows.refused_publish = atomic_load(&m->refused_publish);
