@@ -92,6 +92,8 @@ typedef struct mesh_config {
     /* A peer's record is new: worth keeping for the next start. On the loop's thread; may be NULL.
      * bytes of length 0: the node is forgotten. */
     void (*keep_record)(void *ctx, uint64_t node, slice bytes);
+    /* A peer has brought a realm's revocation list that is newer than ours. As above. */
+    void (*keep_revocations)(void *ctx, slice list);
     void *ctx;
     /* 0: the default in brackets; those of transport.h and peers.h where they are named alike. */
     uint32_t max_peers;
@@ -270,6 +272,7 @@ typedef struct mesh_counters {
     call_client_stats asked;
     call_server_stats served;
     uint64_t trust[TRUST_REASON_COUNT];
+    uint64_t revocations_told, revocations_taken, revocations_old, revocations_refused;
     uint64_t unknown_messages; /* of a kind that this node does not know */
     uint64_t peers_known, peers_live;
     uint64_t outbox_events, outbox_bytes; /* of all daemons, now */

@@ -182,10 +182,18 @@ static void forget(mesh *m, size_t i)
         peers_remove(m->peers, gone.peer.name, m->now_ns);
 }
 
-static void take_trust(mesh *m, trust *t)
+static void take_trust(mesh *m, trust *t, const mesh_policy *p)
 {
+    void *value;
+
     trust_free(m->trust);
     m->trust = t;
+    m->realm_count = 0;
+    for (size_t i = 0; i < p->realm_count && i < TRUST_REALMS_MAX; i++)
+        memcpy(m->realms[m->realm_count++], p->realms[i].id, BERTH_ENTITY_SIZE);
+    for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);)
+        if (((const mesh_node *)value)->up)
+            revocations_node_up(m, ((const mesh_node *)value)->id);
     policy_review(m);
 }
 
@@ -211,7 +219,7 @@ berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error)
         trust_free(t);
         return status;
     }
-    take_trust(m, t);
+    take_trust(m, t, p);
     for (size_t i = m->peer_count; i-- > 0;)
         if (!m->peer_list[i].added && !is_configured(p, m->peer_list[i].peer.name))
             forget(m, i);

@@ -6,6 +6,7 @@
  *     mesh_loop.c       the thread, and what is handed to it
  *     mesh_net.c        sockets, timer, turns of the loop
  *     mesh_sessions.c   what sessions and peers tell
+ *     mesh_revocations.c what realms have taken back, from node to node
  *     mesh_relay.c      sessions by way of another node
  *     mesh_policy.c     who is let in; peers that come and go
  *     mesh_link.c       the route's side of a daemon: what its runner calls
@@ -237,6 +238,9 @@ struct mesh {
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
     peers *peers;
+    uint8_t realms[TRUST_REALMS_MAX][BERTH_ENTITY_SIZE]; /* those that are trusted */
+    size_t realm_count;
+    uint64_t revocations_told, revocations_taken, revocations_old, revocations_refused;
     known_peer *peer_list; /* of the configuration, and added by hand */
     size_t peer_count, peer_cap;
     map64 nodes; /* mesh_node */
@@ -354,6 +358,11 @@ transport_admit policy_admit;
 void policy_review(mesh *m);
 /* May daemons of this node send events to daemons here? */
 bool policy_takes_from(const mesh *m, const mesh_node *from);
+
+/* ---- mesh_revocations.c ---------------------------------------------------------------------- */
+
+void revocations_node_up(mesh *m, uint64_t node);
+void revocations_message(mesh *m, uint64_t node, slice msg);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 

@@ -126,6 +126,9 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
     case MESSAGE_DIRECTORY_CONFLICT:
         places_message(m, node, kind, bytes);
         break;
+    case MESSAGE_REVOCATIONS:
+        revocations_message(m, node, bytes);
+        break;
     case MESSAGE_RELAY:
         relay_message(m, s, bytes);
         break;
@@ -276,6 +279,7 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         n->life++;
         memcpy(n->entity, e->entity, sizeof n->entity);
         announce_node_up(m, e);
+        revocations_node_up(m, e->node);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
         call_client_up(m->call_client, e->node, m->now_ns);

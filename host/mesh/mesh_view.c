@@ -259,6 +259,10 @@ static void get_counters(mesh *m, void *ctx)
                            .unknown_messages = m->unknown_messages,
                            .relay = m->relay,
                            .turns = m->turns};
+    out->revocations_told = m->revocations_told;
+    out->revocations_taken = m->revocations_taken;
+    out->revocations_old = m->revocations_old;
+    out->revocations_refused = m->revocations_refused;
     memcpy(out->trust, m->trust_counts, sizeof out->trust);
     out->flows.published = atomic_load(&m->published);
     out->flows.refused_publish = atomic_load(&m->refused_publish);
