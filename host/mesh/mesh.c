@@ -69,7 +69,7 @@ berth_status mesh_new(const mesh_config *config, mesh **out, berth_error *error)
     m->key = *config->identity;
     snprintf(m->name, sizeof m->name, "%s", config->name);
     sodium_ready();
-    m->sweep_ns = m->stage_until_ns = NEVER;
+    m->sweep_ns = m->stage_until_ns = m->idle_look_ns = NEVER;
     pthread_mutex_init(&m->task_lock, NULL);
     pthread_mutex_init(&m->places_lock, NULL);
     pthread_mutex_init(&m->done_lock, NULL);

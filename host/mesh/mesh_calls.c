@@ -178,7 +178,7 @@ static bool batch_moved(mesh *m, call_user *u, const call_moved *moved)
     }
     c->search_until_ns = m->now_ns + SEARCH_NS;
     search_for(m, c); /* at the next turn: from here nothing may be called */
-    m->sweep_ns = m->now_ns;
+    mesh_sweep_in(m, 0);
     return true;
 }
 
@@ -277,8 +277,8 @@ void calls_search(mesh *m)
         else
             not_found(m, c);
     }
-    if (m->calls_searching && m->sweep_ns > m->now_ns + LOOK_NS)
-        m->sweep_ns = m->now_ns + LOOK_NS;
+    if (m->calls_searching)
+        mesh_sweep_in(m, LOOK_NS);
 }
 
 static void begin_task(mesh *m, mesh_task *t, bool closed)
@@ -293,8 +293,7 @@ static void begin_task(mesh *m, mesh_task *t, bool closed)
     c->search_until_ns = m->now_ns + SEARCH_NS;
     if (!begin(m, c)) {
         search_for(m, c);
-        if (m->sweep_ns > m->now_ns + LOOK_NS)
-            m->sweep_ns = m->now_ns + LOOK_NS;
+        mesh_sweep_in(m, LOOK_NS);
     }
 }
 

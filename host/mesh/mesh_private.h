@@ -49,6 +49,7 @@
 #define NEVER INT64_MAX
 
 #define SWEEP_NS        S_NS        /* how often what has no deadline of its own is looked at */
+#define IDLE_LOOK_NS    (10 * S_NS) /* how often flows that nobody uses are looked for */
 #define PRESENCE_LIFE_S (24 * 3600) /* and signed anew when half of it is over */
 #define RECEIVE_WINDOW  2048        /* events of one flow that may wait here */
 #define RECEIVE_BATCH   256         /* events given to a daemon at once */
@@ -218,7 +219,7 @@ struct mesh {
 
     /* The loop's, from here on. */
     mesh_stage stage;
-    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, armed_ns;
+    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, idle_look_ns, armed_ns;
     struct latch *stage_done;
     uv_async_t async;
     uv_prepare_t prepare;
@@ -311,6 +312,13 @@ static inline int64_t mesh_wall_s(const mesh *m)
     return mesh_wall_ns(m) / S_NS;
 }
 
+/* Something may become overdue: it is looked at no later than after this time. */
+static inline void mesh_sweep_in(mesh *m, int64_t in_ns)
+{
+    if (m->sweep_ns > m->now_ns + in_ns)
+        m->sweep_ns = m->now_ns + in_ns;
+}
+
 /* 0 for one that has none. */
 static inline uint16_t message_kind(slice msg)
 {
@@ -391,6 +399,8 @@ void flows_moved(mesh *m, uint64_t origin);
 void flows_node_up(mesh *m, mesh_node *n);
 void flows_node_room(mesh *m, mesh_node *n);
 void flows_sweep(mesh *m);
+bool flows_need_sweep(const mesh *m);
+void flows_close_idle(mesh *m);
 /* Take l out of everything that knows it. */
 void flows_forget(mesh *m, route_link *l);
 bool flows_quiet(mesh *m); /* nothing waits to be acknowledged */

@@ -172,8 +172,7 @@ static void begin_ping(mesh *m, mesh_task *t, bool closed)
         p->until_ns = m->now_ns + ((ping_task *)t)->timeout_ns;
         p->next = m->pings;
         m->pings = p;
-        if (m->sweep_ns > m->now_ns + SWEEP_NS)
-            m->sweep_ns = m->now_ns + SWEEP_NS;
+        mesh_sweep_in(m, SWEEP_NS);
     }
     free(t);
 }
