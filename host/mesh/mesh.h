@@ -244,6 +244,7 @@ typedef struct mesh_flow_counters {
     uint64_t not_here;    /* frames: the receiver is not here */
     uint64_t forwarded;   /* frames */
     uint64_t malformed;   /* events and frames */
+    uint64_t paced;       /* presences that came too fast to be verified */
     uint64_t unsent;      /* frames without a session */
     uint64_t unsent_runs; /* datagrams for which no socket had room, or the family */
     uint64_t stalled;     /* frames that waited for room */

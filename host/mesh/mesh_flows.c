@@ -117,6 +117,7 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
         /* It has come here since: the way is short, but the rules are the same. */
         buf *b;
 
+        places_own(m, l->origin, incarnation);
         flow_address(m->frame.data, place.epoch);
         b = buf_copy(frame.ptr, frame.len);
         if (b)

@@ -65,8 +65,11 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
         /* It has ended; what it sent may still be under way, and only that. */
         route_link *link = incarnation ? map64_get(&m->links, origin) : NULL;
 
-        if (!link)
+        if (!link) {
+            if (l && !map64_get(&m->links, origin))
+                places_gone(m, origin); /* it ended without a word: it never needed a link */
             return NULL;
+        }
         self = (runtime_face){
             .key = &link->key, .incarnation = incarnation, .epoch = atomic_load(&link->epoch)};
         sign_with(&s, &self);
@@ -194,7 +197,21 @@ static void tell_conflict(mesh *m, uint64_t origin)
     writer_free(&w);
 }
 
-static void learn(mesh *m, const mesh_node *from, const presence *p, const handover *h)
+/* Signatures take time that others wait for: nobody gets more than a share of it. Who is told
+ * nothing asks again. */
+static bool may_judge(mesh *m, mesh_node *from)
+{
+    if (from->judged_ns < m->now_ns)
+        from->judged_ns = m->now_ns;
+    if (from->judged_ns > m->now_ns + JUDGE_AHEAD_NS) {
+        m->flows.paced++;
+        return false;
+    }
+    from->judged_ns += JUDGE_NS;
+    return true;
+}
+
+static void learn(mesh *m, mesh_node *from, const presence *p, const handover *h)
 {
     const uint8_t *entity = p ? p->entity : h->entity;
     uint64_t origin = berth_entity_origin(entity);
@@ -202,6 +219,8 @@ static void learn(mesh *m, const mesh_node *from, const presence *p, const hando
     berth_error error = {0};
     berth_status status;
 
+    if (!may_judge(m, from))
+        return;
     /* A daemon of ours that nobody asked about yet: now it has to be known whose it is. */
     places_own(m, origin, 0);
     atomic_store(&m->places_used, true);

@@ -48,13 +48,15 @@
 #define S_NS  INT64_C(1000000000)
 #define NEVER INT64_MAX
 
-#define SWEEP_NS        S_NS        /* how often what has no deadline of its own is looked at */
-#define IDLE_LOOK_NS    (10 * S_NS) /* how often flows that nobody uses are looked for */
-#define PRESENCE_LIFE_S (24 * 3600) /* and signed anew when half of it is over */
-#define RECEIVE_WINDOW  2048        /* events of one flow that may wait here */
-#define RECEIVE_BATCH   256         /* events given to a daemon at once */
-#define SOURCES_MAX     2048        /* flows to one daemon: half of its cursors */
-#define OUTS_MAX        4           /* incarnations of one sender with events under way */
+#define SWEEP_NS        S_NS          /* how often what has no deadline of its own is looked at */
+#define IDLE_LOOK_NS    (10 * S_NS)   /* how often flows that nobody uses are looked for */
+#define JUDGE_NS        (S_NS / 4000) /* a node may have so much of our time per record ... */
+#define JUDGE_AHEAD_NS  (2 * S_NS)    /* ... on the average, and so many at once */
+#define PRESENCE_LIFE_S (24 * 3600)   /* and signed anew when half of it is over */
+#define RECEIVE_WINDOW  2048          /* events of one flow that may wait here */
+#define RECEIVE_BATCH   256           /* events given to a daemon at once */
+#define SOURCES_MAX     2048          /* flows to one daemon: half of its cursors */
+#define OUTS_MAX        4             /* incarnations of one sender with events under way */
 
 /* ---- mesh_loop.c ----------------------------------------------------------------------------- */
 
@@ -151,6 +153,7 @@ typedef struct mesh_node {
     uint8_t entity[BERTH_ENTITY_SIZE];
     uint64_t life; /* rises when it forgets what it was told */
     bool up;
+    int64_t judged_ns; /* up to when its allowance of signatures to verify is used */
     stall_entry *stalls;
     size_t stall_count, stall_cap;
 } mesh_node;

@@ -326,6 +326,10 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         break;
     case PEER_FORGOTTEN:
         node_gone(m, e->node);
+        if (!n->up && !n->stall_count) {
+            free(n->stalls);
+            free(map64_del(&m->nodes, e->node));
+        }
         if (m->config.keep_record)
             m->config.keep_record(m->config.ctx, e->node, (slice){0});
         break;
