@@ -421,7 +421,8 @@ static void write_excised(writer *w, slice text, const places *at)
     writer_bytes(w, text.ptr + first.to, text.len - first.to);
 }
 
-berth_status announcement_verify(const announcement *a, slice text, berth_error *error)
+berth_status announcement_verify(const announcement *a, slice text, verify_signature *verify,
+                                 berth_error *error)
 {
     berth_status status;
     writer plain = {0};
@@ -432,7 +433,7 @@ berth_status announcement_verify(const announcement *a, slice text, berth_error 
     write_excised(&plain, text, &at);
     if (plain.failed)
         status = fail(error, BERTH_ERR_NO_MEMORY, "announcement: out of memory");
-    else if (berth_verify(a->entity, plain.data, plain.len, a->signature))
+    else if ((verify ? verify : berth_verify)(a->entity, plain.data, plain.len, a->signature))
         status = fail(error, BERTH_ERR_SIGNATURE, "announcement: the signature does not verify");
     else
         status = BERTH_OK;
@@ -458,4 +459,39 @@ berth_status announcement_write_hop(writer *w, slice text, uint8_t hop_count, be
     }
     writer_bytes(w, text.ptr + cut, text.len - cut);
     return w->failed ? fail(error, BERTH_ERR_NO_MEMORY, "announcement: out of memory") : BERTH_OK;
+}
+
+/* The number behind these bytes, up to a comma. */
+static bool peek_number(reader *r, const char *before, uint64_t *out)
+{
+    slice same = reader_bytes(r, strlen(before));
+    uint64_t value = 0;
+    unsigned digits = 0;
+
+    if (!slice_eq(same, slice_str(before)))
+        return false;
+    for (uint8_t c; (c = reader_u8(r)) >= '0' && c <= '9'; digits++) {
+        if (value > (UINT64_MAX - 9) / 10)
+            return false;
+        value = 10 * value + (c - '0');
+    }
+    *out = value;
+    return digits && reader_ok(r);
+}
+
+bool announcement_peek(slice text, uint64_t *node_id, uint64_t *version)
+{
+    static const char hops[] = ",\"hop_count\":";
+    const size_t len = sizeof hops - 1;
+    reader r = reader_of(text.ptr, text.len);
+
+    /* the last member, one or two digits long */
+    if (text.len > ANNOUNCEMENT_MAX || text.len < len + 3 || text.ptr[text.len - 1] != '}' ||
+        (memcmp(text.ptr + text.len - len - 2, hops, len) != 0 &&
+         memcmp(text.ptr + text.len - len - 3, hops, len) != 0))
+        return false;
+    if (!peek_number(&r, "{\"node_id\":", node_id))
+        return false;
+    reader_bytes(&r, strlen("\"entity_id\":\"\"") + 2 * BERTH_ENTITY_SIZE);
+    return peek_number(&r, ",\"version\":", version);
 }

@@ -9,6 +9,7 @@
 #include "daemon/heap.h"
 #include "mesh/announcements.h"
 #include "mesh/capability_index.h"
+#include "mesh/sums.h"
 
 /*
  * All that is known of one node. Live: its announcement stands in the index, in the heap of what
@@ -36,11 +37,17 @@ typedef struct known_list {
     size_t count;
 } known_list;
 
+#define FANOUT  4  /* peers that what came from another is passed on to at once */
+#define AT_ONCE 32 /* so many a new peer is sent without being asked what it has */
+
 typedef struct listener {
     uint64_t node_id;
     uint8_t entity[BERTH_ENTITY_SIZE];
-    uint64_t cursor; /* has all changes up to this stamp */
+    size_t place;    /* in listeners */
+    uint64_t cursor; /* was offered all changes up to this stamp */
+    uint64_t since;  /* gets all changes up to this one, and its share of those after it */
     bool blocked;
+    bool compare; /* as soon as may be */
 } listener;
 
 struct announcements {
@@ -48,6 +55,11 @@ struct announcements {
     announcements_events events;
     void *ctx;
     map64 nodes, peers;
+    listener **listeners; /* the peers in an order that is the same in each run */
+    size_t listeners_cap, to_compare;
+    int64_t now_ns, compare_ns;
+    uint64_t chance;
+    sums sums; /* of what is live */
     known_list live, gone;
     heap expiry;
     capability_index index;
@@ -70,9 +82,25 @@ bool known_room(announcements *t, const known *k, size_t bytes, size_t tags, boo
 
 /* Make this what is live of the node; takes over set and message, also on failure. A farewell is
  * nothing to tell as learned. */
-berth_status known_install(announcements *t, known *k, capabilities *set, buf *message,
-                           int64_t expires_ns, bool tell, berth_error *error);
+berth_status known_install(announcements *t, known *k, uint64_t version, capabilities *set,
+                           buf *message, int64_t expires_ns, bool tell, berth_error *error);
+bool known_is_for(const known *k, const listener *p);
 /* Everything that is new for them goes to all peers that have room. */
 void announcements_pump(announcements *t);
+/* The same for one. */
+void listener_pump(announcements *t, listener *p);
+/* k, whatever has been drawn. False: there is no room now, and the peer is marked. */
+bool listener_send(announcements *t, listener *p, const known *k);
+
+/* ---- announcements_compare.c ---- */
+
+void announcements_advance(announcements *t, int64_t now_ns);
+/* Compare with it as soon as may be. */
+void compare_soon(announcements *t, listener *p);
+void compare_never(announcements *t, listener *p);
+int64_t compare_deadline(const announcements *t);
+/* Those that are due. */
+void compare_tick(announcements *t);
+uint64_t announcements_chance(announcements *t);
 
 #endif

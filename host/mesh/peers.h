@@ -52,6 +52,7 @@ typedef struct peers_config {
     /* Is a node that was learned worth a handshake? NULL: all are. */
     bool (*may_dial)(void *ctx, const peer_record *r);
     void *ctx;
+    verify_signature *verify; /* NULL: berth_verify */
     /* 0: the default in brackets. */
     uint32_t max_peers;      /* [4096], at most 16384 */
     uint32_t max_dials;      /* at once [64] */

@@ -78,7 +78,7 @@ static berth_status learn(peers *p, peer *from, slice bytes, berth_error *error)
         p->counters.records_paced++;
         return BERTH_OK;
     }
-    s = record_verify(bytes, &r, peers_wall(p), error);
+    s = record_verify(bytes, &r, peers_wall(p), p->config.verify, error);
     if (s == BERTH_ERR_SIGNATURE) {
         p->counters.records_bad++;
         return s;

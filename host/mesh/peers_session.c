@@ -344,7 +344,7 @@ static void on_hello(peers *p, held *h, slice body)
     }
     bool news = false;
     if (!of->bytes || record_newer(&r, &of->record)) {
-        berth_status s = record_verify(theirs.record, &r, peers_wall(p), NULL);
+        berth_status s = record_verify(theirs.record, &r, peers_wall(p), p->config.verify, NULL);
         if (s == BERTH_ERR_SIGNATURE) {
             p->counters.records_bad++;
             held_fault(p, h, "a record that does not verify");

@@ -30,7 +30,7 @@ static void record(slice bytes)
     for (unsigned i = 0; i < r.address_count; i++)
         if (!record_address_ok(&r.addresses[i]))
             abort();
-    (void)record_verify(bytes, &r, 1900000000, NULL);
+    (void)record_verify(bytes, &r, 1900000000, NULL, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
