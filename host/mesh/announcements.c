@@ -323,14 +323,14 @@ berth_status announcements_peer_up(announcements *t, uint64_t peer,
         if (!p)
             return fail(error, BERTH_ERR_NO_MEMORY, "announcements: out of memory");
     }
-    compare_never(t, p);
+    listener_compare_never(t, p);
     *p = (listener){.node_id = peer, .place = p->place, .since = t->stamp};
     memcpy(p->entity, entity, sizeof p->entity);
     if (t->live.count <= AT_ONCE) {
         listener_pump(t, p);
     } else {
         p->cursor = t->stamp;
-        compare_soon(t, p);
+        listener_compare_soon(t, p);
     }
     return BERTH_OK;
 }
@@ -341,7 +341,7 @@ void announcements_peer_down(announcements *t, uint64_t peer)
 
     if (!p)
         return;
-    compare_never(t, p);
+    listener_compare_never(t, p);
     t->listeners[p->place] = t->listeners[t->peers.count];
     t->listeners[p->place]->place = p->place;
     free(p);
@@ -379,7 +379,7 @@ void announcements_forget(announcements *t, uint64_t node)
 
 int64_t announcements_deadline(const announcements *t)
 {
-    int64_t due = heap_next(&t->expiry), compare = compare_deadline(t);
+    int64_t due = heap_next(&t->expiry), compare = announcements_compare_deadline(t);
 
     return compare < due ? compare : due;
 }
@@ -397,7 +397,7 @@ void announcements_expire(announcements *t, int64_t now_ns)
         tell_forgotten(t, k->node_id);
     }
     known_trim(t);
-    compare_tick(t);
+    announcements_compare_tick(t);
 }
 
 /* ---- looking ---- */

@@ -36,7 +36,7 @@ void announcements_advance(announcements *t, int64_t now_ns)
         t->now_ns = now_ns;
 }
 
-void compare_soon(announcements *t, listener *p)
+void listener_compare_soon(announcements *t, listener *p)
 {
     t->to_compare += !p->compare;
     p->compare = true;
@@ -44,14 +44,14 @@ void compare_soon(announcements *t, listener *p)
         t->compare_ns = t->now_ns + jitter(t, PACE_NS);
 }
 
-void compare_never(announcements *t, listener *p)
+void listener_compare_never(announcements *t, listener *p)
 {
     t->to_compare -= p->compare;
     p->compare = false;
 }
 
 /* With few peers each gets everything, and there is nothing to find. */
-int64_t compare_deadline(const announcements *t)
+int64_t announcements_compare_deadline(const announcements *t)
 {
     return t->to_compare || t->peers.count > FANOUT ? t->compare_ns : INT64_MAX;
 }
@@ -74,14 +74,14 @@ static void send_taken(announcements *t, const listener *p, buf *message, uint64
     buf_unref(message);
 }
 
-void compare_tick(announcements *t)
+void announcements_compare_tick(announcements *t)
 {
     listener *p;
 
-    if (compare_deadline(t) > t->now_ns || !t->peers.count)
+    if (announcements_compare_deadline(t) > t->now_ns || !t->peers.count)
         return;
     p = next_to_compare(t, (size_t)(announcements_chance(t) % t->peers.count));
-    compare_never(t, p);
+    listener_compare_never(t, p);
     send_taken(t, p, sums_encode(MESSAGE_ANNOUNCEMENT_SUMS, &t->sums), &t->counters.sums_out);
     t->compare_ns = t->now_ns + jitter(t, t->to_compare ? PACE_NS : 2 * t->config.compare_ns);
 }
@@ -131,7 +131,7 @@ static void take_list(announcements *t, listener *p, uint8_t flags, const sums_p
             ((flags & SUMS_FULL) && !map64_get(&named, k->node_id)))
             continue;
         if (!listener_send(t, p, k)) {
-            compare_soon(t, p); /* the rest, once there is room */
+            listener_compare_soon(t, p); /* the rest, once there is room */
             break;
         }
     }
@@ -157,7 +157,7 @@ berth_status announcements_compare(announcements *t, uint64_t peer, uint16_t kin
                     (unsigned long long)peer);
     if (kind == MESSAGE_ANNOUNCEMENT_SUMS && sums_compare(body, &t->sums, &where)) {
         t->counters.sums_in++;
-        compare_never(t, p); /* this is the comparison */
+        listener_compare_never(t, p); /* this is the comparison */
         if (where.count)
             send_list(t, p, &where, 0);
         return BERTH_OK;

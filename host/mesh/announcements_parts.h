@@ -96,11 +96,11 @@ bool listener_send(announcements *t, listener *p, const known *k);
 
 void announcements_advance(announcements *t, int64_t now_ns);
 /* Compare with it as soon as may be. */
-void compare_soon(announcements *t, listener *p);
-void compare_never(announcements *t, listener *p);
-int64_t compare_deadline(const announcements *t);
+void listener_compare_soon(announcements *t, listener *p);
+void listener_compare_never(announcements *t, listener *p);
+int64_t announcements_compare_deadline(const announcements *t);
 /* Those that are due. */
-void compare_tick(announcements *t);
+void announcements_compare_tick(announcements *t);
 uint64_t announcements_chance(announcements *t);
 
 #endif

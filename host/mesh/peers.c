@@ -83,6 +83,9 @@ static void health_changed(void *ctx, uint64_t node, health from, health to)
                to == HEALTH_HEALTHY     ? PEER_RECOVERED
                : to == HEALTH_SUSPECTED ? PEER_SUSPECTED
                                         : PEER_FAILED);
+    /* Nobody here asks it from now on, so nobody would hear that it is back. */
+    if (to == HEALTH_FAILED && !of->sessions && !peer_needed(p, of))
+        detector_forget(&p->detector, node);
 }
 
 /* ---- Sources --------------------------------------------------------------------------------- */
@@ -115,11 +118,14 @@ berth_status peers_resign(peers *p, uint64_t above, berth_error *error)
     r.sequence = (uint64_t)wall << 20;
     if (r.sequence <= above)
         r.sequence = above < UINT64_MAX ? above + 1 : above;
-    r.not_after_s = wall + p->config.record_life_s;
+    r.not_after_s = wall + (p->leaving ? FAREWELL_S : p->config.record_life_s);
     berth_status s = record_sign(&r, p->config.identity, &bytes, error);
     if (s != BERTH_OK)
         return s;
     memcpy(r.entity, p->config.identity->entity, sizeof r.entity);
+    if (p->own)
+        sums_remove(&p->sums, p->self, p->own_record.sequence);
+    sums_add(&p->sums, p->self, r.sequence);
     buf_unref(p->own);
     p->own = bytes;
     p->own_record = r;
@@ -137,6 +143,9 @@ static berth_status complete(peers_config *c, berth_error *error)
     const int64_t second = 1000000000;
     DEFAULT(max_peers, 4096);
     DEFAULT(max_dials, 64);
+    DEFAULT(full_mesh, 64);
+    DEFAULT(neighbours, 8);
+    DEFAULT(idle_ns, 60 * second);
     DEFAULT(heartbeat_ns, 5 * second);
     DEFAULT(timeout_ns, 30 * second);
     DEFAULT(backoff_ns, second / 2);
@@ -145,7 +154,7 @@ static berth_status complete(peers_config *c, berth_error *error)
     DEFAULT(linger_ns, 2 * second);
     DEFAULT(gossip_ns, 5 * second);
     DEFAULT(session_life_ns, 86400 * second);
-    DEFAULT(record_life_s, 86400);
+    DEFAULT(record_life_s, 7200);
 #undef DEFAULT
     const int64_t most = 1000 * 86400 * second;
     if (!c->identity || !berth_keypair_is_full(c->identity))
@@ -153,6 +162,9 @@ static berth_status complete(peers_config *c, berth_error *error)
     if (c->max_peers > KNOWN_MAX)
         return fail(error, BERTH_ERR_INVALID, "mesh: max_peers is %u; at most %u are possible",
                     c->max_peers, KNOWN_MAX);
+    if (c->neighbours > NEIGHBOURS_MAX)
+        return fail(error, BERTH_ERR_INVALID, "mesh: neighbours is %u; at most %d are possible",
+                    c->neighbours, NEIGHBOURS_MAX);
     if (c->heartbeat_ns < 10000000 || c->heartbeat_ns > most)
         return fail(error, BERTH_ERR_INVALID, "mesh: the heartbeat must be 10 ms or longer");
     if (c->timeout_ns <= c->heartbeat_ns || c->timeout_ns > most / 100)
@@ -162,7 +174,7 @@ static berth_status complete(peers_config *c, berth_error *error)
     if (!c->forget_ns)
         c->forget_ns = 30 * c->timeout_ns;
     if (c->backoff_ns < 0 || c->backoff_max_ns < c->backoff_ns || c->backoff_max_ns > most ||
-        c->yield_ns < 0 || c->linger_ns < 0 || c->gossip_ns < 0 || c->session_life_ns < 0 ||
+        c->yield_ns < 0 || c->linger_ns < 0 || c->gossip_ns < 0 || c->idle_ns < 0 || c->idle_ns > most || c->session_life_ns < 0 ||
         c->session_life_ns > most || c->forget_ns < 0 || c->forget_ns > most)
         return fail(error, BERTH_ERR_INVALID, "mesh: a duration is negative or out of order");
     if (c->record_life_s < 2 || c->record_life_s > RECORD_LIFE_MAX_S)
@@ -204,7 +216,7 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
     if (s != BERTH_OK)
         goto fail;
     p->gossip_ns = now_ns + peers_jitter(p, p->config.gossip_ns);
-    p->leave_ns = NEVER;
+    p->leave_ns = p->choose_ns = NEVER;
     *out = p;
     return BERTH_OK;
 fail:
@@ -250,13 +262,14 @@ peer *peer_by_key(const peers *p, const uint8_t key[32])
     return strmap_get(&p->by_key, slice_of(key, 32));
 }
 
-/* Of the learned nodes that never answered, the one that failed most makes room. */
-static bool make_room(peers *p)
+/* Of the learned nodes that never answered, the one that failed most makes room; for one that has
+ * proven itself, also one that was never asked. */
+static bool make_room(peers *p, bool proven)
 {
     peer *worst = NULL;
 
     for (peer *x = p->all; x; x = x->next)
-        if (!x->configured && !x->proven && !x->sessions && x->failures &&
+        if (!x->configured && !x->proven && !x->sessions && (x->failures || proven) &&
             (!worst || x->failures > worst->failures))
             worst = x;
     if (!worst)
@@ -267,9 +280,9 @@ static bool make_room(peers *p)
     return true;
 }
 
-peer *peer_new(peers *p)
+peer *peer_new(peers *p, bool proven)
 {
-    if (p->count >= p->config.max_peers && !make_room(p)) {
+    if (p->count >= p->config.max_peers && !make_room(p, proven)) {
         p->counters.full++;
         return NULL;
     }
@@ -294,12 +307,14 @@ peer *peer_new(peers *p)
         return NULL;
     }
     of->dial_ns = NEVER;
+    of->expires_ns = NEVER;
     of->lost_ns = p->now_ns;
     of->next = p->all;
     if (p->all)
         p->all->prev = of;
     p->all = of;
     p->count++;
+    peers_count_changed(p);
     return of;
 }
 
@@ -336,6 +351,8 @@ void peer_key(peers *p, peer *of, const uint8_t key[32])
 /* All that belongs to the node it was, and not to the peer. */
 static void peer_forget_node(peers *p, peer *of)
 {
+    peer_unlist(p, of);
+    of->expires_ns = NEVER;
     if (of->node) {
         map64_del(&p->by_node, of->node);
         detector_forget(&p->detector, of->node);
@@ -372,7 +389,12 @@ void peer_free(peers *p, peer *of)
     if (of->next)
         of->next->prev = of->prev;
     p->count--;
+    compare_never(p, of);
+    of->failures = 0;
+    if (of->chosen)
+        peer_consider(p, of);
     free(of);
+    peers_count_changed(p);
 }
 
 void peer_merge(peers *p, peer *into, peer *from)
@@ -381,6 +403,7 @@ void peer_merge(peers *p, peer *into, peer *from)
     bool was_current = from->current != NULL;
 
     memcpy(entity, from->entity, sizeof entity);
+    peer_unlist(p, from);
     peer_forget_node(p, into);
     into->bytes = from->bytes;
     into->record = from->record;
@@ -410,6 +433,9 @@ void peer_merge(peers *p, peer *into, peer *from)
     into->node = from->node;
     memcpy(into->entity, entity, sizeof entity);
     from->node = 0;
+    if (into->wanted_ns < from->wanted_ns)
+        into->wanted_ns = from->wanted_ns;
+    peer_list(p, into);
     peer_free(p, from);
 }
 
@@ -443,7 +469,7 @@ berth_status peers_configure(peers *p, const char *name, const uint8_t static_ke
     if (!of)
         of = keyed;
     if (!of)
-        of = peer_new(p);
+        of = peer_new(p, true);
     if (!of) {
         s = fail(error, BERTH_ERR_LIMIT, "peer \"%s\": no room for another; max_peers is %u", name,
                  p->config.max_peers);
@@ -457,6 +483,7 @@ berth_status peers_configure(peers *p, const char *name, const uint8_t static_ke
         memcpy(of->configured_at, addresses, count * sizeof *addresses);
     of->failures = of->turn = 0;
     of->left = false;
+    peer_list(p, of);
     peer_dial_soon(p, of);
 out:
     peers_exit(p);
@@ -514,6 +541,12 @@ void peers_leave(peers *p, int64_t now_ns)
     if (!p->leaving) {
         p->leaving = true;
         p->leave_ns = p->now_ns + p->config.linger_ns;
+        /* Those who have no session with us hear it by a last record, which ends soon. */
+        if (p->sparse) {
+            p->own_record.address_count = 0;
+            if (peers_resign(p, p->own_record.sequence, NULL) == BERTH_OK)
+                gossip_own(p);
+        }
         held *next;
         for (held *h = p->held; h; h = next) {
             next = h->next;

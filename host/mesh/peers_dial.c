@@ -31,13 +31,10 @@ static const address *candidate(const peer *of)
 
 /* ---- When ------------------------------------------------------------------------------------ */
 
-static bool wants_dial(const peers *p, const peer *of)
+bool peer_may_dial(const peers *p, const peer *of)
 {
-    if (p->leaving || of->dialling || of->current || !candidates(of))
+    if (!candidates(of))
         return false;
-    for (const held *h = of->sessions; h; h = h->sibling)
-        if (h->up)
-            return false; /* its greeting is on its way */
     if (of->configured)
         return true;
     if (of->left || !of->bytes || of->record.not_after_s < peers_wall(p))
@@ -47,6 +44,16 @@ static bool wants_dial(const peers *p, const peer *of)
     if (same && same != of && same->configured_count && same->failures < 3)
         return false;
     return !p->config.may_dial || p->config.may_dial(p->config.ctx, &of->record);
+}
+
+static bool wants_dial(const peers *p, const peer *of)
+{
+    if (p->leaving || of->dialling || of->current)
+        return false;
+    for (const held *h = of->sessions; h; h = h->sibling)
+        if (h->up)
+            return false; /* its greeting is on its way */
+    return peer_may_dial(p, of);
 }
 
 /* The lower id leaves the first attempt to the other. */
@@ -59,7 +66,10 @@ void peer_redial(peers *p, peer *of)
 {
     int64_t wait = p->config.backoff_max_ns;
 
-    if (of->left) {
+    peer_consider(p, of);
+    if (!peer_needed(p, of)) {
+        of->dial_ns = NEVER;
+    } else if (of->left) {
         of->dial_ns = p->now_ns + peers_jitter(p, wait);
     } else if (!of->failures) {
         of->dial_ns = p->now_ns + peers_jitter(p, p->config.backoff_ns / 4) + yield(p, of);
@@ -74,10 +84,19 @@ void peer_redial(peers *p, peer *of)
 
 void peer_dial_soon(peers *p, peer *of)
 {
-    of->dial_ns = p->now_ns;
-    if (!of->configured)
+    of->dial_ns = peer_needed(p, of) ? p->now_ns : NEVER;
+    if (!of->configured && of->dial_ns != NEVER)
         of->dial_ns += peers_jitter(p, p->config.backoff_ns / 4) + yield(p, of);
     peer_rearm(p, of);
+}
+
+/* Where all have sessions with all, who has had none for long is gone. Elsewhere its record says so,
+ * which it signs anew as long as it lives. */
+static int64_t forget_at(const peers *p, const peer *of)
+{
+    if (of->configured || of->sessions || (p->sparse && of->listed))
+        return NEVER;
+    return of->lost_ns + p->config.forget_ns;
 }
 
 void peer_rearm(peers *p, peer *of)
@@ -92,8 +111,13 @@ void peer_rearm(peers *p, peer *of)
         if (h == of->current && h->renew_ns < due)
             due = h->renew_ns;
     }
-    if (!of->configured && !of->sessions && of->lost_ns + p->config.forget_ns < due)
-        due = of->lost_ns + p->config.forget_ns;
+    int64_t idle = peer_idle_at(p, of), forget = forget_at(p, of);
+    if (idle < due)
+        due = idle;
+    if (of->expires_ns < due)
+        due = of->expires_ns;
+    if (forget < due)
+        due = forget;
     heap_remove(&p->due, &of->due);
     of->due.due_ns = due;
     heap_push(&p->due, &of->due);
@@ -175,14 +199,24 @@ static void step(peers *p, peer *of)
         next = h->sibling;
         held_step(p, h);
     }
-    if (!of->configured && !of->sessions &&
-        (p->now_ns >= of->lost_ns + p->config.forget_ns ||
-         (!of->proven && of->failures >= ATTEMPTS_UNKNOWN))) {
+    if (of->expires_ns <= p->now_ns) {
+        peer_list(p, of); /* unless the clock was set back, it is not there any more */
+        if (p->sparse && !of->listed && !of->configured && !of->sessions) {
+            forget(p, of);
+            return;
+        }
+    }
+    if (forget_at(p, of) <= p->now_ns || (forget_at(p, of) != NEVER && !of->proven &&
+                                          of->failures >= ATTEMPTS_UNKNOWN)) {
         forget(p, of);
         return;
     }
+    if (peer_idle_at(p, of) <= p->now_ns)
+        peer_rest(p, of);
     if (of->dial_ns <= p->now_ns && !of->dialling && !of->current) {
-        if (wants_dial(p, of))
+        if (!peer_needed(p, of))
+            of->dial_ns = NEVER;
+        else if (wants_dial(p, of))
             dial(p, of);
         else
             of->dial_ns = p->now_ns + peers_jitter(p, p->config.backoff_max_ns);
@@ -200,6 +234,8 @@ int64_t peers_deadline(const peers *p)
         due = p->gossip_ns;
     if (p->resign_ns < due)
         due = p->resign_ns;
+    if (p->choose_ns < due)
+        due = p->choose_ns;
     return p->leave_ns < due ? p->leave_ns : due;
 }
 
@@ -209,6 +245,8 @@ void peers_tick(peers *p, int64_t now_ns)
 
     peers_enter(p, now_ns);
     detector_check(&p->detector, p->now_ns);
+    if (p->choose_ns <= p->now_ns)
+        peers_choose(p);
     while ((n = heap_pop_due(&p->due, p->now_ns)))
         step(p, (peer *)n);
     if (p->gossip_ns <= p->now_ns)

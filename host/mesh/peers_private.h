@@ -4,6 +4,8 @@
  *
  *     peers.c          the table: configuration, entries, subscribers, goodbye
  *     peers_view.c     looking at it
+ *     peers_choose.c   in a large mesh: with whom to have a session
+ *     peers_compare.c  in a large mesh: which records another lacks
  *     peers_dial.c     whom to dial when; what is due
  *     peers_session.c  sessions: greeting, choosing among several, pings, ending
  *     peers_gossip.c   records and who reaches whom
@@ -18,6 +20,7 @@
 #include "daemon/heap.h"
 #include "mesh/peers.h"
 #include "mesh/peers_codec.h"
+#include "mesh/sums.h"
 
 #define NEVER            INT64_MAX
 #define SESSIONS_MAX     4 /* with one peer, those that linger included */
@@ -28,6 +31,10 @@
 #define ASKED_MAX        8  /* peers asked who reaches one we do not */
 #define VERIFY_PER_S     64 /* new records of one peer that are verified in a second */
 #define STABLE_NS        10000000000 /* a session that lived so long was no failure */
+#define NEIGHBOURS_MAX   64
+#define RUMOUR_MAX       8          /* records that come together and are passed on at once */
+#define COMPARE_PACE_NS  250000000  /* between two peers that are new */
+#define FAREWELL_S       300        /* a record that says nothing but that its node has left */
 
 typedef struct peer peer;
 
@@ -64,6 +71,10 @@ struct peer {
     bool keyed; /* in by_key: configured, or proven */
     bool configured, left;
     bool proven; /* has had a session */
+    bool chosen; /* a neighbour */
+    bool drawn;  /* is going to be one: peers_choose */
+    bool listed; /* stands in sums */
+    bool compare; /* as soon as may be */
     address configured_at[RECORD_ADDRESSES_MAX];
     unsigned configured_count;
     address seen_at; /* where its last session led; len 0: none yet */
@@ -77,6 +88,8 @@ struct peer {
     uint64_t boot;  /* 0: not greeted yet */
     unsigned failures, turn;
     int64_t dial_ns, lost_ns; /* when to dial; since when without a session */
+    int64_t wanted_ns;         /* up to when somebody wants it */
+    int64_t expires_ns;        /* of the record, while it is listed */
     int64_t rtt_ns;
     int64_t paced_ns; /* up to when its allowance of records is used */
     relay relays[RELAYS_MAX];
@@ -97,7 +110,12 @@ struct peers {
     size_t live_count, live_cap;
     heap due;
     unsigned dials; /* on their way */
-    int64_t gossip_ns, resign_ns, leave_ns;
+    bool sparse; /* there are too many for a session with each */
+    unsigned chosen_count;
+    uint64_t chosen_rank; /* the highest hash among them */
+    sums sums;            /* of the records, our own included */
+    size_t to_compare;
+    int64_t gossip_ns, resign_ns, leave_ns, choose_ns;
     bool leaving;
     buf *own;
     peer_record own_record;
@@ -121,8 +139,8 @@ void peers_enter(peers *p, int64_t now_ns);
 void peers_exit(peers *p);
 void peers_tell(peers *p, const peer *of, peer_change change);
 void peers_tell_event(peers *p, const peer_event *event);
-/* NULL: no room, or no memory. */
-peer *peer_new(peers *p);
+/* NULL: no room, or no memory. For one that has proven itself hearsay makes room. */
+peer *peer_new(peers *p, bool proven);
 /* Ends its sessions too. */
 void peer_free(peers *p, peer *of);
 peer *peer_by_node(const peers *p, uint64_t node);
@@ -154,6 +172,34 @@ void peer_renew(peers *p, peer *of);
 /* base * [1/2, 1) */
 int64_t peers_jitter(peers *p, int64_t base);
 
+/* Worth a dial, and may be dialled at all. */
+bool peer_may_dial(const peers *p, const peer *of);
+
+/* ---- peers_choose.c -------------------------------------------------------------------------- */
+
+/* Is it one to have a session with by now? */
+bool peer_needed(const peers *p, const peer *of);
+void peers_count_changed(peers *p);
+/* Something of it has changed that may make it a neighbour, or no longer. */
+void peer_consider(peers *p, const peer *of);
+void peers_choose(peers *p);
+void peer_want(peers *p, peer *of);
+void peer_came_up(peers *p, peer *of);
+/* When to close its session if nobody wants it before then. */
+int64_t peer_idle_at(const peers *p, const peer *of);
+void peer_rest(peers *p, peer *of);
+
+/* ---- peers_compare.c ------------------------------------------------------------------------- */
+
+/* Its record, node or goodbye is about to change; has changed. */
+void peer_unlist(peers *p, peer *of);
+void peer_list(peers *p, peer *of);
+bool compare_send(peers *p, peer *to);
+void compare_soon(peers *p, peer *with);
+void compare_never(peers *p, peer *with);
+void compare_sums(peers *p, held *from, slice body);
+void compare_list(peers *p, held *from, slice body);
+
 /* ---- peers_session.c ------------------------------------------------------------------------- */
 
 held *held_new(peers *p, peer *of, session *s, bool dialled);
@@ -172,6 +218,14 @@ void peer_lost(peers *p, peer *of, session_end why, const char *text);
 
 /* ---- peers_gossip.c -------------------------------------------------------------------------- */
 
+typedef struct record_batch {
+    buf *records[RECORDS_MAX]; /* borrowed */
+    size_t count;
+} record_batch;
+void record_batch_send(peers *p, peer *to, record_batch *b);
+void record_batch_add(peers *p, peer *to, record_batch *b, buf *record);
+/* May others hear of it from us? */
+bool gossip_passes_on(const peers *p, const peer *of);
 /* Keep a verified record if it is newer. Takes no reference. */
 bool peer_keep_record(peers *p, peer *of, const peer_record *r, slice bytes);
 void gossip_records(peers *p, held *from, slice body);
