@@ -251,6 +251,8 @@ static bool is_drawn(const announcements *t, const known *k, const listener *p)
 
     if (k->own || t->peers.count <= FANOUT || k->stamp <= p->since)
         return true;
+    if (k->asked)
+        return false;
     z = (p->node_id ^ k->node_id ^ t->config.node_id ^ k->version << 32) * 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     return (z ^ z >> 31) % t->peers.count < FANOUT;
@@ -324,7 +326,7 @@ berth_status announcements_peer_up(announcements *t, uint64_t peer,
             return fail(error, BERTH_ERR_NO_MEMORY, "announcements: out of memory");
     }
     listener_compare_never(t, p);
-    *p = (listener){.node_id = peer, .place = p->place, .since = t->stamp};
+    *p = (listener){.node_id = peer, .place = p->place, .since = t->stamp, .asked_ns = INT64_MIN};
     memcpy(p->entity, entity, sizeof p->entity);
     if (t->live.count <= AT_ONCE) {
         listener_pump(t, p);

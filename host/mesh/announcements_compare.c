@@ -11,7 +11,8 @@
 
 #include <stdlib.h>
 
-#define PACE_NS 250000000 /* between two peers that are new */
+#define PACE_NS  250000000  /* between two peers that are new */
+#define ASKED_NS 2000000000 /* that long after a list what comes is the answer to it */
 
 uint64_t announcements_chance(announcements *t)
 {
@@ -102,6 +103,7 @@ static void send_list(announcements *t, listener *p, const sums_places *where, u
             all[n++] = (sums_entry){k->node_id, k->version};
     if (t->live.count >= t->config.max_nodes)
         flags |= SUMS_FULL;
+    p->asked_ns = t->now_ns + ASKED_NS;
     send_taken(t, p, sums_list_encode(MESSAGE_ANNOUNCEMENT_LIST, flags, where, all, n),
                &t->counters.lists_out);
     free(all);

@@ -25,6 +25,7 @@ typedef struct known {
     uint64_t stamp;    /* when it changed, in the order of all changes */
     int64_t credit_ns; /* until when its announcements are paid for */
     bool live, own;
+    bool asked; /* came because we lacked it: so others ask for it, too */
     unsigned hops;
     uint64_t sender, via; /* who brought it first, who by the shortest way; 0: nobody now */
     capabilities set;
@@ -38,7 +39,7 @@ typedef struct known_list {
 } known_list;
 
 #define FANOUT  4  /* peers that what came from another is passed on to at once */
-#define AT_ONCE 32 /* so many a new peer is sent without being asked what it has */
+#define AT_ONCE 8  /* so many a new peer is sent without being asked what it has */
 
 typedef struct listener {
     uint64_t node_id;
@@ -47,7 +48,8 @@ typedef struct listener {
     uint64_t cursor; /* was offered all changes up to this stamp */
     uint64_t since;  /* gets all changes up to this one, and its share of those after it */
     bool blocked;
-    bool compare; /* as soon as may be */
+    bool compare;     /* as soon as may be */
+    int64_t asked_ns; /* up to when what comes is what we asked for */
 } listener;
 
 struct announcements {

@@ -148,6 +148,7 @@ static announcement_result apply(announcements *t, known *k, const listener *p, 
     memcpy(k->entity, a->entity, sizeof k->entity);
     k->hops = a->hop_count;
     k->sender = p->node_id;
+    k->asked = !direct && mono_ns < p->asked_ns;
     if (nearer)
         k->via = p->node_id;
     if (!direct && t->events.route)

@@ -118,7 +118,10 @@ berth_status peers_resign(peers *p, uint64_t above, berth_error *error)
     r.sequence = (uint64_t)wall << 20;
     if (r.sequence <= above)
         r.sequence = above < UINT64_MAX ? above + 1 : above;
-    r.not_after_s = wall + (p->leaving ? FAREWELL_S : p->config.record_life_s);
+    int64_t lasts_s = p->config.record_life_s;
+    if (p->leaving && lasts_s > FAREWELL_S)
+        lasts_s = FAREWELL_S;
+    r.not_after_s = wall + lasts_s;
     berth_status s = record_sign(&r, p->config.identity, &bytes, error);
     if (s != BERTH_OK)
         return s;
@@ -189,8 +192,10 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
     berth_status s;
 
     *out = NULL;
-    if (!p)
+    if (!p || !(p->viewed = calloc(1, sizeof *p->viewed))) {
+        free(p);
         return fail(error, BERTH_ERR_NO_MEMORY, "mesh: out of memory");
+    }
     p->config = *config;
     p->t = config->transport;
     p->now_ns = now_ns;
@@ -221,8 +226,17 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
     return BERTH_OK;
 fail:
     detector_fini(&p->detector);
+    free(p->viewed);
     free(p);
     return s;
+}
+
+static void peer_release(peer *of)
+{
+    buf_unref(of->bytes);
+    free(of->configured_at);
+    free(of->relays);
+    free(of);
 }
 
 void peers_free(peers *p)
@@ -232,8 +246,7 @@ void peers_free(peers *p)
     while (p->all) {
         peer *of = p->all;
         p->all = of->next;
-        buf_unref(of->bytes);
-        free(of);
+        peer_release(of);
     }
     while (p->held) {
         held *h = p->held;
@@ -245,12 +258,18 @@ void peers_free(peers *p)
     heap_fini(&p->due);
     detector_fini(&p->detector);
     buf_unref(p->own);
+    free(p->viewed);
     free(p->live);
     free(p->events);
     free(p);
 }
 
 /* ---- Entries --------------------------------------------------------------------------------- */
+
+void peer_get_record(const peer *of, peer_record *out)
+{
+    record_decode(slice_of(of->bytes->data, of->bytes->len), out, NULL);
+}
 
 peer *peer_by_node(const peers *p, uint64_t node)
 {
@@ -393,7 +412,7 @@ void peer_free(peers *p, peer *of)
     of->failures = 0;
     if (of->chosen)
         peer_consider(p, of);
-    free(of);
+    peer_release(of);
     peers_count_changed(p);
 }
 
@@ -406,7 +425,9 @@ void peer_merge(peers *p, peer *into, peer *from)
     peer_unlist(p, from);
     peer_forget_node(p, into);
     into->bytes = from->bytes;
-    into->record = from->record;
+    into->sequence = from->sequence;
+    into->not_after_s = from->not_after_s;
+    into->address_count = from->address_count;
     from->bytes = NULL;
     into->boot = from->boot;
     into->proven |= from->proven;
@@ -460,6 +481,11 @@ berth_status peers_configure(peers *p, const char *name, const uint8_t static_ke
     if (count > RECORD_ADDRESSES_MAX)
         return fail(error, BERTH_ERR_INVALID, "peer \"%s\": %u addresses; at most %d fit", name,
                     count, RECORD_ADDRESSES_MAX);
+    address *at = calloc(count + 1, sizeof *at);
+    if (!at)
+        return fail(error, BERTH_ERR_NO_MEMORY, "peer \"%s\": out of memory", name);
+    if (count)
+        memcpy(at, addresses, count * sizeof *at);
     peers_enter(p, now_ns);
     peer *of = by_name(p, name), *keyed = peer_by_key(p, static_key);
     if (of && of != keyed && of->keyed && memcmp(of->static_key, static_key, 32) != 0) {
@@ -478,14 +504,16 @@ berth_status peers_configure(peers *p, const char *name, const uint8_t static_ke
     peer_key(p, of, static_key);
     of->configured = true;
     snprintf(of->name, sizeof of->name, "%s", name);
+    free(of->configured_at);
+    of->configured_at = at;
     of->configured_count = count;
-    if (count)
-        memcpy(of->configured_at, addresses, count * sizeof *addresses);
+    at = NULL;
     of->failures = of->turn = 0;
     of->left = false;
     peer_list(p, of);
     peer_dial_soon(p, of);
 out:
+    free(at);
     peers_exit(p);
     return s;
 }

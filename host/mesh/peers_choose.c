@@ -75,6 +75,11 @@ static void choose_all(peers *p)
     p->chosen_count = 0;
 }
 
+static bool answers(const peer *of)
+{
+    return of->current || of->failures < FAILING;
+}
+
 void peers_choose(peers *p)
 {
     struct {
@@ -100,7 +105,7 @@ void peers_choose(peers *p)
         best[at].of = x;
     }
     while (end < count && answering < p->config.neighbours)
-        answering += best[end++].of->failures < FAILING;
+        answering += answers(best[end++].of);
     for (unsigned i = 0; i < end; i++)
         best[i].of->drawn = true;
     for (peer *x = p->all; x; x = x->next) {

@@ -17,7 +17,7 @@ void peer_unlist(peers *p, peer *of)
 {
     if (!of->listed)
         return;
-    sums_remove(&p->sums, of->node, of->record.sequence);
+    sums_remove(&p->sums, of->node, of->sequence);
     of->listed = false;
 }
 
@@ -27,11 +27,11 @@ void peer_list(peers *p, peer *of)
 
     peer_unlist(p, of);
     of->expires_ns = NEVER;
-    if (!of->node || !of->bytes || of->left || of->record.not_after_s < wall)
+    if (!of->node || !of->bytes || of->left || of->not_after_s < wall)
         return;
-    int64_t lasts_s = of->record.not_after_s - wall + 1;
+    int64_t lasts_s = of->not_after_s - wall + 1;
     of->expires_ns = p->now_ns + lasts_s * 1000000000;
-    sums_add(&p->sums, of->node, of->record.sequence);
+    sums_add(&p->sums, of->node, of->sequence);
     of->listed = true;
 }
 
@@ -72,7 +72,7 @@ static void send_list(peers *p, held *to, const sums_places *where, uint8_t flag
         all[n++] = (sums_entry){p->self, p->own_record.sequence};
     for (const peer *x = p->all; x; x = x->next)
         if (x->listed && sums_in(where, x->node))
-            all[n++] = (sums_entry){x->node, x->record.sequence};
+            all[n++] = (sums_entry){x->node, x->sequence};
     if (p->count >= p->config.max_peers)
         flags |= SUMS_FULL;
     if (held_send(p, to, sums_list_encode(MESSAGE_RECORD_LIST, flags, where, all, n)))
@@ -114,7 +114,7 @@ void compare_list(peers *p, held *from, slice body)
         sums_entry e = sums_list_next(&r);
         peer *of = peer_by_node(p, e.id);
         bool own = e.id == p->self;
-        uint64_t ours = own ? p->own_record.sequence : of && of->bytes ? of->record.sequence : 0;
+        uint64_t ours = own ? p->own_record.sequence : of && of->bytes ? of->sequence : 0;
         if (e.version > ours)
             sums_mark(&lack, e.id);
         if ((ours && ours <= e.version && !map64_put(&newest, e.id, p)) ||

@@ -14,19 +14,21 @@ int64_t peers_jitter(peers *p, int64_t base)
 static unsigned candidates(const peer *of)
 {
     return (of->seen_at.len ? 1 : 0) + of->configured_count +
-           (of->bytes ? of->record.address_count : 0);
+           (of->bytes ? of->address_count : 0);
 }
 
 /* Where it was last seen, then what the configuration says, then what it says itself. */
-static const address *candidate(const peer *of)
+static address candidate(const peer *of)
 {
     unsigned i = of->turn % candidates(of);
+    peer_record r;
 
     if (of->seen_at.len && i-- == 0)
-        return &of->seen_at;
+        return of->seen_at;
     if (i < of->configured_count)
-        return &of->configured_at[i];
-    return &of->record.addresses[i - of->configured_count];
+        return of->configured_at[i];
+    peer_get_record(of, &r);
+    return r.addresses[i - of->configured_count];
 }
 
 /* ---- When ------------------------------------------------------------------------------------ */
@@ -37,13 +39,17 @@ bool peer_may_dial(const peers *p, const peer *of)
         return false;
     if (of->configured)
         return true;
-    if (of->left || !of->bytes || of->record.not_after_s < peers_wall(p))
+    if (of->left || !of->bytes || of->not_after_s < peers_wall(p))
         return false;
     /* Perhaps it is one of the configured peers, which is being dialled under that name. */
     const peer *same = peer_by_key(p, of->static_key);
     if (same && same != of && same->configured_count && same->failures < 3)
         return false;
-    return !p->config.may_dial || p->config.may_dial(p->config.ctx, &of->record);
+    if (!p->config.may_dial)
+        return true;
+    peer_record r;
+    peer_get_record(of, &r);
+    return p->config.may_dial(p->config.ctx, &r);
 }
 
 static bool wants_dial(const peers *p, const peer *of)
@@ -118,6 +124,8 @@ void peer_rearm(peers *p, peer *of)
         due = of->expires_ns;
     if (forget < due)
         due = forget;
+    if (of->due.place && of->due.due_ns == due)
+        return;
     heap_remove(&p->due, &of->due);
     of->due.due_ns = due;
     heap_push(&p->due, &of->due);
@@ -147,7 +155,8 @@ static void dial(peers *p, peer *of)
         of->dial_ns = p->now_ns + peers_jitter(p, p->config.backoff_ns);
         return;
     }
-    if (dial_at(p, of, candidate(of)))
+    address to = candidate(of);
+    if (dial_at(p, of, &to))
         return;
     p->counters.dials_failed++;
     of->failures++;

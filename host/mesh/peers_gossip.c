@@ -20,19 +20,29 @@
 
 /* ---- Keeping records ------------------------------------------------------------------------- */
 
+/* Does the record say other addresses than the one that it has? */
+static bool moves(const peer *of, const peer_record *r)
+{
+    peer_record before;
+
+    peer_get_record(of, &before);
+    return before.address_count != r->address_count ||
+           memcmp(before.addresses, r->addresses, r->address_count * sizeof *r->addresses) != 0;
+}
+
 bool peer_keep_record(peers *p, peer *of, const peer_record *r, slice bytes)
 {
     buf *kept = buf_copy(bytes.ptr, bytes.len);
 
     if (!kept)
         return false;
-    bool moved = of->bytes && (of->record.address_count != r->address_count ||
-                               memcmp(of->record.addresses, r->addresses,
-                                      r->address_count * sizeof *r->addresses) != 0);
+    bool moved = of->bytes && moves(of, r);
     peer_unlist(p, of);
     buf_unref(of->bytes);
     of->bytes = kept;
-    of->record = *r;
+    of->sequence = r->sequence;
+    of->not_after_s = r->not_after_s;
+    of->address_count = r->address_count;
     peer_list(p, of);
     if (!of->configured && memcmp(of->static_key, r->static_key, 32) != 0) {
         peer_unkey(p, of); /* whether it has that key shows in a handshake */
@@ -76,7 +86,7 @@ static berth_status learn(peers *p, peer *from, slice bytes, buf **news, berth_e
     peer *of = peer_by_node(p, node);
     bool own = node == p->self;
     if ((own && r.sequence <= p->own_record.sequence) ||
-        (of && of->bytes && !record_newer(&r, &of->record)) ||
+        (of && of->bytes && r.sequence <= of->sequence) ||
         (of && memcmp(of->entity, r.entity, sizeof r.entity) != 0)) {
         p->counters.records_old++;
         return BERTH_OK;
@@ -246,7 +256,7 @@ static void send_list(peers *p, peer *to, uint8_t flags)
         return;
     for (const peer *x = p->all; x; x = x->next)
         if (x != to && x->node && x->bytes && !x->left)
-            all[n++] = (known){x->node, x->record.sequence, reach(x)};
+            all[n++] = (known){x->node, x->sequence, reach(x)};
     if (to->current && held_send(p, to->current, known_encode(flags, all, n)))
         p->counters.digests_out++;
     free(all);
@@ -295,6 +305,8 @@ static void relay_note(peers *p, peer *of, uint64_t via, uint32_t rtt_us)
             of->relays[i] = of->relays[--of->relay_count];
         return;
     }
+    if (!of->relays && !(of->relays = calloc(RELAYS_MAX, sizeof *of->relays)))
+        return;
     if (i == RELAYS_MAX) { /* full: the one that was heard of first gives way */
         i = 0;
         for (unsigned k = 1; k < RELAYS_MAX; k++)
@@ -346,7 +358,7 @@ void gossip_who_reaches(peers *p, held *from, uint64_t node)
     known k = {.node = node, .rtt_us = KNOWN_NO_PATH};
 
     if (of && of != from->peer && of->bytes)
-        k = (known){node, of->record.sequence, reach(of)};
+        k = (known){node, of->sequence, reach(of)};
     held_send(p, from, known_encode(KNOWN_ANSWER | KNOWN_PARTIAL, &k, 1));
     /* In a large mesh few have a session with it. Who asks will ask again: make one for then. */
     if (p->sparse && of && of != from->peer && !of->current && p->dials < p->config.max_dials / 2)
@@ -373,12 +385,12 @@ void gossip_known(peers *p, held *from, slice body)
         peer *of = peer_by_node(p, k.node);
         if (k.node == p->self)
             continue;
-        if (k.rtt_us != KNOWN_NO_PATH && (!of || !of->bytes || of->record.sequence < k.sequence))
+        if (k.rtt_us != KNOWN_NO_PATH && (!of || !of->bytes || of->sequence < k.sequence))
             lack = true;
         if (of && of != sender && !of->current)
             relay_note(p, of, sender->node, k.rtt_us);
         /* What the sender has as new as we do needs no sending. */
-        if (of && of->bytes && of->record.sequence <= k.sequence && !map64_put(&newest, k.node, of))
+        if (of && of->bytes && of->sequence <= k.sequence && !map64_put(&newest, k.node, of))
             goto out;
     }
     if (flags & KNOWN_PARTIAL)

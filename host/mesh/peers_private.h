@@ -75,11 +75,13 @@ struct peer {
     bool drawn;  /* is going to be one: peers_choose */
     bool listed; /* stands in sums */
     bool compare; /* as soon as may be */
-    address configured_at[RECORD_ADDRESSES_MAX];
+    address *configured_at;
     unsigned configured_count;
     address seen_at; /* where its last session led; len 0: none yet */
-    buf *bytes;      /* of record; NULL: none */
-    peer_record record;
+    buf *bytes;      /* its record; NULL: none. Of what is in it, only this is at hand: */
+    uint64_t sequence;
+    int64_t not_after_s;
+    unsigned address_count;
     uint64_t introducer; /* who passed on the first record; 0: nobody, or proven since */
     unsigned introduced; /* unproven ones that it has passed on */
     held *sessions, *current, *dialling;
@@ -92,7 +94,7 @@ struct peer {
     int64_t expires_ns;        /* of the record, while it is listed */
     int64_t rtt_ns;
     int64_t paced_ns; /* up to when its allowance of records is used */
-    relay relays[RELAYS_MAX];
+    relay *relays; /* RELAYS_MAX; NULL: none was ever heard of */
     unsigned relay_count;
 };
 
@@ -131,6 +133,7 @@ struct peers {
     bool telling;
     int64_t now_ns;
     peers_counters counters;
+    peer_record *viewed; /* what peer_view.record points to */
 };
 
 /* ---- peers.c --------------------------------------------------------------------------------- */
@@ -143,6 +146,8 @@ void peers_tell_event(peers *p, const peer_event *event);
 peer *peer_new(peers *p, bool proven);
 /* Ends its sessions too. */
 void peer_free(peers *p, peer *of);
+/* All that is in its record; it has one. */
+void peer_get_record(const peer *of, peer_record *out);
 peer *peer_by_node(const peers *p, uint64_t node);
 peer *peer_by_key(const peers *p, const uint8_t key[32]);
 void peer_unkey(peers *p, peer *of);

@@ -345,7 +345,7 @@ static void on_hello(peers *p, held *h, slice body)
         return;
     }
     bool news = false;
-    if (!of->bytes || record_newer(&r, &of->record)) {
+    if (!of->bytes || r.sequence > of->sequence) {
         berth_status s = record_verify(theirs.record, &r, peers_wall(p), p->config.verify, NULL);
         if (s == BERTH_ERR_SIGNATURE) {
             p->counters.records_bad++;
@@ -392,7 +392,7 @@ static void on_hello(peers *p, held *h, slice body)
     detector_heartbeat(&p->detector, of->node, p->now_ns);
     if (news)
         gossip_rumour(p, of);
-    else if (of->bytes && record_newer(&of->record, &r)) /* it has forgotten: it says more then */
+    else if (of->bytes && of->sequence > r.sequence) /* it has forgotten: it says more then */
         held_send(p, h, records_encode(&of->bytes, 1));
     peer_rearm(p, of);
 }

@@ -6,6 +6,7 @@
  *     crowd_net.c    sessions: who dials whom, what arrives when, what is lost
  *     crowd_node.c   one node: its tables, and what wakes them
  *     crowd_check.c  what must hold
+ *     crowd_world.c  bad weather
  *     crowd.c        the program: figures, or seeds
  *
  * All that happens follows from the seed. Records and announcements are really signed; a signature
@@ -86,6 +87,7 @@ typedef struct crowd_config {
     unsigned loss;      /* of packets, percent */
     unsigned strangers; /* of a thousand pairs, those that cannot reach each other */
     int64_t over_ns;    /* they start within so long */
+    int64_t refresh_ns; /* of announcements; 0: the default */
     peers_config peers; /* limits and timings */
     announcements_config announcements;
 } crowd_config;
@@ -124,7 +126,8 @@ bool crowd_reaches(const crowd *c, unsigned a, unsigned b);
 
 void crowd_init(crowd *c, const crowd_config *config);
 void crowd_fini(crowd *c);
-/* boot: 0: at once. */
+/* Whom it knows when it starts for the first time: somebody older. */
+unsigned crowd_begins_with(const crowd *c, unsigned at);
 void crowd_start(crowd *c, unsigned at);
 void crowd_kill(crowd *c, unsigned at);
 void crowd_leave(crowd *c, unsigned at);
@@ -141,7 +144,18 @@ void crowd_fail(crowd *c, const char *format, ...) __attribute__((format(printf,
 bool crowd_converged(const crowd *c);
 /* Between each two that run there is a session or, where they cannot reach each other, a relay. */
 bool crowd_meshed(const crowd *c);
-/* Once all is quiet. */
+/* What is missing still, in words; until the next call. */
+const char *crowd_why(const crowd *c);
+/* Always: no table is larger than it may be. */
+void crowd_check_bounds(crowd *c);
+/* Once all is quiet: one session a pair, which both use; few at each; nobody believes in the dead;
+ * the graph of sessions hangs together. */
 void crowd_check_quiet(crowd *c);
+
+/* ---- crowd_world.c --------------------------------------------------------------------------- */
+
+/* False: failure says why. The crowd is there still. */
+bool crowd_world(crowd *c, uint64_t seed);
+bool crowd_bounds(crowd *c);
 
 #endif

@@ -19,6 +19,7 @@ typedef enum parcel_kind { DELIVER, DATAGRAM, ARRIVE, ANSWER, CONFIRM, CLOSED, O
 
 typedef struct parcel {
     heap_node due; /* the first member */
+    struct parcel *free;
     parcel_kind kind;
     session_end why;
     session *to;
@@ -61,9 +62,12 @@ static bool lost(crowd *c)
 
 bool crowd_reaches(const crowd *c, unsigned a, unsigned b)
 {
+    if (c->nodes[a].side != c->nodes[b].side)
+        return false;
     /* Whom a node begins with it reaches always. */
-    return c->nodes[a].side == c->nodes[b].side &&
-           (!c->config.strangers || (pair_mix(c, a, b) >> 20) % 1000 >= c->config.strangers);
+    return !c->config.strangers || !a || !b || crowd_begins_with(c, a) == b ||
+           crowd_begins_with(c, b) == a ||
+           (pair_mix(c, a, b) >> 20) % 1000 >= c->config.strangers;
 }
 
 /* ---- Parcels and sessions -------------------------------------------------------------------- */
@@ -84,11 +88,15 @@ static void session_unref(session *s)
         free(s);
 }
 
+static parcel *spare; /* millions come and go */
+
 static void post(crowd *c, parcel p, int64_t after)
 {
-    parcel *q = malloc(sizeof *q);
+    parcel *q = spare;
 
-    if (!q)
+    if (q)
+        spare = q->free;
+    else if (!(q = malloc(sizeof *q)))
         abort();
     *q = p;
     q->due = (heap_node){.due_ns = c->now + after};
@@ -105,7 +113,8 @@ static void parcel_free(parcel *p)
 {
     session_unref(p->to);
     buf_unref(p->bytes);
-    free(p);
+    p->free = spare;
+    spare = p;
 }
 
 static session *session_make(endpoint *owner, unsigned far_at, bool dialled)
@@ -180,6 +189,11 @@ void crowd_net_fini(crowd *c)
     while ((h = heap_pop_due(&c->wire, INT64_MAX)))
         parcel_free((parcel *)(void *)h);
     heap_fini(&c->wire);
+    while (spare) {
+        parcel *p = spare;
+        spare = p->free;
+        free(p);
+    }
 }
 
 /* ---- What the tables call -------------------------------------------------------------------- */

@@ -101,7 +101,8 @@ void crowd_heard(endpoint *e, session *s, slice message)
 
     if (kind == MESSAGE_ANNOUNCEMENT)
         announcements_receive(e->announcements, node, body, e->c->now, wall_ns(e->c), NULL);
-    else if (announcements_compare(e->announcements, node, kind, body, e->c->now, NULL))
+    else if (announcements_compare(e->announcements, node, kind, body, e->c->now, NULL) ==
+             BERTH_ERR_CORRUPT)
         crowd_fail(e->c, "node %u does not take a comparison of node %u", e->at, s->far_at);
 }
 
@@ -160,13 +161,9 @@ static void wake(endpoint *e)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-static unsigned known_at_start(const crowd *c, unsigned at)
+unsigned crowd_begins_with(const crowd *c, unsigned at)
 {
-    unsigned known = 0;
-
-    if (!c->config.star)
-        known = (unsigned)(crowd_mix(c->config.seed, at) % at);
-    return known;
+    return c->config.star || !at ? 0 : (unsigned)(crowd_mix(c->config.seed, at) % at);
 }
 
 static void say_what_it_can(endpoint *e)
@@ -188,13 +185,26 @@ static void say_what_it_can(endpoint *e)
     capabilities_fini(&set);
 }
 
+static void begin_with(endpoint *e, unsigned at)
+{
+    const endpoint *to = &e->c->nodes[at];
+    char name[32];
+
+    snprintf(name, sizeof name, "node-%u", at);
+    if (peers_configure(e->peers, name, to->static_key, &to->where, 1, e->c->now, NULL))
+        abort();
+}
+
 void crowd_start(crowd *c, unsigned at)
 {
     endpoint *e = &c->nodes[at];
     peers_config config = c->config.peers;
     announcements_config bounds = c->config.announcements;
     announcements_events events = {.send = on_send};
-    announcer_config own = {.last_version = e->version, .keep_version = keep_version, .ctx = e};
+    announcer_config own = {.refresh_ns = c->config.refresh_ns,
+                            .last_version = e->version,
+                            .keep_version = keep_version,
+                            .ctx = e};
     berth_error error = {0};
 
     e->starts++;
@@ -225,12 +235,10 @@ void crowd_start(crowd *c, unsigned at)
     announcer_init(&e->announcer, &own, &e->key);
     e->announcer.last_ns = c->now;
     say_what_it_can(e);
-    if (at) {
-        const endpoint *to = &c->nodes[known_at_start(c, at)];
-        char name[32];
-        snprintf(name, sizeof name, "node-%u", to->at);
-        peers_configure(e->peers, name, to->static_key, &to->where, 1, c->now, NULL);
-    }
+    if (at)
+        begin_with(e, crowd_begins_with(c, at));
+    if (at && e->starts > 1)
+        begin_with(e, 0);
     crowd_settle(e);
 }
 
