@@ -333,7 +333,6 @@ peer *peer_new(peers *p, bool proven)
         p->all->prev = of;
     p->all = of;
     p->count++;
-    peers_count_changed(p);
     return of;
 }
 
@@ -412,8 +411,8 @@ void peer_free(peers *p, peer *of)
     of->failures = 0;
     if (of->chosen)
         peer_consider(p, of);
+    peer_prove(p, of, false);
     peer_release(of);
-    peers_count_changed(p);
 }
 
 void peer_merge(peers *p, peer *into, peer *from)
@@ -430,7 +429,7 @@ void peer_merge(peers *p, peer *into, peer *from)
     into->address_count = from->address_count;
     from->bytes = NULL;
     into->boot = from->boot;
-    into->proven |= from->proven;
+    peer_prove(p, into, into->proven || from->proven);
     into->rtt_ns = from->rtt_ns;
     into->introduced = from->introduced;
     if (!into->seen_at.len)

@@ -33,15 +33,30 @@ static void choose_soon(peers *p)
         p->choose_ns = p->now_ns + PAUSE_NS;
 }
 
-void peers_count_changed(peers *p)
+/* Only those that have proven themselves count: whoever makes up nodes does not make the mesh large. */
+static void size_changed(peers *p)
 {
     uint32_t full = p->config.full_mesh;
-    bool sparse = p->sparse ? p->count >= full - full / 4 : p->count > full;
+    bool sparse = p->sparse ? p->proven_count >= full - full / 4 : p->proven_count > full;
 
     if (sparse == p->sparse)
         return;
     p->sparse = sparse;
     choose_soon(p);
+}
+
+void peer_prove(peers *p, peer *of, bool proven)
+{
+    if (of->proven == proven)
+        return;
+    of->proven = proven;
+    p->proven_count += proven ? 1 : -1;
+    size_changed(p);
+}
+
+bool peers_are_many(const peers *p)
+{
+    return p->count > p->config.full_mesh;
 }
 
 bool peer_needed(const peers *p, const peer *of)

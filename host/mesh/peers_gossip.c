@@ -264,7 +264,7 @@ static void send_list(peers *p, peer *to, uint8_t flags)
 
 void gossip_greet(peers *p, peer *with)
 {
-    if (p->sparse)
+    if (peers_are_many(p))
         compare_soon(p, with);
     else
         send_list(p, with, KNOWN_ANSWER); /* the peer sends its own by itself */
@@ -277,7 +277,7 @@ void gossip_tick(peers *p)
     p->gossip_ns = p->now_ns + peers_jitter(p, 2 * p->config.gossip_ns);
     if (!p->live_count)
         return;
-    if (!p->sparse) {
+    if (!peers_are_many(p)) {
         send_list(p, p->live[at], 0);
         return;
     }
@@ -399,7 +399,7 @@ void gossip_known(peers *p, held *from, slice body)
         if (of != sender && of->bytes && gossip_passes_on(p, of) && !map64_get(&newest, of->node))
             record_batch_add(p, sender, &b, of->bytes);
     record_batch_send(p, sender, &b);
-    if (p->sparse)
+    if (peers_are_many(p))
         compare_soon(p, sender);
     else if (lack && !(flags & KNOWN_ANSWER))
         send_list(p, sender, KNOWN_ANSWER);

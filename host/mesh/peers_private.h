@@ -116,7 +116,7 @@ struct peers {
     unsigned chosen_count;
     uint64_t chosen_rank; /* the highest hash among them */
     sums sums;            /* of the records, our own included */
-    size_t to_compare;
+    size_t to_compare, proven_count;
     int64_t gossip_ns, resign_ns, leave_ns, choose_ns;
     bool leaving;
     buf *own;
@@ -184,7 +184,10 @@ bool peer_may_dial(const peers *p, const peer *of);
 
 /* Is it one to have a session with by now? */
 bool peer_needed(const peers *p, const peer *of);
-void peers_count_changed(peers *p);
+/* It has had a session; or it goes. */
+void peer_prove(peers *p, peer *of, bool proven);
+/* Too many for lists of all of them. */
+bool peers_are_many(const peers *p);
 /* Something of it has changed that may make it a neighbour, or no longer. */
 void peer_consider(peers *p, const peer *of);
 void peers_choose(peers *p);

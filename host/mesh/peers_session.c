@@ -363,7 +363,7 @@ static void on_hello(peers *p, held *h, slice body)
     }
     h->proved = true;
     h->close_ns = NEVER;
-    of->proven = true;
+    peer_prove(p, of, true);
     if (of->left) {
         of->left = false;
         peer_list(p, of);
