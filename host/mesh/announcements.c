@@ -30,6 +30,7 @@ announcements *announcements_new(const announcements_config *config,
     t->config.compare_ns = config->compare_ns ? config->compare_ns : 5000000000;
     t->chance = config->seed ? config->seed : random_u64();
     t->now_ns = INT64_MIN;
+    t->listed_ns = INT64_MIN / 2;
     t->events = *events;
     t->ctx = ctx;
     return t;

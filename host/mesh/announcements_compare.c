@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define PACE_NS  250000000  /* between two peers that are new */
+#define PACE_NS  500000000  /* between two peers that are new */
 #define ASKED_NS 2000000000 /* that long after a list what comes is the answer to it */
 
 uint64_t announcements_chance(announcements *t)
@@ -160,8 +160,12 @@ berth_status announcements_compare(announcements *t, uint64_t peer, uint16_t kin
     if (kind == MESSAGE_ANNOUNCEMENT_SUMS && sums_compare(body, &t->sums, &where)) {
         t->counters.sums_in++;
         listener_compare_never(t, p); /* this is the comparison */
-        if (where.count)
+        if (where.count && t->listed_ns + PACE_NS <= t->now_ns) {
+            t->listed_ns = t->now_ns;
             send_list(t, p, &where, 0);
+        } else if (where.count) {
+            listener_compare_soon(t, p); /* what another is about to send need not come twice */
+        }
         return BERTH_OK;
     }
     if (kind == MESSAGE_ANNOUNCEMENT_LIST && sums_list_open(body, &flags, &where, &count, &r)) {

@@ -60,6 +60,7 @@ struct announcements {
     listener **listeners; /* the peers in an order that is the same in each run */
     size_t listeners_cap, to_compare;
     int64_t now_ns, compare_ns;
+    int64_t listed_ns; /* when a peer was asked for all that we lack */
     uint64_t chance;
     sums sums; /* of what is live */
     known_list live, gone;

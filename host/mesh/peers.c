@@ -222,6 +222,7 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
         goto fail;
     p->gossip_ns = now_ns + peers_jitter(p, p->config.gossip_ns);
     p->leave_ns = p->choose_ns = NEVER;
+    p->listed_ns = now_ns - COMPARE_PACE_NS;
     *out = p;
     return BERTH_OK;
 fail:

@@ -90,8 +90,12 @@ void compare_sums(peers *p, held *from, slice body)
     }
     p->counters.digests_in++;
     compare_never(p, from->peer); /* this is the comparison */
-    if (where.count)
+    if (where.count && p->listed_ns + COMPARE_PACE_NS <= p->now_ns) {
+        p->listed_ns = p->now_ns;
         send_list(p, from, &where, 0);
+    } else if (where.count) {
+        compare_soon(p, from->peer); /* what another is about to send need not come twice */
+    }
 }
 
 void compare_list(peers *p, held *from, slice body)

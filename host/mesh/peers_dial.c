@@ -102,6 +102,8 @@ static int64_t forget_at(const peers *p, const peer *of)
 {
     if (of->configured || of->sessions || (p->sparse && of->listed))
         return NEVER;
+    if (p->sparse && of->bytes && !of->left)
+        return p->now_ns; /* it has run out */
     return of->lost_ns + p->config.forget_ns;
 }
 
@@ -208,13 +210,8 @@ static void step(peers *p, peer *of)
         next = h->sibling;
         held_step(p, h);
     }
-    if (of->expires_ns <= p->now_ns) {
-        peer_list(p, of); /* unless the clock was set back, it is not there any more */
-        if (p->sparse && !of->listed && !of->configured && !of->sessions) {
-            forget(p, of);
-            return;
-        }
-    }
+    if (of->expires_ns <= p->now_ns)
+        peer_list(p, of); /* unless the clock was set back, it is not listed any more */
     if (forget_at(p, of) <= p->now_ns || (forget_at(p, of) != NEVER && !of->proven &&
                                           of->failures >= ATTEMPTS_UNKNOWN)) {
         forget(p, of);

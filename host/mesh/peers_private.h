@@ -33,7 +33,7 @@
 #define STABLE_NS        10000000000 /* a session that lived so long was no failure */
 #define NEIGHBOURS_MAX   64
 #define RUMOUR_MAX       8          /* records that come together and are passed on at once */
-#define COMPARE_PACE_NS  250000000  /* between two peers that are new */
+#define COMPARE_PACE_NS  500000000  /* between two peers that are new */
 #define FAREWELL_S       300        /* a record that says nothing but that its node has left */
 
 typedef struct peer peer;
@@ -117,6 +117,7 @@ struct peers {
     uint64_t chosen_rank; /* the highest hash among them */
     sums sums;            /* of the records, our own included */
     size_t to_compare, proven_count;
+    int64_t listed_ns; /* when a peer was asked for all that we lack */
     int64_t gossip_ns, resign_ns, leave_ns, choose_ns;
     bool leaving;
     buf *own;
