@@ -20,7 +20,6 @@
 #endif
 #define QUEUE 1024
 
-
 typedef struct node {
     berth_keypair key;
     announcements *table;
@@ -180,8 +179,7 @@ static inline size_t settle(void)
 
                 again = true;
                 carried++;
-                assert_true(p.message->len >= 2 &&
-                            p.message->data[1] == MESSAGE_ANNOUNCEMENT >> 8);
+                assert_true(p.message->len >= 2 && p.message->data[1] == MESSAGE_ANNOUNCEMENT >> 8);
                 slice body = slice_of(p.message->data + 2, p.message->len - 2);
                 uint16_t kind = (uint16_t)(p.message->data[0] | p.message->data[1] << 8);
                 if (to && kind == MESSAGE_ANNOUNCEMENT)

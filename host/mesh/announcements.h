@@ -63,7 +63,7 @@ typedef struct announcements_config {
     uint32_t max_ttl_s;    /* longer ones are cut to it (3,600) */
     uint32_t skew_s;       /* how far clocks may be apart (300) */
     verify_signature *verify; /* NULL: berth_verify */
-    bool subnet_policy;    /* scope same-subnet lets nodes through whose subnet is not known */
+    bool subnet_policy;       /* scope same-subnet lets nodes through whose subnet is not known */
 } announcements_config;
 
 typedef struct announcements_events {

@@ -38,8 +38,8 @@ typedef struct known_list {
     size_t count;
 } known_list;
 
-#define FANOUT  4  /* peers that what came from another is passed on to at once */
-#define AT_ONCE 8  /* so many a new peer is sent without being asked what it has */
+#define FANOUT  4 /* peers that what came from another is passed on to at once */
+#define AT_ONCE 8 /* so many a new peer is sent without being asked what it has */
 
 typedef struct listener {
     uint64_t node_id;

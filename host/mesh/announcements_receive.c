@@ -155,8 +155,8 @@ static announcement_result apply(announcements *t, known *k, const listener *p, 
         t->events.route(t->ctx, k->node_id, p->node_id, a->hop_count + 2u);
     t->counters.metadata_stripped += capabilities_strip_reserved(&a->set);
     t->counters.heat_stripped += capabilities_strip_heat(&a->set);
-    status = known_install(t, k, a->version, &a->set, message, mono_ns + (int64_t)(ttl_s * SECOND_NS),
-                           ttl_s > 0, error);
+    status = known_install(t, k, a->version, &a->set, message,
+                           mono_ns + (int64_t)(ttl_s * SECOND_NS), ttl_s > 0, error);
     if (status)
         return status == BERTH_ERR_LIMIT ? ANNOUNCEMENT_FULL : ANNOUNCEMENT_NO_MEMORY;
     k->seen[direct] = a->version;

@@ -177,8 +177,9 @@ static berth_status complete(peers_config *c, berth_error *error)
     if (!c->forget_ns)
         c->forget_ns = 30 * c->timeout_ns;
     if (c->backoff_ns < 0 || c->backoff_max_ns < c->backoff_ns || c->backoff_max_ns > most ||
-        c->yield_ns < 0 || c->linger_ns < 0 || c->gossip_ns < 0 || c->idle_ns < 0 || c->idle_ns > most || c->session_life_ns < 0 ||
-        c->session_life_ns > most || c->forget_ns < 0 || c->forget_ns > most)
+        c->yield_ns < 0 || c->linger_ns < 0 || c->gossip_ns < 0 || c->idle_ns < 0 ||
+        c->idle_ns > most || c->session_life_ns < 0 || c->session_life_ns > most ||
+        c->forget_ns < 0 || c->forget_ns > most)
         return fail(error, BERTH_ERR_INVALID, "mesh: a duration is negative or out of order");
     if (c->record_life_s < 2 || c->record_life_s > RECORD_LIFE_MAX_S)
         return fail(error, BERTH_ERR_INVALID, "mesh: a peer record may hold for 2 s to %d days",

@@ -14,8 +14,8 @@
  * by their records: a session with one of them is made when somebody wants it (peers_want) and ends
  * when it has been idle for a while. So neither sessions nor messages of a node grow with the mesh.
  *
- * Between two nodes one session is used. When there are several, the node with the higher id chooses; the
- * others end only after the chosen one has carried the peer's greeting.
+ * Between two nodes one session is used. When there are several, the node with the higher id
+ * chooses; the others end only after the chosen one has carried the peer's greeting.
  *
  * Subscribers are called when a call into the machine is about to return and all is settled; they
  * may call back into it.
@@ -187,7 +187,7 @@ typedef struct peers_counters {
         records_full, records_out;
     uint64_t digests_in, digests_out, unsent; /* control messages that found no room */
     uint64_t malformed, lies;                 /* each ended its session */
-    uint64_t full, forgotten, rested; /* rested: sessions that nobody needed any more */
+    uint64_t full, forgotten, rested;         /* rested: sessions that nobody needed any more */
 } peers_counters;
 void peers_get_counters(const peers *p, peers_counters *out);
 size_t peers_count(const peers *p);

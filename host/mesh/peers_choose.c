@@ -33,7 +33,8 @@ static void choose_soon(peers *p)
         p->choose_ns = p->now_ns + PAUSE_NS;
 }
 
-/* Only those that have proven themselves count: whoever makes up nodes does not make the mesh large. */
+/* Only those that have proven themselves count: whoever makes up nodes does not make the mesh
+ * large. */
 static void size_changed(peers *p)
 {
     uint32_t full = p->config.full_mesh;

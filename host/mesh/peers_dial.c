@@ -13,8 +13,7 @@ int64_t peers_jitter(peers *p, int64_t base)
 
 static unsigned candidates(const peer *of)
 {
-    return (of->seen_at.len ? 1 : 0) + of->configured_count +
-           (of->bytes ? of->address_count : 0);
+    return (of->seen_at.len ? 1 : 0) + of->configured_count + (of->bytes ? of->address_count : 0);
 }
 
 /* Where it was last seen, then what the configuration says, then what it says itself. */
@@ -96,8 +95,8 @@ void peer_dial_soon(peers *p, peer *of)
     peer_rearm(p, of);
 }
 
-/* Where all have sessions with all, who has had none for long is gone. Elsewhere its record says so,
- * which it signs anew as long as it lives. */
+/* Where all have sessions with all, who has had none for long is gone. Elsewhere its record says
+ * so, which it signs anew as long as it lives. */
 static int64_t forget_at(const peers *p, const peer *of)
 {
     if (of->configured || of->sessions || (p->sparse && of->listed))
@@ -212,8 +211,8 @@ static void step(peers *p, peer *of)
     }
     if (of->expires_ns <= p->now_ns)
         peer_list(p, of); /* unless the clock was set back, it is not listed any more */
-    if (forget_at(p, of) <= p->now_ns || (forget_at(p, of) != NEVER && !of->proven &&
-                                          of->failures >= ATTEMPTS_UNKNOWN)) {
+    if (forget_at(p, of) <= p->now_ns ||
+        (forget_at(p, of) != NEVER && !of->proven && of->failures >= ATTEMPTS_UNKNOWN)) {
         forget(p, of);
         return;
     }

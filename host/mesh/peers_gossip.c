@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who else there is. As long as all have sessions with all, a node passes on the records of those it
- * has a session with, and no others: so what a liar makes up reaches the liar's own peers and goes
- * no further. In a larger mesh it passes on what is signed and has not run out.
+ * Who else there is. As long as all have sessions with all, a node passes on the records of those
+ * it has a session with, and no others: so what a liar makes up reaches the liar's own peers and
+ * goes no further. In a larger mesh it passes on what is signed and has not run out.
  *
  * Two peers compare lists (KNOWN_PEERS): ids and sequences, 20 bytes a node. Each then sends the
  * records that the other lacks. This happens when a session is new, and every few seconds with one
@@ -68,8 +68,8 @@ static bool may_verify(peers *p, peer *from)
     return true;
 }
 
-/* from: NULL when it does not come from a peer. *news: the bytes, when they are new here. SIGNATURE,
- * INVALID: whoever sent it is at fault. */
+/* from: NULL when it does not come from a peer. *news: the bytes, when they are new here.
+ * SIGNATURE, INVALID: whoever sent it is at fault. */
 static berth_status learn(peers *p, peer *from, slice bytes, buf **news, berth_error *error)
 {
     peer_record r;

@@ -32,9 +32,9 @@
 #define VERIFY_PER_S     64 /* new records of one peer that are verified in a second */
 #define STABLE_NS        10000000000 /* a session that lived so long was no failure */
 #define NEIGHBOURS_MAX   64
-#define RUMOUR_MAX       8          /* records that come together and are passed on at once */
-#define COMPARE_PACE_NS  500000000  /* between two peers that are new */
-#define FAREWELL_S       300        /* a record that says nothing but that its node has left */
+#define RUMOUR_MAX       8         /* records that come together and are passed on at once */
+#define COMPARE_PACE_NS  500000000 /* between two peers that are new */
+#define FAREWELL_S       300       /* a record that says nothing but that its node has left */
 
 typedef struct peer peer;
 
@@ -70,10 +70,10 @@ struct peer {
     char name[64];
     bool keyed; /* in by_key: configured, or proven */
     bool configured, left;
-    bool proven; /* has had a session */
-    bool chosen; /* a neighbour */
-    bool drawn;  /* is going to be one: peers_choose */
-    bool listed; /* stands in sums */
+    bool proven;  /* has had a session */
+    bool chosen;  /* a neighbour */
+    bool drawn;   /* is going to be one: peers_choose */
+    bool listed;  /* stands in sums */
     bool compare; /* as soon as may be */
     address *configured_at;
     unsigned configured_count;
@@ -90,11 +90,11 @@ struct peer {
     uint64_t boot;  /* 0: not greeted yet */
     unsigned failures, turn;
     int64_t dial_ns, lost_ns; /* when to dial; since when without a session */
-    int64_t wanted_ns;         /* up to when somebody wants it */
-    int64_t expires_ns;        /* of the record, while it is listed */
+    int64_t wanted_ns;        /* up to when somebody wants it */
+    int64_t expires_ns;       /* of the record, while it is listed */
     int64_t rtt_ns;
     int64_t paced_ns; /* up to when its allowance of records is used */
-    relay *relays; /* RELAYS_MAX; NULL: none was ever heard of */
+    relay *relays;    /* RELAYS_MAX; NULL: none was ever heard of */
     unsigned relay_count;
 };
 
@@ -112,7 +112,7 @@ struct peers {
     size_t live_count, live_cap;
     heap due;
     unsigned dials; /* on their way */
-    bool sparse; /* there are too many for a session with each */
+    bool sparse;    /* there are too many for a session with each */
     unsigned chosen_count;
     uint64_t chosen_rank; /* the highest hash among them */
     sums sums;            /* of the records, our own included */

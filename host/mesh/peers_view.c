@@ -22,7 +22,9 @@ static void look(const peers *p, const peer *of, peer_view *out)
     *out = (peer_view){
         .node = of->node,
         .static_key = of->static_key,
-        .name = of->name[0] ? of->name : of->bytes ? p->viewed->name : "",
+        .name = of->name[0] ? of->name
+                : of->bytes ? p->viewed->name
+                            : "",
         .configured = of->configured,
         .left = of->left,
         .health = of->node ? detector_health(&p->detector, of->node) : HEALTH_UNKNOWN,

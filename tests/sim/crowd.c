@@ -2,11 +2,10 @@
 /*
  * crowd_sim: a mesh of many nodes.
  *
- *     crowd_sim [--seeds N] [--from SEED]   worlds of a hundred nodes in bad weather; the first that
- *                                           fails is printed
- *     BERTH_SEED=S crowd_sim                that world again, twice: it is the same both times
- *     crowd_sim --bounds                    what is bounded reaches its bound, and stays there
- *     crowd_sim --growth                    what 10, 100 and 1,000 nodes cost each of them
+ *     crowd_sim [--seeds N] [--from SEED]   worlds of a hundred nodes in bad weather; the first
+ * that fails is printed BERTH_SEED=S crowd_sim                that world again, twice: it is the
+ * same both times crowd_sim --bounds                    what is bounded reaches its bound, and
+ * stays there crowd_sim --growth                    what 10, 100 and 1,000 nodes cost each of them
  *     crowd_sim --nodes N [--star]          the same of N; with --star all begin with the first one
  *     crowd_sim ... --memory MB             [6000] what may not fit is not begun
  */

@@ -55,7 +55,7 @@ struct endpoint {
     announcements *announcements;
     announcer announcer;
     bool leaving;
-    int64_t down_ns; /* since when it does not run */
+    int64_t down_ns;  /* since when it does not run */
     uint64_t version; /* of its last announcement: its disk */
     berth_keypair key;
     uint8_t static_key[32];
@@ -73,7 +73,7 @@ struct session {
     session *far; /* NULL: never there; it may be over */
     unsigned refs, starts, far_at;
     bool up, dialled, over, closing;
-    bool blocked; /* a send was refused */
+    bool blocked;  /* a send was refused */
     size_t queued; /* bytes on their way to it */
     void *user;
     peer_identity who;
@@ -100,7 +100,7 @@ struct crowd {
     int64_t now, patrol_ns;
     uint64_t random, trace, steps;
     crowd_traffic sent;
-    size_t sessions; /* ends */
+    size_t sessions;      /* ends */
     size_t sessions_most; /* at one node, ever */
     uint64_t blocked;
     map64 verified; /* signatures met before */

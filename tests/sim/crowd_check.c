@@ -86,8 +86,7 @@ bool crowd_meshed(const crowd *c)
             if (a == b || !takes_part(from) || !takes_part(to) ||
                 peers_session(from->peers, to->key.node_id))
                 continue;
-            if (crowd_reaches(c, a, b) ||
-                !peers_relay(from->peers, to->key.node_id, c->now, &via))
+            if (crowd_reaches(c, a, b) || !peers_relay(from->peers, to->key.node_id, c->now, &via))
                 return false;
         }
     return true;

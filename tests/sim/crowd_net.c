@@ -66,8 +66,7 @@ bool crowd_reaches(const crowd *c, unsigned a, unsigned b)
         return false;
     /* Whom a node begins with it reaches always. */
     return !c->config.strangers || !a || !b || crowd_begins_with(c, a) == b ||
-           crowd_begins_with(c, b) == a ||
-           (pair_mix(c, a, b) >> 20) % 1000 >= c->config.strangers;
+           crowd_begins_with(c, b) == a || (pair_mix(c, a, b) >> 20) % 1000 >= c->config.strangers;
 }
 
 /* ---- Parcels and sessions -------------------------------------------------------------------- */
@@ -378,8 +377,9 @@ static void deliver(crowd *c, parcel *p)
              s->up ? AGAIN_NS : MS);
         return;
     }
-    c->trace = crowd_mix(c->trace ^ (uint64_t)c->now,
-                         (uint64_t)e->at << 40 | (uint64_t)s->far_at << 16 | (message.len & 0xffff));
+    c->trace =
+        crowd_mix(c->trace ^ (uint64_t)c->now,
+                  (uint64_t)e->at << 40 | (uint64_t)s->far_at << 16 | (message.len & 0xffff));
     if (!peers_message(e->peers, s, message, c->now))
         crowd_heard(e, s, message);
     taken(s, message.len);

@@ -61,8 +61,8 @@ static void until_converged(crowd *c, int64_t at_most, const char *when)
 
     while (!c->failure[0] && !(crowd_converged(c) && crowd_meshed(c))) {
         if (c->now - from > at_most) {
-            crowd_fail(c, "%s: not converged after %d s: %s", when,
-                       (int)((c->now - from) / SEC), crowd_why(c));
+            crowd_fail(c, "%s: not converged after %d s: %s", when, (int)((c->now - from) / SEC),
+                       crowd_why(c));
             return;
         }
         run(c, SEC);

@@ -186,7 +186,8 @@ static void a_signature_covers_all_but_the_hop_count(void **state)
     for (size_t i = 0; i < wire.len; i++) {
         wire.data[i] ^= 1;
         if (announcement_read(&b, text_of(&wire), NULL) == BERTH_OK) {
-            assert_int_equal(announcement_verify(&b, text_of(&wire), NULL, NULL), BERTH_ERR_SIGNATURE);
+            assert_int_equal(announcement_verify(&b, text_of(&wire), NULL, NULL),
+                             BERTH_ERR_SIGNATURE);
             announcement_fini(&b);
         }
         wire.data[i] ^= 1;

@@ -216,7 +216,8 @@ static void a_mesh_that_has_become_small_is_full_again(void **state)
     for (unsigned i = 5; i < 12; i++)
         node_kill(&n, i);
     net_run(&n, n.now + 700 * S, NULL);
-    /* Those that are configured with the dead remember them: the tree of who knows whom at first. */
+    /* Those that are configured with the dead remember them: the tree of who knows whom at first.
+     */
     assert_true(all_joined(&n));
     net_fini(&n);
 }
