@@ -250,7 +250,7 @@ static bool is_drawn(const announcements *t, const known *k, const listener *p)
 {
     uint64_t z;
 
-    if (k->own || t->peers.count <= FANOUT || k->stamp <= p->since)
+    if (k->own || t->peers.count <= FEW || k->stamp <= p->since)
         return true;
     if (k->asked)
         return false;

@@ -54,7 +54,7 @@ void listener_compare_never(announcements *t, listener *p)
 /* With few peers each gets everything, and there is nothing to find. */
 int64_t announcements_compare_deadline(const announcements *t)
 {
-    return t->to_compare || t->peers.count > FANOUT ? t->compare_ns : INT64_MAX;
+    return t->to_compare || t->peers.count > FEW ? t->compare_ns : INT64_MAX;
 }
 
 static listener *next_to_compare(const announcements *t, size_t from)

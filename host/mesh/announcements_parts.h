@@ -38,7 +38,8 @@ typedef struct known_list {
     size_t count;
 } known_list;
 
-#define FANOUT  4 /* peers that what came from another is passed on to at once */
+#define FANOUT  3 /* peers, about, that what came from another is passed on to at once */
+#define FEW     4 /* so many get everything */
 #define AT_ONCE 8 /* so many a new peer is sent without being asked what it has */
 
 typedef struct listener {

@@ -151,9 +151,16 @@ static held *dial_at(peers *p, peer *of, const address *to)
 
 static void dial(peers *p, peer *of)
 {
+    /* More are known than there will be sessions: it will soon be seen how many of them are real. */
+    bool crowded = peers_are_many(p);
+
     of->dial_ns = NEVER;
-    if (p->dials >= p->config.max_dials) {
-        of->dial_ns = p->now_ns + peers_jitter(p, p->config.backoff_ns);
+    if (p->dials >= (crowded ? p->config.max_dials / 4 + 1 : p->config.max_dials)) {
+        /* Those who wait look again the more seldom, the more they are. */
+        int64_t wait = p->config.backoff_ns;
+        if (crowded && !of->configured)
+            wait *= 1 + (int64_t)(p->count / p->config.full_mesh);
+        of->dial_ns = p->now_ns + peers_jitter(p, wait);
         return;
     }
     address to = candidate(of);
