@@ -29,6 +29,7 @@ static crowd_config config_of(uint64_t seed)
     config.refresh_ns = 40 * SEC;
     switch (seed % 3) {
     case 1:
+        config.peers.full_mesh = 32;
         config.loss = 1;
         break;
     case 2:
@@ -131,7 +132,7 @@ bool crowd_world(crowd *c, uint64_t seed)
         if (!c->nodes[i].peers && i != n - 1 && i != n / 2 && i != n / 3)
             crowd_start(c, i);
     until_converged(c, 180 * SEC, "after the last turn");
-    run(c, 240 * SEC); /* what is remembered of the dead runs out */
+    run(c, 180 * SEC); /* what is remembered of the dead runs out */
     until_converged(c, 60 * SEC, "when all is quiet");
     crowd_check_quiet(c);
     return !c->failure[0];
