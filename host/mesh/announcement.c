@@ -382,6 +382,37 @@ static bool find_places(places *out, slice t)
     return true;
 }
 
+/* The same for a text that ends with its signature and hop_count, as ours do on their way, without
+ * looking at what is before them. Behind a comma a quote begins a key, so nothing else looks so;
+ * and no member is there twice. */
+static bool find_tail(places *out, slice t)
+{
+    static const char hops[] = ",\"hop_count\":", signature[] = ",\"signature\":\"";
+    const size_t hops_len = sizeof hops - 1, length = sizeof signature - 1;
+    const size_t hex = 2 * BERTH_SIGNATURE_SIZE;
+    size_t end = t.len - 1, digits = end;
+
+    *out = (places){0};
+    while (digits && t.ptr[digits - 1] >= '0' && t.ptr[digits - 1] <= '9')
+        digits--;
+    if (digits == end || digits < hops_len + length + hex + 1 ||
+        memcmp(t.ptr + digits - hops_len, hops, hops_len) != 0)
+        return false;
+    out->hop_count = (span){.from = digits - hops_len, .value = digits, .to = end};
+    end = digits - hops_len;
+    const uint8_t *value = t.ptr + end - 1 - hex; /* behind its opening quote */
+    if (t.ptr[end - 1] != '"' || memcmp(value - length, signature, length) != 0 ||
+        memchr(value, '"', hex) || memchr(value, '\\', hex))
+        return false;
+    out->signature = (span){.from = end - 1 - hex - length, .value = end - 2 - hex, .to = end};
+    return true;
+}
+
+static bool find_members(places *out, slice text)
+{
+    return find_tail(out, text) || find_places(out, text);
+}
+
 berth_status announcement_read(announcement *out, slice text, berth_error *error)
 {
     struct json_object *o = NULL;
@@ -428,7 +459,7 @@ berth_status announcement_verify(const announcement *a, slice text, verify_signa
     writer plain = {0};
     places at;
 
-    if (!a->is_signed || !find_places(&at, text) || !at.signature.to)
+    if (!a->is_signed || !find_members(&at, text) || !at.signature.to)
         return fail(error, BERTH_ERR_SIGNATURE, "announcement: is not signed");
     write_excised(&plain, text, &at);
     if (plain.failed)
@@ -446,7 +477,7 @@ berth_status announcement_write_hop(writer *w, slice text, uint8_t hop_count, be
     places at;
     size_t cut;
 
-    if (!find_places(&at, text))
+    if (!find_members(&at, text))
         return wrong(error, "a key", "is written with escapes");
     if (at.hop_count.to) {
         writer_bytes(w, text.ptr, at.hop_count.value);

@@ -151,7 +151,8 @@ static held *dial_at(peers *p, peer *of, const address *to)
 
 static void dial(peers *p, peer *of)
 {
-    /* More are known than there will be sessions: it will soon be seen how many of them are real. */
+    /* More are known than there will be sessions: it will soon be seen how many of them are real.
+     */
     bool crowded = peers_are_many(p);
 
     of->dial_ns = NEVER;
