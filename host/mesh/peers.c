@@ -214,6 +214,7 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
     do
         p->boot = peers_random(p);
     while (!p->boot);
+    p->salt = peers_random(p);
     memcpy(p->own_record.static_key, config->static_key, 32);
     memcpy(p->own_record.name, config->name, sizeof p->own_record.name);
     memcpy(p->own_record.addresses, config->addresses, sizeof p->own_record.addresses);

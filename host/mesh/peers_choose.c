@@ -20,7 +20,7 @@
 
 static uint64_t rank_of(const peers *p, const peer *of)
 {
-    uint64_t z = of->node ^ p->boot;
+    uint64_t z = of->node ^ p->salt;
 
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;

@@ -101,7 +101,7 @@ struct peer {
 struct peers {
     peers_config config;
     peers_transport t;
-    uint64_t self, boot;
+    uint64_t self, boot, salt; /* salt: of what is drawn; nobody else knows it */
     detector detector;
     map64 by_node;
     strmap by_key;
