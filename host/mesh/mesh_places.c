@@ -167,6 +167,51 @@ void places_ask(mesh *m, uint64_t origin, uint64_t epoch)
     writer_free(&w);
 }
 
+void places_ask_one(mesh *m, uint64_t node, uint64_t origin)
+{
+    writer w = {0};
+
+    directory_where_write(&w, &(directory_where){origin, 0});
+    if (!w.failed)
+        mesh_send(m, node, LANE_CONTROL, slice_of(w.data, w.len));
+    writer_free(&w);
+}
+
+/* In a large mesh most nodes have no session with this one: they are met, a few at a time, as long
+ * as something is looked for that none of those met so far has. */
+typedef struct walk {
+    mesh *m;
+    size_t at, met;
+} walk;
+
+static void meet(void *ctx, const peer_view *v)
+{
+    walk *w = ctx;
+
+    if (w->at++ < w->m->walked || w->met == WALK_STEP)
+        return;
+    w->m->walked = w->at;
+    if (v->session || !v->node || v->left)
+        return;
+    w->met++;
+    w->m->walk[w->m->walk_count++] = v->node;
+}
+
+void places_walk(mesh *m)
+{
+    walk w = {.m = m};
+
+    if (!peers_are_many(m->peers))
+        return;
+    if (m->walked >= peers_count(m->peers))
+        m->walked = 0;
+    m->walk_count = 0;
+    peers_each(m->peers, meet, &w);
+    for (size_t i = 0; i < m->walk_count; i++)
+        peers_want(m->peers, m->walk[i], m->now_ns);
+    mesh_sweep_in(m, WALK_NS);
+}
+
 void places_find(mesh *m, uint64_t origin, directory_place *out)
 {
     atomic_store(&m->places_used, true);

@@ -50,6 +50,8 @@
 
 #define SWEEP_NS        S_NS          /* how often what has no deadline of its own is looked at */
 #define IDLE_LOOK_NS    (10 * S_NS)   /* how often flows that nobody uses are looked for */
+#define WALK_STEP       16            /* nodes that are met at once in search of an origin, */
+#define WALK_NS         (S_NS / 4)    /* and how often */
 #define JUDGE_NS        (S_NS / 4000) /* a node may have so much of our time per record ... */
 #define JUDGE_AHEAD_NS  (2 * S_NS)    /* ... on the average, and so many at once */
 #define PRESENCE_LIFE_S (24 * 3600)   /* and signed anew when half of it is over */
@@ -262,6 +264,9 @@ struct mesh {
     pthread_mutex_t places_lock;
     directory *directory; /* [places_lock] */
     _Atomic bool places_used;
+    size_t walked; /* of the table of peers, in search of origins */
+    uint64_t walk[WALK_STEP];
+    size_t walk_count;
     map64 locals; /* local */
     uint64_t serial;
 
@@ -442,6 +447,9 @@ void places_hint(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t inca
 /* Where an origin lives; asks the others when it is time to. */
 void places_find(mesh *m, uint64_t origin, directory_place *out);
 void places_ask(mesh *m, uint64_t origin, uint64_t epoch);
+void places_ask_one(mesh *m, uint64_t node, uint64_t origin);
+/* Meet some more of those who may know. */
+void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
 
@@ -479,6 +487,7 @@ call_send calls_send;
 berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
                           void *credit_ctx, berth_error *error);
 void calls_search(mesh *m);
+void calls_node_up(mesh *m, uint64_t node);
 void calls_end(mesh *m);
 berth_status serve_open(mesh *m, berth_error *error);
 void serve_sweep(mesh *m);

@@ -54,8 +54,10 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg)
     berth_status status;
     buf *b;
 
-    if (!s)
+    if (!s) {
+        peers_want(m->peers, node, m->now_ns); /* in a large mesh there is one when it is needed */
         return BERTH_ERR_NOT_READY;
+    }
     b = buf_copy(msg.ptr, msg.len);
     if (!b)
         return BERTH_ERR_NO_MEMORY;
@@ -153,6 +155,16 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
             m->announcements, node,
             slice_of(bytes.ptr + MESSAGE_KIND_SIZE, bytes.len - MESSAGE_KIND_SIZE), m->now_ns,
             (uint64_t)mesh_wall_ns(m), &error);
+        break;
+    }
+    case MESSAGE_ANNOUNCEMENT_SUMS:
+    case MESSAGE_ANNOUNCEMENT_LIST: {
+        berth_error error = {0};
+
+        announcements_compare(
+            m->announcements, node, kind,
+            slice_of(bytes.ptr + MESSAGE_KIND_SIZE, bytes.len - MESSAGE_KIND_SIZE), m->now_ns,
+            &error);
         break;
     }
     case MESSAGE_CHANNEL_SUBSCRIBE:
@@ -282,6 +294,7 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         revocations_node_up(m, e->node);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
+        calls_node_up(m, e->node);
         call_client_up(m->call_client, e->node, m->now_ns);
         call_server_up(m->call_server, e->node);
         keep(m, e->node);

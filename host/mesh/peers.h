@@ -55,6 +55,9 @@ typedef struct peers_config {
     int64_t (*wall_s)(void *ctx); /* seconds since the Unix epoch; NULL: the system's */
     /* Is a node that was learned worth a handshake? NULL: all are. */
     bool (*may_dial)(void *ctx, const peer_record *r);
+    /* An address by which a node that does not answer can be reached in another way (a relay);
+     * false: there is none now. May be NULL. */
+    bool (*relayed)(void *ctx, uint64_t node, address *out);
     void *ctx;
     verify_signature *verify; /* NULL: berth_verify */
     /* 0: the default in brackets. */
@@ -191,6 +194,8 @@ typedef struct peers_counters {
 } peers_counters;
 void peers_get_counters(const peers *p, peers_counters *out);
 size_t peers_count(const peers *p);
+/* More than have sessions with each other all. */
+bool peers_are_many(const peers *p);
 /* With a session that has proved itself. */
 size_t peers_live(const peers *p);
 

@@ -149,6 +149,13 @@ static held *dial_at(peers *p, peer *of, const address *to)
     return h;
 }
 
+/* Every other time, once it has not answered twice. */
+static bool detour(peers *p, peer *of, address *to)
+{
+    return of->failures >= 2 && of->failures % 2 == 0 && of->node && p->config.relayed &&
+           p->config.relayed(p->config.ctx, of->node, to);
+}
+
 static void dial(peers *p, peer *of)
 {
     /* More are known than there will be sessions: it will soon be seen how many of them are real.
@@ -164,7 +171,9 @@ static void dial(peers *p, peer *of)
         of->dial_ns = p->now_ns + peers_jitter(p, wait);
         return;
     }
-    address to = candidate(of);
+    address to;
+    if (!detour(p, of, &to))
+        to = candidate(of);
     if (dial_at(p, of, &to))
         return;
     p->counters.dials_failed++;

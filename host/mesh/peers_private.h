@@ -188,7 +188,6 @@ bool peer_needed(const peers *p, const peer *of);
 /* It has had a session; or it goes. */
 void peer_prove(peers *p, peer *of, bool proven);
 /* Too many for lists of all of them. */
-bool peers_are_many(const peers *p);
 /* Something of it has changed that may make it a neighbour, or no longer. */
 void peer_consider(peers *p, const peer *of);
 void peers_choose(peers *p);

@@ -126,13 +126,24 @@ void held_send_use(peers *p, held *h)
     h->use_owed = !held_send(p, h, bare_encode(MESSAGE_USE));
 }
 
+/* Where it answers itself; a detour is asked for anew each time. */
+static void remember_place(peers *p, peer *of, const address *path)
+{
+    address detour;
+
+    if (p->config.relayed && of->node && p->config.relayed(p->config.ctx, of->node, &detour) &&
+        record_address_eq(&detour, path))
+        return;
+    of->seen_at = *path;
+}
+
 static void begin_use(peers *p, held *h)
 {
     session_info info = {0};
 
     p->t.info(h->s, &info);
     if (info.path.len)
-        h->peer->seen_at = info.path;
+        remember_place(p, h->peer, &info.path);
     h->peer->turn = 0;
     h->close_ns = NEVER;
     h->ping_ns = p->now_ns + peers_jitter(p, p->config.heartbeat_ns / 2);
