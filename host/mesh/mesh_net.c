@@ -95,7 +95,7 @@ static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
     return false;
 }
 
-static void send_all(mesh *m)
+void net_flush(mesh *m)
 {
     for (unsigned i = 0; i < m->socket_count; i++)
         udp_send(m->sockets[i].udp);
@@ -112,6 +112,7 @@ static void received_one(void *ctx, const address *local, const address *from, c
     mesh_socket *s = ctx;
     mesh *m = s->m;
 
+    log_set_capture(m->log);
     m->now_ns = clock_mono_ns();
     if (m->impair_in && !impair_idle(m->impair_in))
         impair_offer(m->impair_in, from, local, bytes, len, ecn, m->now_ns);
@@ -205,12 +206,32 @@ static void arm(mesh *m)
                    next <= m->now_ns ? 0 : (uint64_t)(next - m->now_ns + MS_NS - 1) / MS_NS, 0);
 }
 
+static bool stalled(mesh *m)
+{
+    int64_t until = atomic_load_explicit(&m->stall_ns, memory_order_relaxed);
+    bool now = m->now_ns < until;
+
+    if (now != m->stalled)
+        for (unsigned i = 0; i < m->socket_count; i++)
+            udp_hold(m->sockets[i].udp, now);
+    m->stalled = now;
+    if (!now)
+        return false;
+    m->armed_ns = until;
+    uv_update_time(mesh_loop_uv(m->loop));
+    uv_timer_start(&m->timer, on_timer, (uint64_t)(until - m->now_ns + MS_NS - 1) / MS_NS, 0);
+    return true;
+}
+
 static void on_turn(uv_prepare_t *p)
 {
     mesh *m = p->data;
 
+    log_set_capture(m->log);
     m->turns++;
     m->now_ns = clock_mono_ns();
+    if (stalled(m))
+        return;
     mesh_run_tasks(m);
     if (m->stage == STAGE_ENDED)
         return;
@@ -223,7 +244,7 @@ static void on_turn(uv_prepare_t *p)
     mesh_stage_step(m);
     if (m->stage == STAGE_ENDED)
         return;
-    send_all(m);
+    net_flush(m);
     arm(m);
 }
 
