@@ -107,6 +107,9 @@ static berth_status make_endpoint(mesh *m, berth_error *error)
                          .discover_mtu = m->config.discover_mtu,
                          .max_message = m->config.max_message,
                          .idle_ns = m->config.idle_ns,
+                         /* Its own default is too long for sessions that end soon. */
+                         .keep_alive_ns =
+                             m->config.idle_ns < 10 * S_NS ? m->config.idle_ns / 2 : 0,
                          .session_life_ns = m->config.session_life_ns};
     berth_status status;
 

@@ -189,8 +189,8 @@ berth_status berth_cluster_new(const berth_cluster_config *config, berth_cluster
     else if (status == BERTH_OK)
         cluster_derive(c, "psk", 0, 0, c->psk);
     while (status == BERTH_OK && c->count < c->config.nodes) {
-        lines_init(&c->nodes[c->count].lines, c->config.log_lines,
-                   c->config.log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, now);
+        cluster_lines_init(&c->nodes[c->count].lines, c->config.log_lines,
+                           c->config.log_debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, now);
         status = init_node(c, c->count++, error);
     }
     c->config.psk = NULL;
@@ -220,7 +220,7 @@ static berth_status build(berth_cluster *c, berth_cluster_failure *failure, bert
     }
     for (uint32_t i = 0; i < c->count && status == BERTH_OK; i++) {
         failure->node = i;
-        status = links_apply(&c->nodes[i], error);
+        status = cluster_links_apply(&c->nodes[i], error);
     }
     for (uint32_t i = 0; i < c->count && status == BERTH_OK; i++) {
         failure->node = i;
@@ -399,10 +399,10 @@ void berth_cluster_free(berth_cluster *c)
     for (uint32_t i = 0; c->loops && i < c->loop_count; i++)
         mesh_loop_unref(c->loops[i]);
     for (uint32_t i = 0; i < c->count; i++) {
-        lines_fini(&c->nodes[i].lines);
+        cluster_lines_fini(&c->nodes[i].lines);
         sodium_memzero(&c->nodes[i], sizeof c->nodes[i]);
     }
-    kinds_free(c);
+    cluster_kinds_free(c);
     map64_fini(&c->by_id);
     free(c->links);
     free(c->loops);

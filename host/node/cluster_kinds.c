@@ -41,7 +41,7 @@ static void take_away(cluster_node *n, const cluster_kind *k, const char *name)
     }
 }
 
-berth_status kinds_apply(cluster_node *n, berth_error *error)
+berth_status cluster_kinds_apply(cluster_node *n, berth_error *error)
 {
     berth_status status = BERTH_OK;
 
@@ -86,7 +86,7 @@ static void kind_free(cluster_kind *k)
     free(k);
 }
 
-void kinds_free(berth_cluster *c)
+void cluster_kinds_free(berth_cluster *c)
 {
     while (c->kinds) {
         cluster_kind *k = c->kinds;

@@ -70,7 +70,7 @@ static bool is_plain(const berth_cluster *c, uint32_t from, uint32_t to)
             memcmp(&c->links[(size_t)from * c->count + to], &plain, sizeof plain) == 0);
 }
 
-berth_status links_apply(cluster_node *n, berth_error *error)
+berth_status cluster_links_apply(cluster_node *n, berth_error *error)
 {
     berth_status status = BERTH_OK;
 

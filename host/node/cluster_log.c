@@ -31,13 +31,13 @@ static void keep(void *ctx, log_level level, const char *room, const char *text)
     free(line);
 }
 
-void lines_init(cluster_lines *l, uint32_t cap, log_level level, int64_t now_ns)
+void cluster_lines_init(cluster_lines *l, uint32_t cap, log_level level, int64_t now_ns)
 {
     *l = (cluster_lines){.capture = {keep, l, level}, .cap = cap, .began_ns = now_ns};
     pthread_mutex_init(&l->lock, NULL);
 }
 
-void lines_fini(cluster_lines *l)
+void cluster_lines_fini(cluster_lines *l)
 {
     for (uint32_t i = 0; l->items && i < l->cap; i++)
         free(l->items[i]);

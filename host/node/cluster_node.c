@@ -149,11 +149,11 @@ static berth_status begin(cluster_node *n, uint32_t life, berth_error *error)
         status = runtime_new(&parts, &n->rt, error);
     }
     if (status == BERTH_OK)
-        status = kinds_apply(n, error);
+        status = cluster_kinds_apply(n, error);
     if (status == BERTH_OK)
         status = berth_runtime_start(n->rt, error);
     if (status == BERTH_OK && n->at.len) /* before it can be heard of */
-        status = links_apply(n, error);
+        status = cluster_links_apply(n, error);
     if (status == BERTH_OK)
         status = mesh_start(n->mesh, n->rt, &policy, error);
     free(list);

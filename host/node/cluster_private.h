@@ -121,13 +121,13 @@ void node_leave(cluster_node *n);
 
 bool cluster_reaches(const berth_cluster *c, uint32_t from, uint32_t to);
 /* Give n's mesh the rules for what it sends. Under change. */
-berth_status links_apply(cluster_node *n, berth_error *error);
+berth_status cluster_links_apply(cluster_node *n, berth_error *error);
 
 /* ---- cluster_kinds.c ------------------------------------------------------------------------- */
 
 /* All that it is to have. Under change. */
-berth_status kinds_apply(cluster_node *n, berth_error *error);
-void kinds_free(berth_cluster *c);
+berth_status cluster_kinds_apply(cluster_node *n, berth_error *error);
+void cluster_kinds_free(berth_cluster *c);
 
 /* ---- cluster_wait.c -------------------------------------------------------------------------- */
 
@@ -138,7 +138,7 @@ bool cluster_unmet(berth_cluster *c, uint32_t *node, uint32_t *to);
 
 /* ---- cluster_log.c --------------------------------------------------------------------------- */
 
-void lines_init(cluster_lines *l, uint32_t cap, log_level level, int64_t now_ns);
-void lines_fini(cluster_lines *l);
+void cluster_lines_init(cluster_lines *l, uint32_t cap, log_level level, int64_t now_ns);
+void cluster_lines_fini(cluster_lines *l);
 
 #endif
