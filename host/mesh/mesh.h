@@ -19,6 +19,8 @@
 
 #include "daemon/runtime.h"
 #include "mesh/announcements.h"
+#include "mesh/call.h"
+#include "mesh/call_pick.h"
 #include "mesh/channel_rules.h"
 #include "mesh/directory.h"
 #include "mesh/flow.h"
@@ -102,8 +104,12 @@ typedef struct mesh_config {
     int64_t unknown_ns;     /* an origin that nobody knows for so long is given up [30 s] */
     uint64_t outbox_bytes;  /* of one daemon [64 MiB] */
     uint32_t outbox_events; /* [65536] */
-    bool closed;            /* events of other nodes are not taken for daemons here */
-    unsigned udp_without;   /* UDP_CAN_* that are not to be used */
+    enum {
+        MESH_SENDERS_ALL,   /* daemons here take events of every node that is let in */
+        MESH_SENDERS_PEERS, /* of nodes that the policy names */
+        MESH_SENDERS_NONE
+    } senders;
+    unsigned udp_without; /* UDP_CAN_* that are not to be used */
 } mesh_config;
 
 /* INVALID and what is wrong. Opens nothing. */
@@ -130,6 +136,38 @@ berth_status mesh_set_policy(mesh *m, const mesh_policy *policy, berth_error *er
 berth_status mesh_peer_add(mesh *m, const mesh_peer *peer, berth_error *error);
 /* NOT_FOUND. Its sessions end; a node that the mesh passes on comes back. */
 berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error);
+/* ---- Requests to what daemons serve ---------------------------------------------------------- */
+
+typedef struct mesh_reply {
+    berth_status status; /* as call_outcome's (mesh/call.h); NOT_FOUND: nobody serves the name */
+    slice text;          /* for people; "" with OK */
+    uint64_t node;       /* that answered, or was asked last; 0: none */
+    slice link, payload; /* with OK: of the daemon's last output; empty: it emitted none */
+} mesh_reply;
+
+typedef struct mesh_request_spec {
+    slice service; /* copied, as is data */
+    slice data;
+    uint64_t node;       /* 0: whoever serves the name */
+    int64_t deadline_ns; /* from now; above 0 */
+    call_policy policy;
+    uint64_t key; /* with CALL_STICKY */
+} mesh_request_spec;
+
+/* One event to the daemon that serves the name, on this node or another; answer is called once, on
+ * the loop's thread, and what the reply points to lives for the call. A node that says that it does
+ * not serve the name any more is passed over for another. Does not block. */
+void mesh_request(mesh *m, const mesh_request_spec *spec,
+                  void (*answer)(void *ctx, const mesh_reply *reply), void *ctx);
+
+typedef struct mesh_service_view {
+    slice name;
+    uint64_t node;   /* that serves it */
+    uint64_t origin; /* the daemon, if the node is this one */
+} mesh_service_view;
+/* All names that are served, as far as this node knows, by name and node. Blocks. */
+void mesh_services_each(mesh *m, void (*fn)(void *ctx, const mesh_service_view *view), void *ctx);
+
 /* Kinds, services or ABI have changed: announce. Does not block. */
 void mesh_facts_changed(mesh *m);
 
@@ -225,6 +263,8 @@ typedef struct mesh_counters {
     membership_counters membership;
     subscriptions_counters subscriptions;
     mesh_flow_counters flows;
+    call_client_stats asked;
+    call_server_stats served;
     uint64_t trust[TRUST_REASON_COUNT];
     uint64_t unknown_messages; /* of a kind that this node does not know */
     uint64_t peers_known, peers_live;

@@ -19,6 +19,8 @@ typedef struct queued_run {
     uint8_t bytes[];
 } queued_run;
 
+#define LATE_NS (200 * MS_NS)
+
 #define QUEUED_MAX (4u << 20) /* per socket; beyond it runs are dropped, and sent again by QUIC */
 
 /* ---- Sending --------------------------------------------------------------------------------- */
@@ -142,6 +144,8 @@ static int64_t deadline(mesh *m)
     next = sooner(next, heap_next(&m->dues));
     next = sooner(next, announce_deadline(m));
     next = sooner(next, mesh_channels_deadline(m));
+    next = sooner(next, call_client_deadline(m->call_client));
+    next = sooner(next, call_server_deadline(m->call_server));
     next = sooner(next, m->stage_until_ns);
     if (m->impair_in)
         next = sooner(next, impair_deadline(m->impair_in));
@@ -168,11 +172,16 @@ static void expire(mesh *m)
     flows_expire(m);
     announce_expire(m);
     mesh_channels_expire(m);
+    call_client_expire(m->call_client, m->now_ns);
+    call_server_expire(m->call_server, m->now_ns);
     if (m->sweep_ns <= m->now_ns) {
         sessions_sweep(m);
         flows_sweep(m);
         mesh_channels_sweep(m);
         m->sweep_ns = NEVER;
+        calls_search(m);
+        serve_sweep(m);
+        requests_sweep(m);
     }
     if (m->sweep_ns == NEVER && needs_sweep(m))
         m->sweep_ns = m->now_ns + SWEEP_NS;
@@ -223,6 +232,14 @@ static bool stalled(mesh *m)
     return true;
 }
 
+/* Whoever was stopped for a while has heard of nobody, and finds all that they said in its sockets:
+ * that is read before anybody is judged by the clock. */
+static bool is_late(mesh *m)
+{
+    m->late = !m->late && deadline(m) < m->now_ns - LATE_NS;
+    return m->late;
+}
+
 static void on_turn(uv_prepare_t *p)
 {
     mesh *m = p->data;
@@ -236,7 +253,7 @@ static void on_turn(uv_prepare_t *p)
     if (m->stage == STAGE_ENDED)
         return;
     receive_impaired(m);
-    if (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns)
+    if (!is_late(m) && (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns))
         expire(m);
     inflows_done(m);
     flows_flush(m);

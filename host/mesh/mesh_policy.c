@@ -82,6 +82,20 @@ berth_status policy_admit(void *ctx, peer_identity *peer, slice certificate, ber
     return status;
 }
 
+bool policy_takes_from(const mesh *m, const mesh_node *from)
+{
+    const session *s;
+    const peer_identity *who;
+
+    if (m->config.senders == MESH_SENDERS_ALL || from->id == m->key.node_id)
+        return true;
+    if (m->config.senders == MESH_SENDERS_NONE)
+        return false;
+    s = peers_session(m->peers, from->id);
+    who = s ? session_peer(s) : NULL;
+    return who && trust_pinned(m->trust, slice_str(who->name)) != NULL;
+}
+
 typedef struct live {
     const peer_identity **items;
     session **sessions;

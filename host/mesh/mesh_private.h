@@ -13,6 +13,9 @@
  *     mesh_deliver.c    from there to the daemons
  *     mesh_places.c     where origins live: presences of our own, questions, hints
  *     mesh_channels.c   subscriptions both ways, publishing
+ *     mesh_calls.c      batches for daemons of other nodes, as calls
+ *     mesh_serve.c      calls of other nodes to daemons here
+ *     mesh_request.c    requests to names that daemons serve, here or elsewhere
  *     mesh_announce.c   what this node says of itself, and hears of others
  *     mesh_view.c       looking
  *
@@ -29,10 +32,12 @@
 #include "base/map.h"
 #include "daemon/heap.h"
 #include "mesh/announcement_own.h"
+#include "mesh/call.h"
 #include "mesh/event_wire.h"
 #include "mesh/impair.h"
 #include "mesh/mesh.h"
 #include "mesh/message.h"
+#include "mesh/services.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -97,6 +102,8 @@ struct route_link {
     uint64_t origin;                   /* [const] */
     uint8_t entity[BERTH_ENTITY_SIZE]; /* [const] */
     bool node;                         /* [const] it is the node's own */
+    berth_keypair key; /* [const] signs where it lives for what is under way when it has ended */
+    _Atomic uint64_t epoch;
     pthread_mutex_t lock;
     outbox outs[OUTS_MAX]; /* [lock] the first is being sent */
     unsigned out_count;    /* [lock] */
@@ -220,6 +227,7 @@ struct mesh {
     uint64_t turns;
     _Atomic int64_t skew_ns;  /* of the wall clock, in tests */
     _Atomic int64_t stall_ns; /* nothing is done until then, in tests */
+    bool late;                /* a turn was, and has read its sockets first */
     bool stalled;             /* the sockets are not read */
 
     endpoint *endpoint;
@@ -274,6 +282,17 @@ struct mesh {
     wish *wishes;
     listener *listeners;
 
+    pthread_mutex_t calls_lock;
+    uint64_t calls_open, calls_bytes; /* [calls_lock] batches on their way to other nodes */
+    waiter *calls_waiting;            /* [calls_lock] for room */
+    call_client *call_client;
+    struct outcall *calls_all, *calls_searching;
+    call_server *call_server;
+    struct served *served_waiting; /* for room in their daemon's mailbox */
+    services *services;
+    struct request *requests; /* under way, to names that are served */
+    uint64_t request_turn;
+
     _Atomic uint64_t published, refused_publish;
     mesh_flow_counters flows;
     uint64_t unknown_messages;
@@ -325,11 +344,13 @@ void sessions_sweep(mesh *m);
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error);
 transport_admit policy_admit;
 void policy_review(mesh *m);
+/* May daemons of this node send events to daemons here? */
+bool policy_takes_from(const mesh *m, const mesh_node *from);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 
 void mesh_route_init(mesh *m);
-route_link *link_new(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], bool node);
+route_link *link_new(mesh *m, const berth_keypair *key, bool node);
 void link_free(route_link *l);
 /* Something is to be sent; any thread. */
 void link_touch(route_link *l);
@@ -413,6 +434,29 @@ void mesh_channels_listen(void *ctx, slice channel);
 void mesh_channels_fini(mesh *m);
 berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
                                      berth_error *error);
+
+/* ---- mesh_calls.c, mesh_serve.c -------------------------------------------------------------- */
+
+/* What the caller's side of calls knows of whoever made one; the first member of what does. */
+typedef struct call_user call_user;
+struct call_user {
+    void (*done)(mesh *m, call_user *u, const call_outcome *o);
+    bool (*moved)(mesh *m, call_user *u, const call_moved *moved); /* NULL: it ends then */
+};
+
+berth_status calls_open(mesh *m, berth_error *error);
+call_send calls_send;
+berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
+                          void *credit_ctx, berth_error *error);
+void calls_search(mesh *m);
+void calls_end(mesh *m);
+berth_status serve_open(mesh *m, berth_error *error);
+void serve_sweep(mesh *m);
+/* The daemon here that serves a name. */
+bool serve_find(const mesh *m, slice service, uint64_t *origin);
+void requests_sweep(mesh *m);
+void requests_end(mesh *m);
+void serve_fini(mesh *m);
 
 /* ---- mesh_announce.c ------------------------------------------------------------------------- */
 

@@ -126,6 +126,20 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
     case MESSAGE_DIRECTORY_CONFLICT:
         places_message(m, node, kind, bytes);
         break;
+    case MESSAGE_CALL_ANSWER: {
+        berth_error error = {0};
+
+        call_client_receive(m->call_client, node, msg, m->now_ns, &error);
+        break;
+    }
+    case MESSAGE_CALL_REQUEST:
+    case MESSAGE_CALL_CANCEL:
+    case MESSAGE_CALL_ACK: {
+        berth_error error = {0};
+
+        call_server_receive(m->call_server, node, msg, m->now_ns, &error);
+        break;
+    }
     case MESSAGE_ANNOUNCEMENT: {
         berth_error error = {0};
 
@@ -167,6 +181,10 @@ static void on_room(void *ctx, session *s, lane l)
         flows_node_room(m, n);
     if (l == LANE_CONTROL)
         announcements_room(m->announcements, n->id);
+    if (l == LANE_CALL) {
+        call_client_room(m->call_client, n->id, m->now_ns);
+        call_server_room(m->call_server, n->id);
+    }
 }
 
 transport_events mesh_transport_events(mesh *m)
@@ -193,6 +211,8 @@ static const char *end_word(session_end why)
 /* It is gone with all it had here; what was sent to its daemons waits for them. */
 static void node_gone(mesh *m, uint64_t id)
 {
+    call_client_gone(m->call_client, id);
+    call_server_node_gone(m->call_server, id, m->now_ns);
     mesh_channels_node_gone(m, id);
     announcements_forget(m->announcements, id);
 }
@@ -253,18 +273,27 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         announce_node_up(m, e);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
+        call_client_up(m->call_client, e->node, m->now_ns);
+        call_server_up(m->call_server, e->node);
         keep(m, e->node);
         break;
     case PEER_RENEWED:
         flows_node_room(m, n);
+        call_client_up(m->call_client, e->node, m->now_ns);
+        call_server_up(m->call_server, e->node);
         break;
     case PEER_RESTARTED:
         log_info("mesh", "node %s: it has started anew", id);
         n->life++;
+        announcements_peer_down(m->announcements, e->node);
+        announce_node_up(m, e); /* it has forgotten what it was told */
         mesh_channels_node_gone(m, e->node);
         mesh_channels_node_down(m, e->node);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
+        call_client_restarted(m->call_client, e->node);
+        call_server_restarted(m->call_server, e->node);
+        call_client_up(m->call_client, e->node, m->now_ns);
         break;
     case PEER_DOWN:
         log_info("mesh", "node %s: disconnected, %s%s%s", id, end_word(e->why),
@@ -284,6 +313,11 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
     case PEER_FAILED:
         log_warn("mesh", "node %s: held for dead", id);
         node_gone(m, e->node);
+        /* It does not know what was forgotten of it here. Should it live, both say it again with
+         * the next session. */
+        if (peers_session(m->peers, e->node))
+            session_close(peers_session(m->peers, e->node), END_IDLE, "nothing was heard",
+                          m->now_ns);
         break;
     case PEER_RECOVERED:
         log_info("mesh", "node %s: it is back", id);

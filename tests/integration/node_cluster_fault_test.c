@@ -161,12 +161,15 @@ static void a_bad_link_survives_a_restart_and_is_no_link_of_others(void **state)
 static void a_node_that_stood_still_goes_on(void **state)
 {
     berth_cluster_config config = cluster_that_notices(3);
-    berth_cluster *c = cluster_up(&config);
-    berth_cluster_daemon a = one_on(c, 0, "script"), b = one_on(c, 1, "script");
+    berth_cluster_daemon a, b;
     mesh_counters before, after;
+    berth_cluster *c;
 
     (void)state;
-    config.loops = 1; /* all on one loop: the others do not stand still with it */
+    config.loops = 1; /* all on one: the others do not stand still with it */
+    c = cluster_up(&config);
+    a = one_on(c, 0, "script");
+    b = one_on(c, 1, "script");
     GOOD(c, berth_cluster_pause(c, 1, 1700, &why));
     mesh_get_counters(c->nodes[1].mesh, &before);
     OK(tell(c, &a, say("send:%016" PRIx64 ":add:3", b.origin)));
