@@ -30,6 +30,7 @@
 #define MESH_MESH_PRIVATE_H
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "daemon/heap.h"
 #include "mesh/announcement_own.h"
@@ -215,6 +216,7 @@ struct mesh {
     route route;               /* [const] */
     runtime *rt;               /* [const] from mesh_start on */
     mesh_loop *loop;           /* [const] */
+    const log_capture *log;    /* [const] */
 
     pthread_mutex_t task_lock;
     mesh_task *task_head, *task_tail; /* [task_lock] */
@@ -231,7 +233,10 @@ struct mesh {
     uv_timer_t timer;
     unsigned handles; /* that are not closed yet */
     uint64_t turns;
-    _Atomic int64_t skew_ns; /* of the wall clock, in tests */
+    _Atomic int64_t skew_ns;  /* of the wall clock, in tests */
+    _Atomic int64_t stall_ns; /* nothing is done until then, in tests */
+    bool late;                /* a turn was, and has read its sockets first */
+    bool stalled;             /* the sockets are not read */
 
     endpoint *endpoint;
     mesh_socket sockets[MESH_LISTEN_MAX];
@@ -339,6 +344,8 @@ berth_status net_open(mesh *m, berth_error *error);
 void net_begin(mesh *m); /* turns are taken from now on */
 /* The addresses under which others reach this node. */
 unsigned net_addresses(const mesh *m, address out[RECORD_ADDRESSES_MAX]);
+/* Send now what sessions have to say. */
+void net_flush(mesh *m);
 /* Close sockets and handles; calls net_closed of mesh.c when all are gone. */
 void net_close(mesh *m);
 void mesh_closed(mesh *m);

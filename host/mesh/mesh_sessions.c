@@ -307,6 +307,8 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
     case PEER_RESTARTED:
         log_info("mesh", "node %s: it has started anew", id);
         n->life++;
+        announcements_peer_down(m->announcements, e->node);
+        announce_node_up(m, e); /* it has forgotten what it was told */
         mesh_channels_node_gone(m, e->node);
         mesh_channels_node_down(m, e->node);
         mesh_channels_node_up(m, e->node);
@@ -333,6 +335,11 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
     case PEER_FAILED:
         log_warn("mesh", "node %s: held for dead", id);
         node_gone(m, e->node);
+        /* It does not know what was forgotten of it here. Should it live, both say it again with
+         * the next session. */
+        if (peers_session(m->peers, e->node))
+            session_close(peers_session(m->peers, e->node), END_IDLE, "nothing was heard",
+                          m->now_ns);
         break;
     case PEER_RECOVERED:
         log_info("mesh", "node %s: it is back", id);
