@@ -156,6 +156,7 @@ typedef struct mesh_node {
     uint8_t entity[BERTH_ENTITY_SIZE];
     uint64_t life; /* rises when it forgets what it was told */
     bool up;
+    uint64_t via;      /* the node by way of which its packets come, or came; 0: none did */
     int64_t judged_ns; /* up to when its allowance of signatures to verify is used */
     stall_entry *stalls;
     size_t stall_count, stall_cap;
