@@ -17,6 +17,7 @@
 
 /* A batch on its way. */
 struct outcall {
+    call_user user; /* first */
     mesh_task task;
     struct outcall *all_prev, *all_next;
     struct outcall *next; /* of those that look for their daemon */
@@ -148,10 +149,9 @@ static void take_result(batch *b, const call_result *r)
     }
 }
 
-static void call_done(void *ctx, void *user, const call_outcome *o)
+static void batch_done_elsewhere(mesh *m, call_user *u, const call_outcome *o)
 {
-    mesh *m = ctx;
-    struct outcall *c = user;
+    struct outcall *c = (struct outcall *)u;
     char text[CALL_TEXT_MAX + 1];
 
     snprintf(text, sizeof text, "%.*s", (int)o->text.len, (const char *)o->text.ptr);
@@ -164,13 +164,10 @@ static void call_done(void *ctx, void *user, const call_outcome *o)
     }
 }
 
-static bool call_moved_on(void *ctx, void *user, const call_moved *moved)
+static bool batch_moved(mesh *m, call_user *u, const call_moved *moved)
 {
-    mesh *m = ctx;
-    struct outcall *c = user;
+    struct outcall *c = (struct outcall *)u;
 
-    if (moved->is_service)
-        return false;
     if (!moved->gone) {
         const mesh_node *n = mesh_node_of(m, moved->node);
 
@@ -181,7 +178,7 @@ static bool call_moved_on(void *ctx, void *user, const call_moved *moved)
     }
     c->search_until_ns = m->now_ns + SEARCH_NS;
     search_for(m, c); /* at the next turn: from here nothing may be called */
-    m->sweep_ns = m->now_ns;
+    mesh_sweep_in(m, 0);
     return true;
 }
 
@@ -241,7 +238,7 @@ static bool begin(mesh *m, struct outcall *c)
                       .want_outputs = b->want_outputs,
                       .source = slice_str(b->source),
                       .source_seq = b->source_seq,
-                      .user = c};
+                      .user = &c->user};
     status = call_begin(m->call_client, &spec, m->now_ns, &c->id, &error);
     if (status != BERTH_OK)
         fail_all(m, c, status, error.text);
@@ -280,13 +277,20 @@ void calls_search(mesh *m)
         else
             not_found(m, c);
     }
-    if (m->calls_searching && m->sweep_ns > m->now_ns + LOOK_NS)
-        m->sweep_ns = m->now_ns + LOOK_NS;
+    if (m->calls_searching)
+        mesh_sweep_in(m, LOOK_NS);
+}
+
+/* In a large mesh a node is met in search of a daemon: it is asked. */
+void calls_node_up(mesh *m, uint64_t node)
+{
+    for (const struct outcall *c = m->calls_searching; c; c = c->next)
+        places_ask_one(m, node, c->origin);
 }
 
 static void begin_task(mesh *m, mesh_task *t, bool closed)
 {
-    struct outcall *c = (struct outcall *)t;
+    struct outcall *c = (struct outcall *)((char *)t - offsetof(struct outcall, task));
 
     if (closed || m->stage != STAGE_RUNNING) {
         fail_all(m, c, BERTH_ERR_SHUTTING_DOWN, "the host is leaving the mesh");
@@ -296,8 +300,7 @@ static void begin_task(mesh *m, mesh_task *t, bool closed)
     c->search_until_ns = m->now_ns + SEARCH_NS;
     if (!begin(m, c)) {
         search_for(m, c);
-        if (m->sweep_ns > m->now_ns + LOOK_NS)
-            m->sweep_ns = m->now_ns + LOOK_NS;
+        mesh_sweep_in(m, LOOK_NS);
     }
 }
 
@@ -322,7 +325,11 @@ berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(v
                              "too much is on its way to other nodes already")
                       : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     }
-    *c = (struct outcall){.task = {.run = begin_task}, .b = b, .origin = origin, .bytes = b->bytes};
+    *c = (struct outcall){.user = {batch_done_elsewhere, batch_moved},
+                          .task = {.run = begin_task},
+                          .b = b,
+                          .origin = origin,
+                          .bytes = b->bytes};
     mesh_post(m, &c->task);
     return BERTH_OK;
 }
@@ -334,7 +341,22 @@ berth_status calls_send(void *ctx, uint64_t node, lane l, buf *msg)
     mesh *m = ctx;
     session *s = peers_session(m->peers, node);
 
+    peers_want(m->peers, node, m->now_ns);
     return s ? session_send(s, l, msg, m->now_ns) : BERTH_ERR_NOT_READY;
+}
+
+static void call_done(void *ctx, void *user, const call_outcome *o)
+{
+    call_user *u = user;
+
+    u->done(ctx, u, o);
+}
+
+static bool call_moved_on(void *ctx, void *user, const call_moved *moved)
+{
+    call_user *u = user;
+
+    return u->moved && u->moved(ctx, u, moved);
 }
 
 berth_status calls_open(mesh *m, berth_error *error)
@@ -349,6 +371,7 @@ berth_status calls_open(mesh *m, berth_error *error)
 /* Nobody waits for ever: what is open ends, with what is known of it. */
 void calls_end(mesh *m)
 {
+    requests_end(m);
     while (m->calls_all) {
         struct outcall *c = m->calls_all;
 

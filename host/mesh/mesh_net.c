@@ -19,6 +19,8 @@ typedef struct queued_run {
     uint8_t bytes[];
 } queued_run;
 
+#define LATE_NS (200 * MS_NS)
+
 #define QUEUED_MAX (4u << 20) /* per socket; beyond it runs are dropped, and sent again by QUIC */
 
 /* ---- Sending --------------------------------------------------------------------------------- */
@@ -84,10 +86,13 @@ static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
         return true;
     while (machine_run(m, memory, cap, out)) {
         mesh_socket *other = m->socket_count == 1 ? s : socket_for(m, &out->to);
+        uint64_t node;
 
-        if (other == s)
+        if (relay_is(&out->to, &node))
+            relay_send(m, node, out); /* its packets come up again, in another session's */
+        else if (other == s)
             return true;
-        if (other)
+        else if (other)
             queue_run(other, out);
         else
             m->flows.unsent_runs++; /* no socket of that family */
@@ -95,7 +100,7 @@ static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
     return false;
 }
 
-static void send_all(mesh *m)
+void net_flush(mesh *m)
 {
     for (unsigned i = 0; i < m->socket_count; i++)
         udp_send(m->sockets[i].udp);
@@ -112,6 +117,7 @@ static void received_one(void *ctx, const address *local, const address *from, c
     mesh_socket *s = ctx;
     mesh *m = s->m;
 
+    log_set_capture(m->log);
     m->now_ns = clock_mono_ns();
     if (m->impair_in && !impair_idle(m->impair_in))
         impair_offer(m->impair_in, from, local, bytes, len, ecn, m->now_ns);
@@ -148,18 +154,14 @@ static int64_t deadline(mesh *m)
         next = sooner(next, impair_deadline(m->impair_in));
     if (m->impair_out)
         next = sooner(next, impair_deadline(m->impair_out));
+    next = sooner(next, m->idle_look_ns);
     return sooner(next, m->sweep_ns);
 }
 
-/* Only where something may be overdue: an idle node has no timer of its own for this. */
+/* An idle node has no timer of its own for this. */
 static bool needs_sweep(const mesh *m)
 {
-    if (m->pings || m->listeners || m->targets.count)
-        return true;
-    for (size_t i = 0; i < m->link_count; i++)
-        if (m->all_links[i]->detached)
-            return true;
-    return false;
+    return m->pings || m->listeners || m->requests || flows_need_sweep(m);
 }
 
 static void expire(mesh *m)
@@ -172,15 +174,22 @@ static void expire(mesh *m)
     call_client_expire(m->call_client, m->now_ns);
     call_server_expire(m->call_server, m->now_ns);
     if (m->sweep_ns <= m->now_ns) {
+        m->sweep_ns = NEVER;
         sessions_sweep(m);
         flows_sweep(m);
         mesh_channels_sweep(m);
-        m->sweep_ns = NEVER;
         calls_search(m);
         serve_sweep(m);
+        requests_sweep(m);
     }
     if (m->sweep_ns == NEVER && needs_sweep(m))
         m->sweep_ns = m->now_ns + SWEEP_NS;
+    if (m->idle_look_ns <= m->now_ns) {
+        flows_close_idle(m);
+        m->idle_look_ns = NEVER;
+    }
+    if (m->idle_look_ns == NEVER && m->targets.count)
+        m->idle_look_ns = m->now_ns + IDLE_LOOK_NS;
 }
 
 static void on_timer(uv_timer_t *t)
@@ -211,17 +220,46 @@ static void arm(mesh *m)
                    next <= m->now_ns ? 0 : (uint64_t)(next - m->now_ns + MS_NS - 1) / MS_NS, 0);
 }
 
+static bool stalled(mesh *m)
+{
+    int64_t until = atomic_load_explicit(&m->stall_ns, memory_order_relaxed);
+    bool now = m->now_ns < until;
+
+    if (now != m->stalled)
+        for (unsigned i = 0; i < m->socket_count; i++)
+            udp_hold(m->sockets[i].udp, now);
+    m->stalled = now;
+    if (!now)
+        return false;
+    m->armed_ns = until;
+    uv_update_time(mesh_loop_uv(m->loop));
+    uv_timer_start(&m->timer, on_timer, (uint64_t)(until - m->now_ns + MS_NS - 1) / MS_NS, 0);
+    return true;
+}
+
+/* Whoever was stopped for a while has heard of nobody, and finds all that they said in its sockets:
+ * that is read before anybody is judged by the clock. */
+static bool is_late(mesh *m)
+{
+    m->late = !m->late && deadline(m) < m->now_ns - LATE_NS;
+    return m->late;
+}
+
 static void on_turn(uv_prepare_t *p)
 {
     mesh *m = p->data;
 
+    log_set_capture(m->log);
     m->turns++;
     m->now_ns = clock_mono_ns();
+    if (stalled(m))
+        return;
     mesh_run_tasks(m);
     if (m->stage == STAGE_ENDED)
         return;
     receive_impaired(m);
-    if (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns)
+    relay_receive(m);
+    if (!is_late(m) && (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns))
         expire(m);
     inflows_done(m);
     flows_flush(m);
@@ -229,7 +267,7 @@ static void on_turn(uv_prepare_t *p)
     mesh_stage_step(m);
     if (m->stage == STAGE_ENDED)
         return;
-    send_all(m);
+    net_flush(m);
     arm(m);
 }
 

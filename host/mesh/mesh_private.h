@@ -6,6 +6,8 @@
  *     mesh_loop.c       the thread, and what is handed to it
  *     mesh_net.c        sockets, timer, turns of the loop
  *     mesh_sessions.c   what sessions and peers tell
+ *     mesh_revocations.c what realms have taken back, from node to node
+ *     mesh_relay.c      sessions by way of another node
  *     mesh_policy.c     who is let in; peers that come and go
  *     mesh_link.c       the route's side of a daemon: what its runner calls
  *     mesh_flows.c      events out, answers in
@@ -15,6 +17,7 @@
  *     mesh_channels.c   subscriptions both ways, publishing
  *     mesh_calls.c      batches for daemons of other nodes, as calls
  *     mesh_serve.c      calls of other nodes to daemons here
+ *     mesh_request.c    requests to names that daemons serve, here or elsewhere
  *     mesh_announce.c   what this node says of itself, and hears of others
  *     mesh_view.c       looking
  *
@@ -27,6 +30,7 @@
 #define MESH_MESH_PRIVATE_H
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "daemon/heap.h"
 #include "mesh/announcement_own.h"
@@ -45,12 +49,17 @@
 #define S_NS  INT64_C(1000000000)
 #define NEVER INT64_MAX
 
-#define SWEEP_NS        S_NS        /* how often what has no deadline of its own is looked at */
-#define PRESENCE_LIFE_S (24 * 3600) /* and signed anew when half of it is over */
-#define RECEIVE_WINDOW  2048        /* events of one flow that may wait here */
-#define RECEIVE_BATCH   256         /* events given to a daemon at once */
-#define SOURCES_MAX     2048        /* flows to one daemon: half of its cursors */
-#define OUTS_MAX        4           /* incarnations of one sender with events under way */
+#define SWEEP_NS        S_NS          /* how often what has no deadline of its own is looked at */
+#define IDLE_LOOK_NS    (10 * S_NS)   /* how often flows that nobody uses are looked for */
+#define WALK_STEP       16            /* nodes that are met at once in search of an origin, */
+#define WALK_NS         (S_NS / 4)    /* and how often */
+#define JUDGE_NS        (S_NS / 4000) /* a node may have so much of our time per record ... */
+#define JUDGE_AHEAD_NS  (2 * S_NS)    /* ... on the average, and so many at once */
+#define PRESENCE_LIFE_S (24 * 3600)   /* and signed anew when half of it is over */
+#define RECEIVE_WINDOW  2048          /* events of one flow that may wait here */
+#define RECEIVE_BATCH   256           /* events given to a daemon at once */
+#define SOURCES_MAX     2048          /* flows to one daemon: half of its cursors */
+#define OUTS_MAX        4             /* incarnations of one sender with events under way */
 
 /* ---- mesh_loop.c ----------------------------------------------------------------------------- */
 
@@ -148,6 +157,8 @@ typedef struct mesh_node {
     uint8_t entity[BERTH_ENTITY_SIZE];
     uint64_t life; /* rises when it forgets what it was told */
     bool up;
+    uint64_t via;      /* the node by way of which its packets come, or came; 0: none did */
+    int64_t judged_ns; /* up to when its allowance of signatures to verify is used */
     stall_entry *stalls;
     size_t stall_count, stall_cap;
 } mesh_node;
@@ -209,6 +220,7 @@ struct mesh {
     route route;               /* [const] */
     runtime *rt;               /* [const] from mesh_start on */
     mesh_loop *loop;           /* [const] */
+    const log_capture *log;    /* [const] */
 
     pthread_mutex_t task_lock;
     mesh_task *task_head, *task_tail; /* [task_lock] */
@@ -218,23 +230,32 @@ struct mesh {
 
     /* The loop's, from here on. */
     mesh_stage stage;
-    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, armed_ns;
+    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, idle_look_ns, armed_ns;
     struct latch *stage_done;
     uv_async_t async;
     uv_prepare_t prepare;
     uv_timer_t timer;
     unsigned handles; /* that are not closed yet */
     uint64_t turns;
-    _Atomic int64_t skew_ns; /* of the wall clock, in tests */
+    _Atomic int64_t skew_ns;  /* of the wall clock, in tests */
+    _Atomic int64_t stall_ns; /* nothing is done until then, in tests */
+    bool late;                /* a turn was, and has read its sockets first */
+    bool stalled;             /* the sockets are not read */
 
     endpoint *endpoint;
     mesh_socket sockets[MESH_LISTEN_MAX];
     unsigned socket_count;
     impair *impair_in, *impair_out; /* NULL: nobody asked for it */
     udp_scratch *scratch;
+    struct relayed *relayed, *relayed_tail; /* packets that came by way of another node */
+    size_t relayed_bytes;
+    mesh_relay_counters relay;
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
     peers *peers;
+    uint8_t realms[TRUST_REALMS_MAX][BERTH_ENTITY_SIZE]; /* those that are trusted */
+    size_t realm_count;
+    uint64_t revocations_told, revocations_taken, revocations_old, revocations_refused;
     known_peer *peer_list; /* of the configuration, and added by hand */
     size_t peer_count, peer_cap;
     map64 nodes; /* mesh_node */
@@ -252,6 +273,9 @@ struct mesh {
     pthread_mutex_t places_lock;
     directory *directory; /* [places_lock] */
     _Atomic bool places_used;
+    size_t walked; /* of the table of peers, in search of origins */
+    uint64_t walk[WALK_STEP];
+    size_t walk_count;
     map64 locals; /* local */
     uint64_t serial;
 
@@ -287,6 +311,8 @@ struct mesh {
     call_server *call_server;
     struct served *served_waiting; /* for room in their daemon's mailbox */
     services *services;
+    struct request *requests; /* under way, to names that are served */
+    uint64_t request_turn;
 
     _Atomic uint64_t published, refused_publish;
     mesh_flow_counters flows;
@@ -303,6 +329,13 @@ static inline int64_t mesh_wall_s(const mesh *m)
     return mesh_wall_ns(m) / S_NS;
 }
 
+/* Something may become overdue: it is looked at no later than after this time. */
+static inline void mesh_sweep_in(mesh *m, int64_t in_ns)
+{
+    if (m->sweep_ns > m->now_ns + in_ns)
+        m->sweep_ns = m->now_ns + in_ns;
+}
+
 /* 0 for one that has none. */
 static inline uint16_t message_kind(slice msg)
 {
@@ -315,6 +348,8 @@ berth_status net_open(mesh *m, berth_error *error);
 void net_begin(mesh *m); /* turns are taken from now on */
 /* The addresses under which others reach this node. */
 unsigned net_addresses(const mesh *m, address out[RECORD_ADDRESSES_MAX]);
+/* Send now what sessions have to say. */
+void net_flush(mesh *m);
 /* Close sockets and handles; calls net_closed of mesh.c when all are gone. */
 void net_close(mesh *m);
 void mesh_closed(mesh *m);
@@ -332,6 +367,17 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg);
 void mesh_broadcast(mesh *m, lane l, slice msg);
 void sessions_sweep(mesh *m);
 
+/* ---- mesh_relay.c ---------------------------------------------------------------------------- */
+
+address relay_address(uint64_t node);
+bool relay_is(const address *a, uint64_t *node);
+/* For peers_config.relayed. */
+bool relay_find(void *ctx, uint64_t node, address *out);
+void relay_send(mesh *m, uint64_t node, const outgoing *run);
+void relay_message(mesh *m, const session *s, slice msg);
+void relay_receive(mesh *m); /* what has come, into the sessions */
+void relay_fini(mesh *m);
+
 /* ---- mesh_policy.c --------------------------------------------------------------------------- */
 
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error);
@@ -339,6 +385,11 @@ transport_admit policy_admit;
 void policy_review(mesh *m);
 /* May daemons of this node send events to daemons here? */
 bool policy_takes_from(const mesh *m, const mesh_node *from);
+
+/* ---- mesh_revocations.c ---------------------------------------------------------------------- */
+
+void revocations_node_up(mesh *m, uint64_t node);
+void revocations_message(mesh *m, uint64_t node, slice msg);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 
@@ -367,6 +418,8 @@ void flows_moved(mesh *m, uint64_t origin);
 void flows_node_up(mesh *m, mesh_node *n);
 void flows_node_room(mesh *m, mesh_node *n);
 void flows_sweep(mesh *m);
+bool flows_need_sweep(const mesh *m);
+void flows_close_idle(mesh *m);
 /* Take l out of everything that knows it. */
 void flows_forget(mesh *m, route_link *l);
 bool flows_quiet(mesh *m); /* nothing waits to be acknowledged */
@@ -405,6 +458,9 @@ void places_hint(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t inca
 /* Where an origin lives; asks the others when it is time to. */
 void places_find(mesh *m, uint64_t origin, directory_place *out);
 void places_ask(mesh *m, uint64_t origin, uint64_t epoch);
+void places_ask_one(mesh *m, uint64_t node, uint64_t origin);
+/* Meet some more of those who may know. */
+void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
 
@@ -432,14 +488,26 @@ berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t 
 
 /* ---- mesh_calls.c, mesh_serve.c -------------------------------------------------------------- */
 
+/* What the caller's side of calls knows of whoever made one; the first member of what does. */
+typedef struct call_user call_user;
+struct call_user {
+    void (*done)(mesh *m, call_user *u, const call_outcome *o);
+    bool (*moved)(mesh *m, call_user *u, const call_moved *moved); /* NULL: it ends then */
+};
+
 berth_status calls_open(mesh *m, berth_error *error);
 call_send calls_send;
 berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
                           void *credit_ctx, berth_error *error);
 void calls_search(mesh *m);
+void calls_node_up(mesh *m, uint64_t node);
 void calls_end(mesh *m);
 berth_status serve_open(mesh *m, berth_error *error);
 void serve_sweep(mesh *m);
+/* The daemon here that serves a name. */
+bool serve_find(const mesh *m, slice service, uint64_t *origin);
+void requests_sweep(mesh *m);
+void requests_end(mesh *m);
 void serve_fini(mesh *m);
 
 /* ---- mesh_announce.c ------------------------------------------------------------------------- */

@@ -16,8 +16,8 @@ struct served {
     struct served *next; /* of those that wait, in order */
     uint64_t handle, origin;
     batch *b;
-    bool waits;     /* for the daemon's word that there is room */
-    bool cancelled; /* nobody waits for the answer */
+    char channel[CALL_SERVICE_MAX + 10]; /* by which it came, or "" */
+    bool cancelled;                      /* nobody waits for the answer */
 };
 
 static void answer(mesh *m, struct served *s)
@@ -161,7 +161,7 @@ static void wait_in_line(mesh *m, struct served *s)
 
 /* ---- What the machine asks ------------------------------------------------------------------- */
 
-static batch *batch_of(const call_server_request *r, slice channel)
+static batch *batch_of(const call_server_request *r, const char *channel)
 {
     const call_request *q = r->request;
     slice events = q->events, event;
@@ -176,8 +176,7 @@ static batch *batch_of(const call_server_request *r, slice channel)
             (message){.data = event.ptr, .len = event.len, .hold = buf_ref(r->hold)};
         b->bytes += event.len;
     }
-    if (channel.len)
-        b->common.channel = (berth_bytes){channel.ptr, channel.len};
+    b->common.channel = (berth_bytes){channel, strlen(channel)};
     if (q->source.len) {
         memcpy(b->source, q->source.ptr, q->source.len);
         b->source_seq = q->source_seq;
@@ -189,6 +188,11 @@ static void note_face(void *ctx, const runtime_face *face)
 {
     (void)face;
     *(bool *)ctx = true;
+}
+
+bool serve_find(const mesh *m, slice service, uint64_t *origin)
+{
+    return services_find(m->services, service, origin);
 }
 
 static call_status execute(void *ctx, const call_server_request *r)
@@ -206,18 +210,20 @@ static call_status execute(void *ctx, const call_server_request *r)
         return CALL_NOT_HERE;
     if (!from || !policy_takes_from(m, from))
         return CALL_REFUSED;
-    if (q->is_service && !services_find(m->services, q->service, &origin))
+    if (q->is_service && !serve_find(m, q->service, &origin))
         return CALL_UNKNOWN_SERVICE;
     runtime_face_of(m->rt, origin, note_face, &here);
     if (!here)
         return q->is_service ? CALL_UNKNOWN_SERVICE : CALL_NOT_HERE;
     s = calloc(1, sizeof *s);
-    if (s)
-        *s = (struct served){.task = {.run = served_task},
-                             .m = m,
-                             .handle = r->handle,
-                             .origin = origin,
-                             .b = batch_of(r, (slice){0})};
+    if (s) {
+        *s = (struct served){
+            .task = {.run = served_task}, .m = m, .handle = r->handle, .origin = origin};
+        if (q->is_service)
+            snprintf(s->channel, sizeof s->channel, "%.*s.requests", (int)q->service.len,
+                     (const char *)q->service.ptr);
+        s->b = batch_of(r, s->channel);
+    }
     if (!s || !s->b) {
         free(s);
         return CALL_BACKPRESSURE;
@@ -243,7 +249,7 @@ static void cancelled(void *ctx, uint64_t handle, call_status why)
     for (struct served *s = m->served_waiting; s; s = s->next)
         if (s->handle == handle)
             s->cancelled = true;
-    m->sweep_ns = m->now_ns; /* it is answered at the next turn: here nothing may be called */
+    mesh_sweep_in(m, 0); /* it is answered at the next turn: here nothing may be called */
 }
 
 void serve_sweep(mesh *m)
