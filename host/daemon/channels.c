@@ -387,7 +387,7 @@ void channels_leave(channels *c, slice name, uint64_t publisher, struct daemon *
         daemon_unref(d);
 }
 
-struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, bool groups,
+struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, unsigned who,
                                  uint32_t *count, ring **tails)
 {
     struct daemon **list = NULL;
@@ -401,11 +401,12 @@ struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, bo
             *tails = ring_ref(ch->tails);
         if (ch->count)
             list = malloc(ch->count * sizeof(*list));
-        for (uint32_t i = 0; list && i < ch->count; i++)
+        bool all = list && who & HEARERS_BROADCAST;
+        for (uint32_t i = 0; all && i < ch->count; i++)
             if (!ch->subscribers[i].publisher && !ch->subscribers[i].group)
                 list[(*count)++] = daemon_ref(ch->subscribers[i].daemon);
         /* Those who asked for this very publisher, unless they hear everyone anyway. */
-        for (uint32_t i = 0; list && i < ch->count; i++) {
+        for (uint32_t i = 0; all && i < ch->count; i++) {
             const subscriber *s = &ch->subscribers[i];
             bool twice = s->group || !s->publisher || s->publisher != publisher;
             for (uint32_t k = 0; k < *count && !twice; k++)
@@ -413,7 +414,7 @@ struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, bo
             if (!twice)
                 list[(*count)++] = daemon_ref(s->daemon);
         }
-        if (list && groups && ch->groups)
+        if (list && who & HEARERS_GROUPS && ch->groups)
             pick_groups(ch, publisher, list, count);
     }
     pthread_mutex_unlock(&c->lock);

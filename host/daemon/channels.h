@@ -52,10 +52,12 @@ void channels_of(channels *c, const struct daemon *d,
 
 /*
  * Who hears what `publisher` publishes on name: a reference each, every daemon once; the array is
- * the caller's to free; *tails is the channel's ring with one reference, or NULL. groups: also one
- * of each queue group, whose turn this was then.
+ * the caller's to free; *tails is the channel's ring with one reference, or NULL. who: HEARERS_*;
+ * of each queue group one, whose turn this was then.
  */
-struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, bool groups,
+#define HEARERS_BROADCAST 1
+#define HEARERS_GROUPS    2
+struct daemon **channels_hearers(channels *c, slice name, uint64_t publisher, unsigned who,
                                  uint32_t *count, ring **tails);
 
 /* The ring of the channel's tails with one reference; NULL: none. */

@@ -160,8 +160,8 @@ static berth_status release_publish(struct daemon *d, pending_output *p)
     }
     if (!p->started) {
         ring *tails;
-        p->targets = channels_hearers(&d->rt->channels, name, d->rt->node_id, !d->rt->route.publish,
-                                      &p->target_count, &tails);
+        p->targets = channels_hearers(&d->rt->channels, name, d->rt->node_id,
+                                      runtime_hearers(d->rt, name), &p->target_count, &tails);
         if (tails) {
             tail_item item = {.bytes = e->bytes,
                               .wall_ns = d->last_time_ns,

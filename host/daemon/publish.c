@@ -57,6 +57,14 @@ static void show_message(ring *tails, slice data, slice channel)
     buf_unref(name);
 }
 
+unsigned runtime_hearers(const runtime *rt, slice channel)
+{
+    const route *r = &rt->route;
+    if (!r->publish)
+        return HEARERS_BROADCAST | HEARERS_GROUPS;
+    return r->guards && r->guards(r->ctx, channel) ? 0 : HEARERS_BROADCAST;
+}
+
 berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*fn)(void *ctx),
                              void *ctx, uint64_t *reached, berth_error *error)
 {
@@ -85,8 +93,8 @@ berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*fn)(
     };
     uint32_t count;
     ring *tails;
-    struct daemon **list =
-        channels_hearers(&rt->channels, channel, rt->node_id, !rt->route.publish, &count, &tails);
+    struct daemon **list = channels_hearers(&rt->channels, channel, rt->node_id,
+                                            runtime_hearers(rt, channel), &count, &tails);
     status = room_for_all(list, count, data.len, fn, ctx, error);
     if (status == BERTH_OK && rt->route.publish) {
         route_event away = {.event = &event, .hold = bytes};

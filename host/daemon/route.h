@@ -57,6 +57,9 @@ typedef struct route {
      * channel's rules do not let this daemon, and nobody is to get it. */
     berth_status (*publish)(void *ctx, route_link *link, const route_event *e,
                             void (*wake)(void *wake_ctx), void *wake_ctx, berth_error *error);
+    /* Does the channel ask for leave to hear it? Then publish reaches those of this host who have
+     * it as well, and nobody is to get it in another way. */
+    bool (*guards)(void *ctx, slice channel);
     /* The daemon hears this channel of a node (0: of any), or does no longer. group empty: all of
      * it; else in turn with others. Again with another group or token: so from now on. */
     void (*subscribe)(void *ctx, route_link *link, uint64_t publisher, slice channel, slice group,

@@ -68,6 +68,9 @@ struct berth_runtime {
 /* Random bits for events and instances; not for keys. */
 uint64_t runtime_seed(runtime *rt);
 
+/* Whom of this host a publish reaches by the channel table (HEARERS_*); the others by the route. */
+unsigned runtime_hearers(const runtime *rt, slice channel);
+
 /* loop.c: the clock's thread. */
 berth_status loop_start(runtime *rt, berth_error *error);
 void loop_stop(runtime *rt);

@@ -90,17 +90,37 @@ static void count_members(mesh *m)
 
 /* ---- Members of this node ------------------------------------------------------------------- */
 
+/* Under channels_lock. */
+static bool is_guarded(const mesh *m, slice channel)
+{
+    const channel_rule *rule = channel_rules_find(m->rules, channel);
+
+    return rule && channel_rule_wants_token(rule);
+}
+
+bool mesh_channels_guards(void *ctx, slice channel)
+{
+    mesh *m = ctx;
+    bool guarded;
+
+    pthread_mutex_lock(&m->channels_lock);
+    guarded = is_guarded(m, channel);
+    pthread_mutex_unlock(&m->channels_lock);
+    return guarded;
+}
+
 /*
  * Who is in a queue group takes turns with those of other nodes, so what is published here has to
- * choose among all: ours are members here, too. Any thread: it is so when this returns.
+ * choose among all: ours are members here, too. So are those of a channel that asks for leave,
+ * which they need as others do. Any thread: it is so when this returns.
  */
 static void set_member(mesh *m, const uint8_t *subscriber, slice channel, slice group, slice token,
-                       bool tell)
+                       bool on, bool tell)
 {
     berth_error error = {0};
 
     pthread_mutex_lock(&m->channels_lock);
-    if (!group.len)
+    if (!on || (!group.len && !is_guarded(m, channel)))
         membership_leave(m->membership, m->key.node_id, subscriber, channel);
     else if (membership_join(m->membership, m->key.node_id, subscriber, channel, group, token,
                              clock_mono_ns(), (uint64_t)mesh_wall_s(m), &error) != BERTH_OK &&
@@ -120,15 +140,19 @@ void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
     pthread_mutex_unlock(&m->channels_lock);
 }
 
-static bool is_member(mesh *m, const wish *w)
+/* Should it be a member here, and is not? */
+static bool lacks_membership(mesh *m, const wish *w)
 {
-    bool there;
+    slice channel = slice_of(w->channel->data, w->channel->len);
+    bool lacks;
 
+    if (entity_eq(w->subscriber, m->key.entity))
+        return false; /* who follows a channel here */
     pthread_mutex_lock(&m->channels_lock);
-    there = roster_find(membership_roster(m->membership), m->key.node_id, w->subscriber,
-                        slice_of(w->channel->data, w->channel->len)) != NULL;
+    lacks = (w->group || is_guarded(m, channel)) &&
+            !roster_find(membership_roster(m->membership), m->key.node_id, w->subscriber, channel);
     pthread_mutex_unlock(&m->channels_lock);
-    return there;
+    return lacks;
 }
 
 static void look_at_members(mesh *m, int64_t in_ns)
@@ -142,7 +166,7 @@ static void restore_members(mesh *m)
 {
     m->members_ns = NEVER;
     for (wish *w = m->wishes; w; w = w->next) {
-        if (!w->group || is_member(m, w))
+        if (!lacks_membership(m, w))
             continue;
         if (w->retry_ns <= m->now_ns) {
             w->pause_ns = w->pause_ns ? 2 * w->pause_ns : MEMBER_RETRY_NS;
@@ -150,10 +174,11 @@ static void restore_members(mesh *m)
                 w->pause_ns = MEMBER_PAUSE_NS;
             w->retry_ns = m->now_ns + w->pause_ns;
             set_member(m, w->subscriber, slice_of(w->channel->data, w->channel->len),
-                       slice_of(w->group->data, w->group->len),
-                       w->token ? slice_of(w->token->data, w->token->len) : (slice){0}, false);
+                       w->group ? slice_of(w->group->data, w->group->len) : (slice){0},
+                       w->token ? slice_of(w->token->data, w->token->len) : (slice){0}, true,
+                       false);
         }
-        if (!is_member(m, w))
+        if (lacks_membership(m, w))
             look_at_members(m, w->retry_ns - m->now_ns);
     }
 }
@@ -262,7 +287,7 @@ static void wish_add(mesh *m, const uint8_t *subscriber, uint64_t publisher, sli
     w->group = group.len ? buf_copy(group.ptr, group.len) : NULL;
     w->pause_ns = 0;
     w->retry_ns = m->now_ns + MEMBER_RETRY_NS; /* it was tried when it came */
-    if (w->group)
+    if (lacks_membership(m, w))
         look_at_members(m, MEMBER_RETRY_NS);
     w->token = token.len ? buf_copy(token.ptr, token.len) : NULL;
     for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);) {
@@ -357,7 +382,7 @@ static void take_change(mesh *m, mesh_task *t, bool closed)
         free(c);
         return;
     }
-    if (c->on && (!c->publisher || (own && group.len)))
+    if (c->on && (!c->publisher || own))
         wish_add(m, c->subscriber, c->publisher, channel, group, token);
     else if (!c->publisher || own)
         wish_drop(m, c->subscriber, c->publisher, channel);
@@ -380,7 +405,7 @@ void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, sl
     if (!c)
         return;
     if (!publisher || publisher == m->key.node_id)
-        set_member(m, link->entity, channel, on ? group : (slice){0}, token, true);
+        set_member(m, link->entity, channel, group, token, on, true);
     c->task.run = take_change;
     memcpy(c->subscriber, link->entity, sizeof c->subscriber);
     c->publisher = publisher;
@@ -545,12 +570,8 @@ static berth_status may_publish(mesh *m, route_link *l, const route_event *e, sl
     berth_status status =
         membership_may_publish(m->membership, channel, chain, e->leave && e->leave == l->verified,
                                l->entity, NULL, NULL, now_s, error);
-    const channel_rule *rule;
 
-    if (status != BERTH_OK || !e->leave || e->leave == l->verified)
-        return status;
-    rule = channel_rules_find(m->rules, channel);
-    if (rule && channel_rule_wants_token(rule)) {
+    if (status == BERTH_OK && e->leave && e->leave != l->verified && is_guarded(m, channel)) {
         buf_unref(l->verified);
         l->verified = buf_ref(e->leave);
     }
@@ -575,6 +596,20 @@ static berth_status send_picks(route_link *l, uint64_t incarnation, const roster
     return status;
 }
 
+/* Under channels_lock: the rule has become open, and the runtime reaches who hears all of it. */
+static void leave_out_ours(mesh *m)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < m->picks.count; i++) {
+        const roster_member *member = m->picks.items[i];
+
+        if (member->node != m->key.node_id || member->group.len)
+            m->picks.items[left++] = member;
+    }
+    m->picks.count = left;
+}
+
 berth_status mesh_channels_publish(void *ctx, route_link *link, const route_event *e,
                                    void (*wake)(void *), void *wake_ctx, berth_error *error)
 {
@@ -592,6 +627,8 @@ berth_status mesh_channels_publish(void *ctx, route_link *link, const route_even
         status = membership_recipients(m->membership, channel, now_s, &m->picks);
     else
         m->picks.count = 0;
+    if (!is_guarded(m, channel))
+        leave_out_ours(m);
     if (status == BERTH_OK && (count = m->picks.count)) {
         status = send_picks(l, incarnation, &m->picks, e->event, wake, wake_ctx);
         if (status != BERTH_OK)

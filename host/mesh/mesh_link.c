@@ -367,6 +367,7 @@ void mesh_route_init(mesh *m)
                        .detach = detach,
                        .send = send_one,
                        .publish = mesh_channels_publish,
+                       .guards = mesh_channels_guards,
                        .subscribe = mesh_channels_subscribe,
                        .listen = mesh_channels_listen,
                        .save = save,

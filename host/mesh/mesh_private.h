@@ -482,6 +482,7 @@ void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, sl
                              slice group, slice token, bool on);
 /* It does not run here any more. Any thread. */
 void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
+bool mesh_channels_guards(void *ctx, slice channel);
 void mesh_channels_listen(void *ctx, slice channel);
 void mesh_channels_fini(mesh *m);
 berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,

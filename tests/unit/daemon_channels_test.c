@@ -8,7 +8,8 @@ static uint32_t hearers(channels *c, const char *name, uint64_t publisher, struc
 {
     uint32_t n;
     ring *tails;
-    struct daemon **list = channels_hearers(c, slice_str(name), publisher, true, &n, &tails);
+    struct daemon **list = channels_hearers(c, slice_str(name), publisher,
+                                            HEARERS_BROADCAST | HEARERS_GROUPS, &n, &tails);
     for (uint32_t i = 0; i < n; i++) {
         out[i] = list[i];
         daemon_unref(list[i]);

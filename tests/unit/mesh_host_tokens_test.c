@@ -115,7 +115,7 @@ static void who_may_not_publish_reaches_nobody_and_is_counted(void **state)
     wrong = spawn(0, 5, NULL, BERTH_SCOPE_SUBSCRIBE, 1000);
     near = spawn(0, 2, "jobs", BERTH_SCOPE_SUBSCRIBE, 1000);
     far = spawn(1, 3, "jobs", BERTH_SCOPE_SUBSCRIBE, 1000);
-    UNTIL(counters(0).members == 1);
+    UNTIL(counters(0).members == 2);
     for (unsigned i = 0; i < 10; i++)
         publish(0, a);
     publish(0, wrong);
@@ -130,6 +130,74 @@ static void who_may_not_publish_reaches_nobody_and_is_counted(void **state)
     publish(0, a);
     UNTIL(hosts_count(&h, 0, near) == 1 && hosts_count(&h, 1, far) == 1);
     assert_int_equal(lost(0, a), 10);
+    hosts_end(&h);
+}
+
+/* Who lives where it is published is asked for leave as everybody else, and hears it once. */
+static void leave_is_asked_for_on_the_publishers_own_host(void **state)
+{
+    uint64_t a, with, without;
+    berth_error error = {0};
+    given g;
+
+    (void)state;
+    start(1);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 9000);
+    with = spawn(0, 2, "jobs", BERTH_SCOPE_SUBSCRIBE, 9000);
+    without = spawn(0, 3, "jobs", 0, 0);
+    assert_int_equal(counters(0).members, 1);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, with) == 1);
+    assert_int_equal(hosts_count(&h, 0, without), 0);
+    issue(&g, 3, BERTH_SCOPE_SUBSCRIBE, 9000);
+    OK(berth_give_token(h.list[0].rt, without, g.bytes, g.token.len, NULL));
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, without) == 1 && hosts_count(&h, 0, with) == 2);
+    OK(berth_unsubscribe_channel(h.list[0].rt, with, 0, "jobs", &error));
+    assert_int_equal(counters(0).members, 1);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, without) == 2);
+    assert_int_equal(hosts_count(&h, 0, with), 2);
+    hosts_end(&h);
+}
+
+static void set_rule(bool open)
+{
+    mesh_peer others[HOSTS_MAX];
+    berth_error error = {0};
+    mesh_policy policy;
+
+    h.rules[0] = (channel_rule){
+        .name = slice_str("jobs"), .roots = owner.entity, .root_count = open ? 0 : 1};
+    policy = hosts_policy(&h, 0, others);
+    OK(mesh_set_policy(h.list[0].mesh, &policy, &error));
+}
+
+/* A reload opens a channel and closes it again: once each, and then who has leave. */
+static void rules_that_change_ask_those_who_are_there(void **state)
+{
+    uint64_t a, with, without, reached;
+    berth_error error = {0};
+
+    (void)state;
+    start(1);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 9000);
+    with = spawn(0, 2, "jobs", BERTH_SCOPE_SUBSCRIBE, 9000);
+    set_rule(true);
+    without = spawn(0, 3, "jobs", 0, 0);
+    OK(runtime_publish(h.list[0].rt, slice_str("jobs"), slice_str("add:1"), NULL, NULL, &reached,
+                       &error));
+    assert_int_equal(reached, 2);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, with) == 2 && hosts_count(&h, 0, without) == 2);
+    OK(berth_unsubscribe_channel(h.list[0].rt, with, 0, "jobs", &error));
+    OK(berth_subscribe_channel(h.list[0].rt, with, 0, "jobs", NULL, 0, &error));
+    UNTIL(counters(0).members == 0);
+    set_rule(false);
+    UNTIL(counters(0).members == 1);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, with) == 3);
+    assert_int_equal(hosts_count(&h, 0, without), 2);
     hosts_end(&h);
 }
 
@@ -294,6 +362,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_a_token_hears_and_who_has_none_is_refused),
         cmocka_unit_test(who_may_not_publish_reaches_nobody_and_is_counted),
+        cmocka_unit_test(leave_is_asked_for_on_the_publishers_own_host),
+        cmocka_unit_test(rules_that_change_ask_those_who_are_there),
         cmocka_unit_test(leave_to_publish_ends),
         cmocka_unit_test(leave_to_hear_ends_and_can_be_renewed),
         cmocka_unit_test(what_its_issuer_has_taken_back_is_no_leave),
