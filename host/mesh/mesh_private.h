@@ -14,6 +14,7 @@
  *     mesh_receive.c    events in, answers out
  *     mesh_deliver.c    from there to the daemons
  *     mesh_places.c     where origins live: presences of our own, questions, hints
+ *     mesh_names.c      what daemons of other nodes are called
  *     mesh_channels.c   subscriptions both ways, publishing
  *     mesh_calls.c      batches for daemons of other nodes, as calls
  *     mesh_serve.c      calls of other nodes to daemons here
@@ -257,6 +258,8 @@ struct mesh {
     size_t peer_count, peer_cap;
     map64 nodes; /* mesh_node */
     ping *pings;
+    struct naming *naming; /* names that other nodes are asked for */
+    size_t naming_count;
     struct {
         peer_subscriber *call;
         void *ctx;
@@ -460,6 +463,12 @@ void places_ask_one(mesh *m, uint64_t node, uint64_t origin);
 void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
+
+/* ---- mesh_names.c ---------------------------------------------------------------------------- */
+
+void names_message(mesh *m, uint64_t node, uint16_t kind, slice msg);
+void names_node_down(mesh *m, uint64_t node);
+void names_sweep(mesh *m);
 
 /* ---- mesh_channels.c ------------------------------------------------------------------------- */
 
