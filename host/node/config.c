@@ -33,6 +33,35 @@ void config_daemon_free(config_daemon *d)
     free(d->config);
     free(d->config_file);
     free(d->identity_file);
+    free_list(&d->subscribe);
+    free_list(&d->tokens);
+    free_list(&d->serve);
+}
+
+static void free_mesh(config *c)
+{
+    free_list(&c->mesh.listen);
+    free_list(&c->mesh.advertise);
+    free(c->mesh.psk_file);
+    free(c->mesh.impair);
+    for (size_t i = 0; i < c->peer_count; i++) {
+        free(c->peers[i].name);
+        free_list(&c->peers[i].addresses);
+    }
+    for (size_t i = 0; i < c->realm_count; i++) {
+        free(c->realms[i].name);
+        free(c->realms[i].certificate);
+        free(c->realms[i].revocations);
+    }
+    for (size_t i = 0; i < c->channel_count; i++) {
+        free(c->channels[i].name);
+        free(c->channels[i].roots.bytes);
+        free(c->channels[i].publish);
+        free(c->channels[i].subscribe);
+    }
+    free(c->peers);
+    free(c->realms);
+    free(c->channels);
 }
 
 void config_free(config *c)
@@ -49,6 +78,7 @@ void config_free(config *c)
         free(c->plugins[i].name);
     for (size_t i = 0; i < c->daemon_count; i++)
         config_daemon_free(&c->daemons[i]);
+    free_mesh(c);
     free(c->scoped);
     free(c->plugins);
     free(c->daemons);

@@ -54,6 +54,70 @@ typedef struct config_plugin {
     config_isolation isolation;
 } config_plugin;
 
+/* Said with yes or no, where it matters whether anything was said. */
+typedef enum config_answer { CONFIG_UNSAID, CONFIG_YES, CONFIG_NO } config_answer;
+
+/* Who on other nodes may send events to daemons here. */
+typedef enum config_senders {
+    CONFIG_SENDERS_UNSAID, /* as realm */
+    CONFIG_SENDERS_REALM,  /* every node that is let in */
+    CONFIG_SENDERS_PEERS,  /* those with a section `peer` */
+    CONFIG_SENDERS_NONE
+} config_senders;
+
+/* A public key, or nothing said. */
+typedef struct config_id {
+    bool said;
+    uint8_t bytes[32];
+} config_id;
+
+typedef struct config_ids {
+    uint8_t *bytes; /* count times 32, one behind the other; NULL when count is 0 */
+    size_t count;
+} config_ids;
+
+/* Addresses are as mesh/address.h takes them, with a port. */
+typedef struct config_mesh {
+    config_list listen;    /* numeric; port 0: any */
+    config_list advertise; /* numeric; where others reach this node */
+    char *psk_file;        /* node/psk.h */
+    uint64_t heartbeat_ns, timeout_ns;
+    uint32_t max_peers, max_packet;
+    uint64_t max_message;
+    config_answer discover_mtu;
+    config_senders allow_send;
+    char *impair;  /* faults to make on purpose, as written; for tests */
+    unsigned line; /* 0: there is no such section */
+} config_mesh;
+
+/* Another node: who it is, where it is, what it may ask for. */
+typedef struct config_peer {
+    char *name;            /* as certificate_name_check wants it */
+    config_id key;         /* X25519, its static key */
+    config_id entity;      /* neither: grants for the certified node of this name */
+    config_list addresses; /* numeric or names */
+    uint32_t may;          /* TRUST_MAY_* */
+    unsigned line;
+} config_peer;
+
+/* A realm whose certificates count. At most one has a certificate. */
+typedef struct config_realm {
+    char *name;
+    config_id key;
+    char *certificate; /* the file with this node's own, or NULL */
+    char *revocations; /* the file with its list, or NULL */
+    unsigned line;
+} config_realm;
+
+/* A rule for one channel, or for all whose names begin so; as channel_rule. */
+typedef struct config_channel {
+    char *name;
+    bool prefix, require_token;
+    config_ids roots;
+    char *publish, *subscribe; /* filters that filter_parse takes, without scope; or NULL */
+    unsigned line;
+} config_channel;
+
 /* A daemon that the host keeps running. */
 typedef struct config_daemon {
     char *name, *kind;
@@ -61,7 +125,10 @@ typedef struct config_daemon {
     char *config_file;   /* a file with them, or NULL; not both */
     char *identity_file; /* or NULL: made at the first start */
     uint64_t auto_snapshot;
-    uint32_t durability; /* as berth_daemon_config.durability */
+    uint32_t durability;   /* as berth_daemon_config.durability */
+    config_list subscribe; /* CHANNEL or CHANNEL@GROUP: config_subscription; no channel twice */
+    config_list tokens;    /* files with the leave that it shows (identity/token_file.h) */
+    config_list serve;     /* services; no other daemon of the file has the same */
     unsigned line;
 } config_daemon;
 
@@ -78,6 +145,13 @@ typedef struct config {
     size_t plugin_count;
     config_daemon *daemons;
     size_t daemon_count;
+    config_mesh mesh;
+    config_peer *peers;
+    size_t peer_count;
+    config_realm *realms;
+    size_t realm_count;
+    config_channel *channels;
+    size_t channel_count;
     berth_runtime_config limits;
     /* From the command line alone. */
     config_list load;
@@ -104,7 +178,14 @@ berth_status config_read(const char *path, config **out, berth_error *error);
 /* What the command line says stands above what the file says. */
 berth_status config_override(config *c, const berth_node_options *options, berth_error *error);
 
-/* Whether settings differ that only a start takes; out gets their names: `host { threads }`. */
+/* Is this host to be a node among others: does it listen, or has any peer an address? */
+bool config_mesh_on(const config *c);
+
+/* The two halves of what a daemon subscribes to, in text; group is empty without one. */
+void config_subscription(const char *text, slice *channel, slice *group);
+
+/* Whether settings differ that only a start takes; out gets their names: `host { threads }`. Also
+ * when peers make the difference between a mesh and none: `mesh`. */
 bool config_start_changes(const config *running, const config *now, char *out, size_t cap);
 
 /* Whether both say the same about what a daemon is told at its birth, and who it is. */

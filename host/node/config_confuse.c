@@ -132,6 +132,11 @@ static int check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resu
     if (opt->flags & CONFIG_SEEN && opt->nvalues == 1)
         return given_twice(cfg, opt, ": write all values in one list");
     opt->flags |= CONFIG_SEEN;
+    if (rule->most && opt->nvalues > rule->most) {
+        fail(parsing_error, BERTH_ERR_INVALID, "%s:%d: %s: at most %u values are allowed",
+             parsing_path, cfg->line, rule->name, rule->most);
+        return -1;
+    }
     if (!value_check(rule, value, why, sizeof why)) {
         fail(parsing_error, BERTH_ERR_INVALID, "%s:%d: %s: '%.80s': %s", parsing_path, cfg->line,
              rule->name, value, why);

@@ -23,7 +23,18 @@ typedef enum value_type {
     VALUE_KEY,     /* a minisign public key, or the path of a file with one */
     VALUE_DIGEST,  /* 64 hex digits */
     VALUE_PATTERN, /* a name, or the beginning of one and a * */
-    VALUE_LIBRARY  /* a soname */
+    VALUE_LIBRARY, /* a soname */
+    /* Of the mesh: config_value_mesh.c. */
+    VALUE_LISTEN,    /* a numeric address of this machine; port 0: any */
+    VALUE_ADDRESS,   /* a numeric address that others can send to */
+    VALUE_HOST,      /* the same, or a name in place of it */
+    VALUE_STATIC,    /* an X25519 public key, 64 hex digits; config_id */
+    VALUE_ENTITY,    /* an Ed25519 public key, 64 hex digits; config_id, config_ids */
+    VALUE_NODE,      /* the name of a node, as certificates have it */
+    VALUE_GRANTS,    /* a word of TRUST_GRANTS; a list is stored as its bits */
+    VALUE_SUBSCRIBE, /* CHANNEL or CHANNEL@GROUP */
+    VALUE_SERVICE,   /* a name whose channels are channels */
+    VALUE_FILTER     /* as filter_parse takes it, without scope */
 } value_type;
 
 /* One option of one section. */
@@ -34,6 +45,7 @@ typedef struct value_rule {
     bool required;
     bool narrow;   /* a number stored in 32 bits */
     size_t offset; /* into the section's struct, or into config for sections without a title */
+    unsigned most; /* values of a list; 0: any number */
     uint64_t min, max;
     const char *const *choices;
 } value_rule;
@@ -41,12 +53,14 @@ typedef struct value_rule {
 typedef struct section_rule {
     const char *name;
     const value_rule *rules;
-    size_t item; /* size of one titled section's struct; 0: there is one section, without a title */
+    bool at_start;    /* a reload does not take it; has no keys, grants or channels */
+    value_type title; /* of the name that a titled section begins with */
+    size_t item;      /* size of one titled section's struct; 0: there is one section, untitled */
     size_t items, count; /* where config keeps the array and its length */
-    bool at_start;       /* a reload does not take it; has no lists and no choices */
+    size_t line;         /* where the line goes, into the same struct; 0: nowhere */
 } section_rule;
 
-#define CONFIG_SECTIONS 6
+#define CONFIG_SECTIONS 10
 extern const section_rule config_sections[CONFIG_SECTIONS];
 
 /* A flag of ours in libconfuse's options: a value was given. */
@@ -77,8 +91,13 @@ typedef struct config_place {
 berth_status config_tree(struct cfg_t *tree, const config_place *place, config *c,
                          berth_error *error);
 
+/* What no single option can tell: two that contradict each other, the same thing twice. */
+berth_status config_check(const config *c, const char *path, berth_error *error);
+
 /* Is text a value of this type? If not, why (at least 256 bytes) says what would be. */
 bool value_check(const value_rule *rule, const char *text, char *why, size_t why_cap);
+/* The same for the types of the mesh. */
+bool value_check_mesh(const value_rule *rule, const char *text, char *why, size_t why_cap);
 
 /* The number behind a value that value_check accepted. */
 uint64_t value_number(const value_rule *rule, const char *text);
@@ -87,7 +106,10 @@ uint64_t value_number(const value_rule *rule, const char *text);
 bool value_in_home(const value_rule *rule, const char *text);
 
 /* A malloc'd string for a value that value_check accepted; paths start at dir. home stands where a
- * path has ~; NULL: ~ is a letter. */
+ * path has ~; NULL: ~ is a letter. Addresses get the port that they lack. */
 char *value_string(const value_rule *rule, const char *text, const char *dir, const char *home);
+
+/* An address, port included, malloc'd. */
+char *value_address(const char *text);
 
 #endif

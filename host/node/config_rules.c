@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What may stand in the file: add an option here, and a field in config.h. */
+#include "mesh/record.h"
 #include "node/config_parts.h"
 
 #include <stddef.h>
@@ -8,6 +9,7 @@ static const char *const yes_no[] = {"yes", "no", NULL};
 static const char *const unsigned_choices[] = {"refuse", "warn", NULL};
 static const char *const isolation_choices[] = {"inline", "process", NULL};
 static const char *const durability_choices[] = {"volatile", "snapshot", NULL};
+static const char *const senders_choices[] = {"realm", "peers", "none", NULL};
 
 #define KIB             (1ull << 10)
 #define MIB             (1ull << 20)
@@ -92,16 +94,121 @@ static const value_rule daemon_rules[] = {
      .type = VALUE_CHOICE,
      .offset = AT(config_daemon, durability),
      .choices = durability_choices},
+    {.name = "subscribe",
+     .type = VALUE_SUBSCRIBE,
+     .list = true,
+     .most = 256,
+     .offset = AT(config_daemon, subscribe)},
+    {.name = "tokens",
+     .type = VALUE_PATH,
+     .list = true,
+     .most = 64,
+     .offset = AT(config_daemon, tokens)},
+    {.name = "serve",
+     .type = VALUE_SERVICE,
+     .list = true,
+     .most = 64,
+     .offset = AT(config_daemon, serve)},
     {.name = NULL}};
 
+#define SECOND (1000 * MS)
+static const value_rule mesh_rules[] = {
+    {.name = "listen",
+     .type = VALUE_LISTEN,
+     .list = true,
+     .most = RECORD_ADDRESSES_MAX,
+     .offset = AT(config, mesh.listen)},
+    {.name = "advertise",
+     .type = VALUE_ADDRESS,
+     .list = true,
+     .most = RECORD_ADDRESSES_MAX,
+     .offset = AT(config, mesh.advertise)},
+    {.name = "psk_file", .type = VALUE_PATH, .offset = AT(config, mesh.psk_file)},
+    {.name = "heartbeat",
+     .type = VALUE_TIME,
+     .offset = AT(config, mesh.heartbeat_ns),
+     .min = 10 * MS,
+     .max = 3600 * SECOND},
+    {.name = "timeout",
+     .type = VALUE_TIME,
+     .offset = AT(config, mesh.timeout_ns),
+     .min = 20 * MS,
+     .max = 86400 * SECOND},
+    {.name = "max_peers",
+     .type = VALUE_COUNT,
+     .narrow = true,
+     .offset = AT(config, mesh.max_peers),
+     .min = 1,
+     .max = 16384},
+    {.name = "max_packet",
+     .type = VALUE_SIZE,
+     .narrow = true,
+     .offset = AT(config, mesh.max_packet),
+     .min = 1200,
+     .max = 65000},
+    {.name = "discover_mtu",
+     .type = VALUE_CHOICE,
+     .offset = AT(config, mesh.discover_mtu),
+     .choices = yes_no},
+    {.name = "max_message",
+     .type = VALUE_SIZE,
+     .offset = AT(config, mesh.max_message),
+     .min = 64 * KIB,
+     .max = 4 * GIB - 1},
+    {.name = "allow_send",
+     .type = VALUE_CHOICE,
+     .offset = AT(config, mesh.allow_send),
+     .choices = senders_choices},
+    {.name = "impair", .type = VALUE_TEXT, .offset = AT(config, mesh.impair)},
+    {.name = NULL}};
+
+static const value_rule peer_rules[] = {
+    {.name = "key", .type = VALUE_STATIC, .offset = AT(config_peer, key)},
+    {.name = "entity", .type = VALUE_ENTITY, .offset = AT(config_peer, entity)},
+    {.name = "address",
+     .type = VALUE_HOST,
+     .list = true,
+     .most = RECORD_ADDRESSES_MAX,
+     .offset = AT(config_peer, addresses)},
+    {.name = "may", .type = VALUE_GRANTS, .list = true, .offset = AT(config_peer, may)},
+    {.name = NULL}};
+
+static const value_rule realm_rules[] = {
+    {.name = "key", .type = VALUE_ENTITY, .required = true, .offset = AT(config_realm, key)},
+    {.name = "certificate", .type = VALUE_PATH, .offset = AT(config_realm, certificate)},
+    {.name = "revocations", .type = VALUE_PATH, .offset = AT(config_realm, revocations)},
+    {.name = NULL}};
+
+static const value_rule channel_rules[] = {
+    {.name = "prefix", .type = VALUE_BOOL, .offset = AT(config_channel, prefix), .choices = yes_no},
+    {.name = "require_token",
+     .type = VALUE_BOOL,
+     .offset = AT(config_channel, require_token),
+     .choices = yes_no},
+    {.name = "roots", .type = VALUE_ENTITY, .list = true, .offset = AT(config_channel, roots)},
+    {.name = "publish", .type = VALUE_FILTER, .offset = AT(config_channel, publish)},
+    {.name = "subscribe", .type = VALUE_FILTER, .offset = AT(config_channel, subscribe)},
+    {.name = NULL}};
+
+#define TITLED(word, table, type, as, field, counted, where)                                       \
+    {                                                                                              \
+        .name = word, .rules = table, .title = as, .item = sizeof(type),                           \
+        .items = AT(config, field), .count = AT(config, counted), .line = where                    \
+    }
 const section_rule config_sections[CONFIG_SECTIONS] = {
-    {"host", host_rules, 0, 0, 0, true},
-    {"plugins", plugins_rules, 0, 0, 0, false},
-    {"limits", limits_rules, 0, 0, 0, true},
-    {"plugin-key", key_rules, sizeof(config_key), AT(config, scoped), AT(config, scoped_count),
-     false},
-    {"plugin", plugin_rules, sizeof(config_plugin), AT(config, plugins), AT(config, plugin_count),
-     false},
-    {"daemon", daemon_rules, sizeof(config_daemon), AT(config, daemons), AT(config, daemon_count),
-     false},
+    {.name = "host", .rules = host_rules, .at_start = true},
+    {.name = "mesh", .rules = mesh_rules, .at_start = true, .line = AT(config, mesh.line)},
+    {.name = "plugins", .rules = plugins_rules},
+    {.name = "limits", .rules = limits_rules, .at_start = true},
+    TITLED("plugin-key", key_rules, config_key, VALUE_NAME, scoped, scoped_count,
+           AT(config_key, line)),
+    TITLED("plugin", plugin_rules, config_plugin, VALUE_NAME, plugins, plugin_count, 0),
+    TITLED("daemon", daemon_rules, config_daemon, VALUE_NAME, daemons, daemon_count,
+           AT(config_daemon, line)),
+    TITLED("peer", peer_rules, config_peer, VALUE_NODE, peers, peer_count, AT(config_peer, line)),
+    TITLED("realm", realm_rules, config_realm, VALUE_NAME, realms, realm_count,
+           AT(config_realm, line)),
+    /* What a channel may be called depends on what else the section says: config_check.c. */
+    TITLED("channel", channel_rules, config_channel, VALUE_TEXT, channels, channel_count,
+           AT(config_channel, line)),
 };

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From libconfuse's tree, whose values have all been checked, to the struct. */
 #include "base/error.h"
+#include "base/text.h"
+#include "mesh/trust.h"
 #include "node/config_parts.h"
 
 #include <confuse.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CONFIG_TEXT_MAX (64 * 1024) /* of a daemon's config */
 
 typedef struct walk {
     const config_place *place;
@@ -52,9 +52,47 @@ static berth_status read_list(const walk *w, const value_rule *rule, cfg_t *sect
     return BERTH_OK;
 }
 
+static berth_status read_ids(const walk *w, const value_rule *rule, cfg_t *section, config_ids *out)
+{
+    cfg_opt_t *opt = cfg_getopt(section, rule->name);
+    unsigned count = cfg_opt_size(opt);
+
+    if (!count)
+        return BERTH_OK;
+    out->bytes = malloc((size_t)count * 32);
+    if (!out->bytes)
+        return no_memory(w);
+    for (; out->count < count; out->count++)
+        (void)hex_decode(out->bytes + 32 * out->count, 32,
+                         slice_str(cfg_opt_getnstr(opt, (unsigned)out->count)));
+    return BERTH_OK;
+}
+
+static void read_grants(const value_rule *rule, cfg_t *section, uint32_t *may)
+{
+    cfg_opt_t *opt = cfg_getopt(section, rule->name);
+
+    for (unsigned i = 0; i < cfg_opt_size(opt); i++)
+        (void)trust_grant_add(may, slice_str(cfg_opt_getnstr(opt, i)), NULL);
+}
+
+static berth_status read_many(const walk *w, const value_rule *rule, cfg_t *section, void *at)
+{
+    switch (rule->type) {
+    case VALUE_ENTITY:
+        return read_ids(w, rule, section, at);
+    case VALUE_GRANTS:
+        read_grants(rule, section, at);
+        return BERTH_OK;
+    default:
+        return read_list(w, rule, section, at);
+    }
+}
+
 static berth_status read_one(const walk *w, const value_rule *rule, cfg_t *section,
                              const char *text, void *at)
 {
+    config_id *id;
     uint64_t n;
 
     switch (rule->type) {
@@ -73,6 +111,11 @@ static berth_status read_one(const walk *w, const value_rule *rule, cfg_t *secti
     case VALUE_BOOL:
         *(bool *)at = value_number(rule, text) == 1;
         return BERTH_OK;
+    case VALUE_STATIC:
+    case VALUE_ENTITY:
+        id = at;
+        id->said = hex_decode(id->bytes, sizeof id->bytes, slice_str(text));
+        return BERTH_OK;
     default:
         return read_text(w, rule, section, text, (char **)at);
     }
@@ -87,7 +130,7 @@ static berth_status read_section(const walk *w, const section_rule *rule, cfg_t 
         berth_status status = BERTH_OK;
 
         if (r->list)
-            status = read_list(w, r, section, at);
+            status = read_many(w, r, section, at);
         else if (text)
             status = read_one(w, r, section, text, at);
         else if (r->required)
@@ -103,7 +146,7 @@ static berth_status read_section(const walk *w, const section_rule *rule, cfg_t 
 /* Titled sections begin with their name, and hold the line where they end. */
 static berth_status read_titled(const walk *w, const section_rule *rule, cfg_t *tree, config *c)
 {
-    static const value_rule title_rule = {.type = VALUE_NAME};
+    const value_rule title_rule = {.type = rule->title};
     unsigned count = cfg_size(tree, rule->name);
     char **items = (char **)((char *)c + rule->items);
     size_t *used = (size_t *)((char *)c + rule->count);
@@ -129,29 +172,20 @@ static berth_status read_titled(const walk *w, const section_rule *rule, cfg_t *
         status = read_section(w, rule, section, item);
         if (status != BERTH_OK)
             return status;
-        if (rule->item == sizeof(config_key))
-            ((config_key *)(void *)item)->line = (unsigned)section->line;
-        else if (rule->item == sizeof(config_daemon))
-            ((config_daemon *)(void *)item)->line = (unsigned)section->line;
+        if (rule->line)
+            *(unsigned *)(void *)(item + rule->line) = (unsigned)section->line;
     }
     return BERTH_OK;
 }
 
-/* What no single option can tell. */
-static berth_status check_whole(const walk *w, const config *c)
+/* What there is one of; also when it is not in the file, for then all of it is not said. */
+static berth_status read_untitled(const walk *w, const section_rule *rule, cfg_t *tree, config *c)
 {
-    for (size_t i = 0; i < c->daemon_count; i++) {
-        const config_daemon *d = &c->daemons[i];
-        if (d->config && d->config_file)
-            return fail(w->error, BERTH_ERR_INVALID,
-                        "%s:%u: daemon \"%s\" has both config and config_file: keep one",
-                        w->place->path, d->line, d->name);
-        if (d->config && strlen(d->config) > CONFIG_TEXT_MAX)
-            return fail(w->error, BERTH_ERR_INVALID,
-                        "%s:%u: daemon \"%s\": its config is longer than 64 KiB", w->place->path,
-                        d->line, d->name);
-    }
-    return BERTH_OK;
+    cfg_t *section = cfg_getsec(tree, rule->name);
+
+    if (rule->line && cfg_getopt(tree, rule->name)->flags & CONFIG_SEEN)
+        *(unsigned *)(void *)((char *)c + rule->line) = (unsigned)section->line;
+    return read_section(w, rule, section, c);
 }
 
 berth_status config_tree(struct cfg_t *tree, const config_place *place, config *c,
@@ -161,9 +195,7 @@ berth_status config_tree(struct cfg_t *tree, const config_place *place, config *
     berth_status status = BERTH_OK;
 
     for (size_t i = 0; i < CONFIG_SECTIONS && status == BERTH_OK; i++)
-        status = config_sections[i].item
-                     ? read_titled(&w, &config_sections[i], tree, c)
-                     : read_section(&w, &config_sections[i],
-                                    cfg_getsec(tree, config_sections[i].name), c);
-    return status == BERTH_OK ? check_whole(&w, c) : status;
+        status = config_sections[i].item ? read_titled(&w, &config_sections[i], tree, c)
+                                         : read_untitled(&w, &config_sections[i], tree, c);
+    return status == BERTH_OK ? config_check(c, place->path, error) : status;
 }

@@ -209,6 +209,8 @@ bool value_check(const value_rule *rule, const char *text, char *why, size_t why
         break;
     case VALUE_TEXT:
         break;
+    default:
+        return value_check_mesh(rule, text, why, why_cap);
     }
     if (need)
         snprintf(why, why_cap, "%s", need);
@@ -244,6 +246,8 @@ char *value_string(const value_rule *rule, const char *text, const char *dir, co
     bool relative = is_path(rule, text) && text[0] != '/' && dir && dir[0];
     char *joined = NULL;
 
+    if (rule->type == VALUE_LISTEN || rule->type == VALUE_ADDRESS || rule->type == VALUE_HOST)
+        return value_address(text);
     if (home && value_in_home(rule, text))
         return asprintf(&joined, "%s%s", home, text + 1) < 0 ? NULL : joined;
     if (!relative)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/state.h"
 
+#include "base/clock.h"
+#include "base/cursor.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -21,6 +23,8 @@
 #define KEY_NAME      "host.key"
 #define IDENTITY_FACT "node.identity" /* entity id, then the seed sealed under the host key */
 #define PURPOSE       "node"
+#define BOOT_FACT     "node.boot"         /* u64 */
+#define VERSION_FACT  "node.announcement" /* u64 */
 
 /* ---- The directory
  * ------------------------------------------------------------------------------- */
@@ -189,6 +193,85 @@ static berth_status known_identity(node_state *s, const buf *fact, berth_error *
     return status;
 }
 
+/* ---- For the mesh
+ * -------------------------------------------------------------------------------- */
+
+static void derive(uint8_t out[32], const uint8_t key[32], const char *label)
+{
+    crypto_generichash(out, 32, (const uint8_t *)label, strlen(label), key, 32);
+}
+
+/*
+ * Both are derived, so that there is no secret more to keep, to seal and to lose, and a restored
+ * directory is the same node to its peers. Keyed BLAKE2b is a pseudo-random function: what is
+ * derived tells nothing about the key, and is independent of what else is made of it, for the seed
+ * the SHA-512 of Ed25519, for the host key the sealing. Who has the seed is the node in any case.
+ * Any 32 bytes are an X25519 secret. The price: another static key takes another identity.
+ */
+static void mesh_secrets(node_state *s)
+{
+    derive(s->mesh_static, s->identity.seed, "berth mesh static key v1");
+    derive(s->mesh_reset, s->host_key, "berth mesh reset key v1");
+}
+
+/* *out is 0 when there is none. */
+static berth_status number_get(const node_state *s, const char *fact, uint64_t *out,
+                               berth_error *error)
+{
+    buf *value = NULL;
+    berth_status status = store_get_fact(s->store, fact, &value, error);
+
+    *out = 0;
+    if (status == BERTH_ERR_NOT_FOUND)
+        return BERTH_OK;
+    if (status == BERTH_OK && value && value->len != sizeof *out)
+        status = fail(error, BERTH_ERR_CORRUPT, "state directory %s: the fact '%s' is damaged",
+                      s->dir, fact);
+    if (status == BERTH_OK && value)
+        *out = load_u64(value->data);
+    buf_unref(value);
+    return status;
+}
+
+static berth_status number_put(const node_state *s, const char *fact, uint64_t number,
+                               berth_error *error)
+{
+    uint8_t value[sizeof number];
+
+    store_u64(value, number);
+    return store_put_fact(s->store, fact, slice_of(value, sizeof value), error);
+}
+
+/* In milliseconds of the wall clock, so that a directory from a backup does not count again what
+ * was counted since; and above the last, whatever the clock says. */
+static berth_status count_start(node_state *s, berth_error *error)
+{
+    int64_t wall_ms = clock_wall_ns() / 1000000;
+    uint64_t last = 0;
+    berth_status status = s->store ? number_get(s, BOOT_FACT, &last, error) : BERTH_OK;
+
+    if (status != BERTH_OK)
+        return status;
+    if (last == UINT64_MAX)
+        return fail(error, BERTH_ERR_CORRUPT, "state directory %s: the fact '%s' is damaged",
+                    s->dir, BOOT_FACT);
+    s->boot = wall_ms > 0 && (uint64_t)wall_ms > last ? (uint64_t)wall_ms : last + 1;
+    return s->store ? number_put(s, BOOT_FACT, s->boot, error) : BERTH_OK;
+}
+
+berth_status state_keep_announcement(node_state *s, uint64_t version, berth_error *error)
+{
+    berth_status status = BERTH_OK;
+
+    if (version <= s->announcement_version)
+        return BERTH_OK;
+    if (s->store)
+        status = number_put(s, VERSION_FACT, version, error);
+    if (status == BERTH_OK)
+        s->announcement_version = version;
+    return status;
+}
+
 /* ---- The offered functions
  * ------------------------------------------------------------------------ */
 
@@ -204,7 +287,8 @@ berth_status state_open(const config *c, node_state *s, berth_error *error)
     if (c->ephemeral) {
         random_bytes(s->host_key, sizeof s->host_key);
         berth_keypair_generate(&s->identity);
-        return BERTH_OK;
+        mesh_secrets(s);
+        return count_start(s, error);
     }
     status = open_dir(c, s, error);
     if (status == BERTH_OK)
@@ -218,6 +302,12 @@ berth_status state_open(const config *c, node_state *s, berth_error *error)
         status = find_key(c, s, fact != NULL, error);
     if (status == BERTH_OK)
         status = fact ? known_identity(s, fact, error) : new_identity(s, error);
+    if (status == BERTH_OK)
+        status = number_get(s, VERSION_FACT, &s->announcement_version, error);
+    if (status == BERTH_OK)
+        status = count_start(s, error);
+    if (status == BERTH_OK)
+        mesh_secrets(s);
     buf_unref(fact);
     if (status != BERTH_OK)
         state_close(s);
@@ -229,6 +319,8 @@ void state_close(node_state *s)
     if (s->store)
         store_close(s->store);
     sodium_memzero(s->host_key, sizeof s->host_key);
+    sodium_memzero(s->mesh_static, sizeof s->mesh_static);
+    sodium_memzero(s->mesh_reset, sizeof s->mesh_reset);
     berth_keypair_wipe(&s->identity);
     free(s->dir);
     *s = (node_state){0};

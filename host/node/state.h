@@ -2,7 +2,7 @@
 /*
  * node/state.h: the state directory, what seals the secrets in it, and who this node is.
  *
- * Blocking; one thread. Secrets are wiped at close.
+ * Blocking; one thread at a time. Secrets are wiped at close.
  */
 #ifndef NODE_STATE_H
 #define NODE_STATE_H
@@ -20,6 +20,12 @@ typedef struct node_state {
     store *store; /* NULL: ephemeral */
     uint8_t host_key[HOST_KEY_SIZE];
     berth_keypair identity; /* of the node */
+    /* For the mesh: endpoint_config.static_secret and reset_key. The same at every start. */
+    uint8_t mesh_static[32], mesh_reset[32];
+    /* Higher at every start, also of a directory that was rolled back as long as the clock was not;
+     * on disk before anybody sees it. */
+    uint64_t boot;
+    uint64_t announcement_version; /* the last that was kept; 0: none */
 } node_state;
 
 /*
@@ -32,6 +38,10 @@ berth_status state_open(const config *c, node_state *out, berth_error *error);
 
 /* A zeroed state is allowed. */
 void state_close(node_state *s);
+
+/* Keep the version of an announcement: on disk when this returns. One that is not above the last
+ * says nothing new. An ephemeral state remembers it only. */
+berth_status state_keep_announcement(node_state *s, uint64_t version, berth_error *error);
 
 /*
  * A host key as people keep it: 32 bytes, or 64 hex digits with or without a newline. INVALID, with

@@ -22,12 +22,15 @@ named() {
     [ "$count" -gt 0 ] || finding "$1: no $2 was found in the source: this check has lost its way"
 }
 
-grep -oP '(\.name = |LIMIT\()"\K[a-z_]+' host/node/config_rules.c | sort -u | named docs/operators.md option
-grep -oP '^    \{"\K[a-z]+(?=", [a-z]+_rules, 0)' host/node/config_rules.c | named docs/operators.md section
-for word in plugin-key plugin daemon; do
-    grep -qF "{\"$word\", " host/node/config_rules.c || finding "config_rules.c has no section '$word'"
-    grep -qF "\`$word \"NAME\"\`" docs/operators.md || finding "docs/operators.md: no section '$word'"
-done
+grep -oP '(\.name = |LIMIT\()"\K[a-z_]+(?!.*\.rules)' host/node/config_rules.c | sort -u >"$found"
+named docs/operators.md option <"$found"
+while IFS= read -r word; do
+    grep -qF "*$word*" docs/man/berth.conf.5.scd || finding "berth.conf.5.scd: nothing about the option '$word'"
+    grep -qE "[{ ]$word = " host/node/berth.conf.example || finding "berth.conf.example: no option '$word'"
+done <"$found"
+: >"$found"
+grep -oP '^    \{\.name = "\K[a-z]+(?=", \.rules)' host/node/config_rules.c | named docs/operators.md section
+grep -oP '^    TITLED\("\K[a-z-]+' host/node/config_rules.c | sed 's/$/ "NAME"/' | named docs/operators.md section
 {
     grep -oP '"\Kberth_[a-z_]*[a-z](?=")' host/api/metrics.c
     grep -oP 'DAEMON_METRIC\("\K[a-z_]+' host/api/metrics.c | sed 's/^/berth_daemon_/'

@@ -120,6 +120,10 @@ static void the_example_shows_every_option_and_is_right(void **state)
     assert_int_equal(c->daemon_count, 1);
     assert_string_equal(c->daemons[0].config, "");
     assert_int_equal(c->limits.breaks_allowed, 3);
+    assert_int_equal(c->mesh.listen.count, 2);
+    assert_int_equal(c->peer_count, 1);
+    assert_int_equal(c->realm_count, 1);
+    assert_int_equal(c->channel_count, 1);
     config_free(c);
 }
 

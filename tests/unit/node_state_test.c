@@ -2,6 +2,8 @@
 /* The state directory, the host key, the node's identity: made once, kept, and guarded. */
 #include "node/state.h"
 
+#include "base/clock.h"
+#include "base/cursor.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -227,6 +229,201 @@ static void an_ephemeral_state_touches_no_directory(void **state)
     assert_int_equal(access(f->dir, F_OK), -1);
 }
 
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i])
+            return false;
+    return true;
+}
+
+static void the_secrets_of_the_mesh_are_kept_and_wiped(void **state)
+{
+    fixture *f = *state;
+    node_state s = {0}, first;
+
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    first = s;
+    assert_false(is_zero(s.mesh_static, 32));
+    assert_memory_not_equal(s.mesh_static, s.mesh_reset, 32);
+    assert_memory_not_equal(s.mesh_static, s.identity.seed, 32);
+    assert_memory_not_equal(s.mesh_reset, s.host_key, 32);
+    state_close(&s);
+    assert_true(is_zero((const uint8_t *)&s, sizeof s));
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_memory_equal(s.mesh_static, first.mesh_static, 32);
+    assert_memory_equal(s.mesh_reset, first.mesh_reset, 32);
+    state_close(&s);
+}
+
+static void other_nodes_have_other_secrets(void **state)
+{
+    fixture *f = *state;
+    node_state a = {0}, b = {0}, kept = {0};
+
+    assert_int_equal(state_open(f->c, &kept, NULL), BERTH_OK);
+    f->c->ephemeral = true;
+    assert_int_equal(state_open(f->c, &a, NULL), BERTH_OK);
+    assert_int_equal(state_open(f->c, &b, NULL), BERTH_OK);
+    assert_memory_not_equal(a.mesh_static, b.mesh_static, 32);
+    assert_memory_not_equal(a.mesh_reset, b.mesh_reset, 32);
+    assert_memory_not_equal(a.mesh_static, kept.mesh_static, 32);
+    assert_memory_not_equal(a.mesh_reset, kept.mesh_reset, 32);
+    state_close(&a);
+    state_close(&b);
+    state_close(&kept);
+}
+
+/* What they are made of is for ever: other values, and no peer knows this node any more. */
+static void the_secrets_of_the_mesh_stay_what_they_are_in_later_versions(void **state)
+{
+    static const uint8_t static_secret[32] = {0x03, 0xf9, 0x89, 0xc9, 0x73, 0x8b, 0x7a, 0x86,
+                                              0x38, 0xab, 0xbc, 0x98, 0xec, 0x4d, 0x9c, 0xc2,
+                                              0xfa, 0x88, 0xfe, 0x45, 0x76, 0x00, 0xb5, 0x02,
+                                              0x40, 0x63, 0x08, 0x64, 0x8a, 0xaa, 0x52, 0xc6};
+    static const uint8_t reset_key[32] = {0x5c, 0x14, 0x61, 0xdc, 0x3a, 0xaf, 0x7a, 0xc6,
+                                          0x24, 0xc4, 0xb5, 0x80, 0x98, 0xfa, 0x3f, 0x1b,
+                                          0x66, 0x84, 0x3e, 0x3e, 0x47, 0xa6, 0x5d, 0xaa,
+                                          0x71, 0x14, 0x06, 0x31, 0x6a, 0x7e, 0x23, 0x39};
+    fixture *f = *state;
+    node_state s = {0};
+    berth_keypair key;
+    store *st = NULL;
+    uint8_t host_key[HOST_KEY_SIZE], seed[BERTH_SEED_SIZE];
+    uint8_t fact[BERTH_ENTITY_SIZE + SEAL_SIZE];
+
+    memset(host_key, 1, sizeof host_key);
+    memset(seed, 2, sizeof seed);
+    berth_keypair_from_seed(&key, seed);
+    assert_int_equal(file_mkdirs(f->dir, NULL), BERTH_OK);
+    assert_int_equal(file_write(f->key, host_key, sizeof host_key, 0600, NULL), BERTH_OK);
+    memcpy(fact, key.entity, sizeof key.entity);
+    assert_int_equal(seal_identity(fact + BERTH_ENTITY_SIZE, &key, host_key, "node", 0, NULL),
+                     BERTH_OK);
+    assert_int_equal(store_open(f->dir, &st, NULL), BERTH_OK);
+    assert_int_equal(store_put_fact(st, "node.identity", slice_of(fact, sizeof fact), NULL),
+                     BERTH_OK);
+    store_close(st);
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_memory_equal(s.mesh_static, static_secret, 32);
+    assert_memory_equal(s.mesh_reset, reset_key, 32);
+    state_close(&s);
+}
+
+static void put_fact(fixture *f, const char *name, const void *value, size_t len)
+{
+    store *st = NULL;
+
+    assert_int_equal(store_open(f->dir, &st, NULL), BERTH_OK);
+    assert_int_equal(store_put_fact(st, name, slice_of(value, len), NULL), BERTH_OK);
+    store_close(st);
+}
+
+static void every_start_has_a_higher_number_whatever_the_clock_says(void **state)
+{
+    static const uint8_t ahead[8] = {0, 0, 0, 0, 0, 0, 0, 0x10}; /* little-endian */
+    fixture *f = *state;
+    node_state s = {0};
+    uint64_t last = 0;
+
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+        assert_true(s.boot > last);
+        last = s.boot;
+        state_close(&s);
+    }
+    /* The clock was far ahead once. */
+    put_fact(f, "node.boot", ahead, sizeof ahead);
+    for (uint64_t i = 1; i < 3; i++) {
+        assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+        assert_true(s.boot == (UINT64_C(0x10) << 56) + i);
+        state_close(&s);
+    }
+}
+
+static void the_number_of_a_start_is_on_disk_before_it_is_used(void **state)
+{
+    fixture *f = *state;
+    node_state s = {0};
+    buf *fact = NULL;
+
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_int_equal(store_get_fact(s.store, "node.boot", &fact, NULL), BERTH_OK);
+    assert_int_equal(fact->len, 8);
+    assert_true(load_u64(fact->data) == s.boot);
+    buf_unref(fact);
+    state_close(&s);
+}
+
+/* A directory from a backup: starts were counted since that it knows nothing of. */
+static void a_rolled_back_directory_does_not_count_again(void **state)
+{
+    static const uint8_t old[8] = {5};
+    fixture *f = *state;
+    node_state s = {0};
+    uint64_t last;
+
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    last = s.boot;
+    state_close(&s);
+    put_fact(f, "node.boot", old, sizeof old);
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_true(s.boot >= last);
+    state_close(&s);
+}
+
+static void damaged_numbers_are_told_and_not_replaced(void **state)
+{
+    static const uint8_t last[9] = {255, 255, 255, 255, 255, 255, 255, 255, 255};
+    fixture *f = *state;
+    node_state s = {0};
+
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    state_close(&s);
+    put_fact(f, "node.boot", last, 7);
+    refused(f, BERTH_ERR_CORRUPT, "the fact 'node.boot' is damaged");
+    put_fact(f, "node.boot", last, 8);
+    refused(f, BERTH_ERR_CORRUPT, "the fact 'node.boot' is damaged");
+    put_fact(f, "node.boot", (const uint8_t[8]){0}, 8);
+    put_fact(f, "node.announcement", last, 9);
+    refused(f, BERTH_ERR_CORRUPT, "the fact 'node.announcement' is damaged");
+}
+
+static void the_version_of_an_announcement_is_kept_and_never_falls(void **state)
+{
+    fixture *f = *state;
+    node_state s = {0};
+
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_true(s.announcement_version == 0);
+    assert_int_equal(state_keep_announcement(&s, 7, NULL), BERTH_OK);
+    assert_int_equal(state_keep_announcement(&s, 6, NULL), BERTH_OK);
+    assert_true(s.announcement_version == 7);
+    state_close(&s);
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_true(s.announcement_version == 7);
+    assert_int_equal(state_keep_announcement(&s, UINT64_MAX, NULL), BERTH_OK);
+    state_close(&s);
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_true(s.announcement_version == UINT64_MAX);
+    state_close(&s);
+}
+
+static void an_ephemeral_state_counts_by_the_clock_and_remembers_in_memory(void **state)
+{
+    fixture *f = *state;
+    node_state s = {0};
+    uint64_t before = (uint64_t)(clock_wall_ns() / 1000000);
+
+    f->c->ephemeral = true;
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_true(s.boot >= before);
+    assert_int_equal(state_keep_announcement(&s, 9, NULL), BERTH_OK);
+    assert_true(s.announcement_version == 9);
+    state_close(&s);
+    assert_int_equal(access(f->dir, F_OK), -1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -241,6 +438,15 @@ int main(void)
         TEST(a_credential_of_systemd_is_used_before_a_key_beside_the_data),
         TEST(a_host_key_has_one_of_two_forms),
         TEST(an_ephemeral_state_touches_no_directory),
+        TEST(the_secrets_of_the_mesh_are_kept_and_wiped),
+        TEST(other_nodes_have_other_secrets),
+        TEST(the_secrets_of_the_mesh_stay_what_they_are_in_later_versions),
+        TEST(every_start_has_a_higher_number_whatever_the_clock_says),
+        TEST(the_number_of_a_start_is_on_disk_before_it_is_used),
+        TEST(a_rolled_back_directory_does_not_count_again),
+        TEST(damaged_numbers_are_told_and_not_replaced),
+        TEST(the_version_of_an_announcement_is_kept_and_never_falls),
+        TEST(an_ephemeral_state_counts_by_the_clock_and_remembers_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
