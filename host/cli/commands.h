@@ -45,6 +45,11 @@ int cmd_token_issue(const cli_invocation *inv);
 int cmd_token_show(const cli_invocation *inv);
 int cmd_token_revoke(const cli_invocation *inv);
 
+int cmd_realm_init(const cli_invocation *inv);
+int cmd_realm_sign(const cli_invocation *inv);
+int cmd_realm_show(const cli_invocation *inv);
+int cmd_realm_revoke(const cli_invocation *inv);
+
 int cmd_completion(const cli_invocation *inv);
 int cmd_help(const cli_invocation *inv);
 

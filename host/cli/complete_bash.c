@@ -169,7 +169,10 @@ void complete_bash(FILE *to)
 
             fputs("    \"", to);
             put_key(to, c);
-            fprintf(to, "/%zu\") ", i);
+            if (a->repeat)
+                fputs("/\"*) ", to);
+            else
+                fprintf(to, "/%zu\") ", i);
             put_offer(to, a->hint, a->words);
             fputs(" ;;\n", to);
         }

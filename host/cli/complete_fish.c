@@ -96,8 +96,11 @@ static void put_argument(FILE *to, const cli_command *c, size_t index)
 
     if (!a->words && !complete_names_of(a->hint) && a->hint != HINT_FILE && a->hint != HINT_DIR)
         return;
-    fprintf(to, "complete -c berth -n '__berth_next %zu %s%s%s'", index, c->noun,
-            c->verb ? " " : "", c->verb ? c->verb : "");
+    if (a->repeat)
+        fputs("complete -c berth -n '__berth_in", to);
+    else
+        fprintf(to, "complete -c berth -n '__berth_next %zu", index);
+    fprintf(to, " %s%s%s'", c->noun, c->verb ? " " : "", c->verb ? c->verb : "");
     if (a->hint == HINT_FILE)
         fputs(" -F", to);
     else

@@ -71,7 +71,10 @@ static void put_command(FILE *to, const cli_command *c)
     for (size_t i = 0; i < cli_argument_count(c); i++) {
         const cli_argument *a = &c->arguments[i];
 
-        fprintf(to, " \\\n        '%zu%s", i + 1, a->optional ? ":" : "");
+        if (a->repeat)
+            fputs(" \\\n        '*:", to);
+        else
+            fprintf(to, " \\\n        '%zu%s", i + 1, a->optional ? ":" : "");
         put_action(to, a->name, a->hint, a->words);
         fputc('\'', to);
     }

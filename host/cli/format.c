@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/format.h"
 
+#include "cli/parse.h"
+
 #include "base/text.h"
 
 #include <stdio.h>
@@ -99,6 +101,30 @@ bool format_parse_time(const char *text, int64_t *ns)
               SECOND_NS +
           fraction;
     return true;
+}
+
+bool format_parse_span(const char *text, uint64_t *seconds)
+{
+    static const struct {
+        char unit;
+        uint64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    size_t len = strlen(text);
+    char digits[24];
+    uint64_t n;
+
+    if (len < 2 || len > sizeof digits)
+        return false;
+    memcpy(digits, text, len - 1);
+    digits[len - 1] = 0;
+    if (!cli_parse_number(digits, &n))
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (text[len - 1] == units[i].unit && n <= UINT64_MAX / units[i].seconds) {
+            *seconds = n * units[i].seconds;
+            return true;
+        }
+    return false;
 }
 
 /* The character that text starts with; len bytes long, as utf8_length has found. */

@@ -25,6 +25,9 @@ char *format_ago(char out[FORMAT_MAX], int64_t then_ns, int64_t now_ns);
 /* An RFC 3339 time in UTC or with an offset -> nanoseconds since the epoch. */
 bool format_parse_time(const char *text, int64_t *ns);
 
+/* "45s", "15m", "12h", "30d"; false on anything else. */
+bool format_parse_span(const char *text, uint64_t *seconds);
+
 /* Columns that valid UTF-8 takes on a terminal; other bytes count one each. */
 size_t format_width(const char *text);
 

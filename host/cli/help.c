@@ -16,9 +16,11 @@ static void append(char *out, size_t cap, const char *format, const char *a, con
 /* "D CONTROL [OPERAND]" */
 static void append_arguments(char *out, size_t cap, const cli_command *command)
 {
-    for (size_t i = 0; i < cli_argument_count(command); i++)
-        append(out, cap, command->arguments[i].optional ? " [%s]%s" : " %s%s",
-               command->arguments[i].name, "");
+    for (size_t i = 0; i < cli_argument_count(command); i++) {
+        const cli_argument *a = &command->arguments[i];
+
+        append(out, cap, a->optional ? " [%s]%s" : " %s%s", a->name, a->repeat ? "..." : "");
+    }
 }
 
 char *help_usage(char *out, size_t cap, const cli_command *command)

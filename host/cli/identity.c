@@ -2,15 +2,16 @@
 #include "cli/identity.h"
 
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/output.h"
 
 #include "base/error.h"
 #include "base/text.h"
 #include "identity/keyfile.h"
+#include "node/state.h"
 
 #include <sodium.h>
 #include <string.h>
-#include <unistd.h>
 
 int identity_of(const cli_invocation *inv, char seed[IDENTITY_SEED_TEXT])
 {
@@ -30,16 +31,18 @@ int identity_of(const cli_invocation *inv, char seed[IDENTITY_SEED_TEXT])
 
 static void show(const cli_invocation *inv, const berth_keypair *key, const char *file, FILE *to)
 {
-    char entity[BERTH_ENTITY_TEXT], origin[ID_TEXT];
+    char entity[BERTH_ENTITY_TEXT], origin[ID_TEXT], node[ID_TEXT];
     struct json_object *object;
     tab t;
 
     berth_entity_text(entity, key->entity);
     id_encode(origin, key->origin);
+    id_encode(node, key->node_id);
     if (cli_flag(inv, "json")) {
         object = json_object_new_object();
         json_put_string(object, "entity", slice_str(entity));
         json_put_string(object, "origin", slice_str(origin));
+        json_put_string(object, "node", slice_str(node));
         if (file)
             json_put_string(object, "file", slice_str(file));
         output_json(object);
@@ -49,6 +52,7 @@ static void show(const cli_invocation *inv, const berth_keypair *key, const char
     page_begin(&t);
     page_add(&t, STYLE_PLAIN, "entity", "%s", entity);
     page_add(&t, STYLE_PLAIN, "origin", "%s", origin);
+    page_add(&t, STYLE_PLAIN, "node", "%s", node);
     if (file)
         page_add(&t, STYLE_PLAIN, "file", "%s", file);
     tab_end(&t, to, output_has_colours(to));
@@ -96,32 +100,40 @@ int cmd_identity_new(const cli_invocation *inv)
 /* From standard input there are no permissions to check. */
 static berth_status read_secret(const char *file, berth_keypair *key, berth_error *error)
 {
-    char text[KEYFILE_MAX + 1];
-    size_t len = 0;
-    ssize_t n = 1;
     berth_status status;
+    buf *text = NULL;
 
     if (strcmp(file, "-") != 0)
         return keyfile_read(file, key, error);
-    while (n > 0 && len < sizeof text) {
-        n = read(STDIN_FILENO, text + len, sizeof text - len);
-        len += n > 0 ? (size_t)n : 0;
-    }
-    status = len <= KEYFILE_MAX
-                 ? keyfile_parse(slice_of(text, len), key, error)
-                 : fail(error, BERTH_ERR_LIMIT, "an identity has at most %d bytes", KEYFILE_MAX);
-    sodium_memzero(text, sizeof text);
+    status = input_read(file, KEYFILE_MAX, &text, error);
+    if (status)
+        return status;
+    status = keyfile_parse(slice_of(text->data, text->len), key, error);
+    sodium_memzero(text->data, text->len);
+    buf_unref(text);
     return status;
 }
 
 int cmd_identity_show(const cli_invocation *inv)
 {
+    const char *file = cli_argument_at(inv, 0), *state = cli_value(inv, "state");
+    uint8_t entity[BERTH_ENTITY_SIZE];
     berth_error error = {0};
     berth_keypair key;
+    berth_status status;
 
-    if (read_secret(cli_argument_at(inv, 0), &key, &error) != BERTH_OK)
+    if (!file == !state)
+        return output_usage(inv, "either an identity's file or --state");
+    if (file) {
+        status = read_secret(file, &key, &error);
+        berth_keypair_wipe(&key);
+    } else {
+        status = state_entity(state, entity, &error);
+        if (!status)
+            berth_keypair_public(&key, entity);
+    }
+    if (status)
         return output_fail(&error);
-    berth_keypair_wipe(&key);
     show(inv, &key, NULL, stdout);
     return EXIT_DONE;
 }

@@ -190,13 +190,17 @@ static berth_status take_option(cli_invocation *inv, int argc, char **argv, int 
 static berth_status take_argument(cli_invocation *inv, const char *word, berth_error *error)
 {
     const cli_command *command = inv->command;
-    const cli_argument *argument = &command->arguments[inv->argument_count];
+    size_t count = cli_argument_count(command), at = inv->argument_count;
+    const cli_argument *argument;
     char name[64];
     berth_status status;
 
-    if (inv->argument_count == cli_argument_count(command))
+    if (at >= count && count && command->arguments[count - 1].repeat)
+        at = count - 1;
+    if (at >= count)
         return fail(error, BERTH_ERR_INVALID, "'%s' is one word too many for '%s'", word,
                     called(command, name, sizeof name));
+    argument = &command->arguments[at];
     status = check_value(argument->name, argument->hint, argument->words, word, error);
     if (status == BERTH_OK)
         inv->arguments[inv->argument_count++] = word;
@@ -227,7 +231,8 @@ berth_status cli_parse(int argc, char **argv, cli_invocation *out, cli_wish *wis
     *out = (cli_invocation){0};
     *wish = WISH_RUN;
     out->given = (cli_given *)calloc((size_t)argc + 1, sizeof *out->given);
-    if (!out->given)
+    out->arguments = (const char **)calloc((size_t)argc + 1, sizeof *out->arguments);
+    if (!out->given || !out->arguments)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         *wish = WISH_VERSION;
@@ -267,6 +272,7 @@ berth_status cli_parse(int argc, char **argv, cli_invocation *out, cli_wish *wis
 void cli_invocation_free(cli_invocation *inv)
 {
     free(inv->given);
+    free(inv->arguments);
     *inv = (cli_invocation){0};
 }
 

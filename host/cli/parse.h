@@ -21,7 +21,7 @@ typedef struct cli_given {
 typedef struct cli_invocation {
     const cli_command *command;
     const char *noun; /* where command is NULL: the noun that help is wanted for, or NULL */
-    const char *arguments[CLI_ARGUMENTS];
+    const char **arguments;
     size_t argument_count;
     cli_given *given;
     size_t given_count;

@@ -49,6 +49,7 @@ typedef struct cli_argument {
     const char *words;
     cli_hint hint;
     bool optional; /* then so are all behind it */
+    bool repeat;   /* the last of a command: may be given several times */
 } cli_argument;
 
 typedef struct cli_example {

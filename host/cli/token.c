@@ -2,6 +2,8 @@
 #include "cli/token.h"
 
 #include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/input.h"
 #include "cli/output.h"
 
 #include "base/clock.h"
@@ -9,13 +11,8 @@
 #include "chain/channel.h"
 #include "identity/keyfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #define VALID_DEFAULT_S (30 * 86400)
 
@@ -24,49 +21,19 @@ static uint64_t now_s(void)
     return (uint64_t)(clock_wall_ns() / 1000000000);
 }
 
-/* "45s", "15m", "12h", "30d"; false on anything else. */
-static bool parse_span(const char *text, uint64_t *seconds)
-{
-    static const struct {
-        char unit;
-        uint64_t seconds;
-    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    size_t len = strlen(text);
-    char digits[24];
-    uint64_t n;
-
-    if (len < 2 || len > sizeof digits)
-        return false;
-    memcpy(digits, text, len - 1);
-    digits[len - 1] = 0;
-    if (!cli_parse_number(digits, &n))
-        return false;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (text[len - 1] == units[i].unit && n <= UINT64_MAX / units[i].seconds) {
-            *seconds = n * units[i].seconds;
-            return true;
-        }
-    return false;
-}
-
 /* A token file, or standard input. The name of the channel, when it is there, has to be right. */
 static berth_status read_token(const char *path, token_file *out, berth_error *error)
 {
-    char text[TOKEN_FILE_MAX + 1];
-    size_t len = 0;
-    ssize_t n = 1;
     berth_status status;
+    buf *text = NULL;
 
     if (strcmp(path, "-") != 0) {
         status = token_file_read(path, out, error);
     } else {
-        while (n > 0 && len < sizeof text) {
-            n = read(STDIN_FILENO, text + len, sizeof text - len);
-            len += n > 0 ? (size_t)n : 0;
-        }
-        status = len <= TOKEN_FILE_MAX ? token_file_parse(slice_of(text, len), out, error)
-                                       : fail(error, BERTH_ERR_LIMIT,
-                                              "a token file has at most %d bytes", TOKEN_FILE_MAX);
+        status = input_read(path, TOKEN_FILE_MAX, &text, error);
+        if (!status)
+            status = token_file_parse(slice_of(text->data, text->len), out, error);
+        buf_unref(text);
     }
     if (status || !out->channel[0])
         return status;
@@ -108,7 +75,7 @@ static int wanted(const cli_invocation *inv, berth_token_grant *grant, token_fil
     if (parent && cli_value(inv, "generation"))
         return output_usage(inv, "--generation is the parent's");
     grant->ttl_s = parent ? 0 : VALID_DEFAULT_S;
-    if (valid && (!parse_span(valid, &grant->ttl_s) || !grant->ttl_s))
+    if (valid && (!format_parse_span(valid, &grant->ttl_s) || !grant->ttl_s))
         return output_usage(inv, "--valid is a number with s, m, h or d, such as 12h or 30d");
     if (channel) {
         if (channel_name_check(slice_str(channel), &error) != BERTH_OK)
@@ -275,21 +242,6 @@ out:
 
 /* ---- revoke ---------------------------------------------------------------------------------- */
 
-/* Two who revoke at once: the second waits, so that nothing of the first is lost. */
-static int lock_directory_of(const char *path, berth_error *error)
-{
-    char *copy = strdup(path);
-    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-    free(copy);
-    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
-        return fd;
-    fail_errno(error, errno, "%s: its directory", path);
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 /* What is to be revoked: one token, or all of an issuer below a generation. */
 typedef struct target {
     bool one;
@@ -347,13 +299,11 @@ static berth_status add_to_list(const char *list, const target *t, berth_error *
 {
     token_revocations *r = token_revocations_new();
     uint8_t id[BERTH_TOKEN_ID_SIZE];
-    int lock = lock_directory_of(list, error);
-    berth_status status = BERTH_OK;
+    int lock = -1;
+    berth_status status = lock_beside(list, &lock, error);
 
-    if (lock < 0) {
-        status = error->code;
+    if (status)
         goto out;
-    }
     if (!r)
         status = fail(error, BERTH_ERR_NO_MEMORY, "%s: out of memory", list);
     else
@@ -372,8 +322,7 @@ static berth_status add_to_list(const char *list, const target *t, berth_error *
     if (!status)
         status = token_revocations_write(r, list, now_s(), error);
 out:
-    if (lock >= 0)
-        close(lock);
+    lock_drop(lock);
     token_revocations_free(r);
     return status;
 }

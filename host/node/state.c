@@ -176,13 +176,18 @@ static berth_status new_identity(node_state *s, berth_error *error)
     return status;
 }
 
+static berth_status damaged_identity(const char *dir, berth_error *error)
+{
+    return fail(error, BERTH_ERR_CORRUPT, "state directory %s: the node's identity is damaged",
+                dir);
+}
+
 static berth_status known_identity(node_state *s, const buf *fact, berth_error *error)
 {
     berth_status status;
 
     if (fact->len != BERTH_ENTITY_SIZE + SEAL_SIZE)
-        return fail(error, BERTH_ERR_CORRUPT, "state directory %s: the node's identity is damaged",
-                    s->dir);
+        return damaged_identity(s->dir, error);
     status = unseal_identity(&s->identity, slice_of(fact->data + BERTH_ENTITY_SIZE, SEAL_SIZE),
                              fact->data, s->host_key, PURPOSE, 0, error);
     if (status == BERTH_ERR_SIGNATURE)
@@ -311,6 +316,24 @@ berth_status state_open(const config *c, node_state *s, berth_error *error)
     buf_unref(fact);
     if (status != BERTH_OK)
         state_close(s);
+    return status;
+}
+
+berth_status state_entity(const char *dir, uint8_t entity[BERTH_ENTITY_SIZE], berth_error *error)
+{
+    buf *fact = NULL;
+    berth_status status = store_peek_fact(dir, IDENTITY_FACT, &fact, error);
+
+    if (status == BERTH_ERR_NOT_FOUND || (!status && !fact))
+        status = fail(error, BERTH_ERR_NOT_FOUND,
+                      "state directory %s: no host has run there, so there is no identity yet: "
+                      "start one with 'berth run --state %s'",
+                      dir, dir);
+    else if (!status && fact->len != BERTH_ENTITY_SIZE + SEAL_SIZE)
+        status = damaged_identity(dir, error);
+    else if (!status)
+        memcpy(entity, fact->data, BERTH_ENTITY_SIZE);
+    buf_unref(fact);
     return status;
 }
 

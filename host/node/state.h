@@ -36,6 +36,13 @@ typedef struct node_state {
  */
 berth_status state_open(const config *c, node_state *out, berth_error *error);
 
+/*
+ * The entity id of the node that a state directory belongs to, also while a host runs on it. It
+ * takes no host key, so it says what stands there, which only the start of a host proves.
+ * NOT_FOUND, and what to do, when no host has run there yet.
+ */
+berth_status state_entity(const char *dir, uint8_t entity[BERTH_ENTITY_SIZE], berth_error *error);
+
 /* A zeroed state is allowed. */
 void state_close(node_state *s);
 

@@ -297,6 +297,26 @@ berth_status store_get_fact(store *s, const char *key, buf **out, berth_error *e
     return read_fact(&s->reads, key, out, error);
 }
 
+berth_status store_peek_fact(const char *state_dir, const char *key, buf **out, berth_error *error)
+{
+    berth_status status;
+    read_pool reads;
+    char *path;
+
+    *out = NULL;
+    if (asprintf(&path, "%s/store.db", state_dir) < 0)
+        return fail(error, BERTH_ERR_NO_MEMORY, "%s: out of memory", state_dir);
+    if (access(path, F_OK) != 0) {
+        status = fail_errno(error, errno, "%s", path);
+    } else {
+        read_pool_init(&reads, path, NULL);
+        status = read_fact(&reads, key, out, error);
+        read_pool_fini(&reads);
+    }
+    free(path);
+    return status;
+}
+
 void store_get_stats(store *s, store_stats *out)
 {
     out->commits = atomic_load_explicit(&s->commits, memory_order_relaxed);

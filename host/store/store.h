@@ -143,4 +143,8 @@ void store_get_stats(store *s, store_stats *out);
 berth_status store_put_fact(store *s, const char *key, slice value, berth_error *error);
 berth_status store_get_fact(store *s, const char *key, buf **out, berth_error *error);
 
+/* The same without opening the store: beside a host that has it, and where none runs. NOT_FOUND
+ * when there is no store in the directory. */
+berth_status store_peek_fact(const char *state_dir, const char *key, buf **out, berth_error *error);
+
 #endif

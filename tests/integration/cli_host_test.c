@@ -230,6 +230,41 @@ static void channels_carry_what_is_published(void **state)
     host_end(SIGTERM, 0);
 }
 
+/* What `berth realm sign` needs of a host, the node id that `berth status` prints among it. */
+static void a_host_is_identified_while_it_runs_and_after(void **state)
+{
+    char node[17], *at;
+    run status, running, stopped;
+
+    (void)state;
+    host_start("--state {}/state");
+    run_berth(&status, "status --json", NULL);
+    at = strstr(status.output, "\"node\":\"");
+    assert_non_null(at);
+    snprintf(node, sizeof node, "%s", at + 8);
+    run_berth(&running, "identity show --state {}/state --json", NULL);
+    assert_int_equal(running.code, 0);
+    host_end(SIGTERM, 0);
+    run_berth(&stopped, "identity show --state {}/state --json", NULL);
+    assert_int_equal(stopped.code, 0);
+    assert_string_equal(running.output, stopped.output);
+    assert_non_null(strstr(stopped.output, node));
+    expect("realm init harbour.realm", NULL, 0, NULL, "");
+    expect("realm sign - --realm-key harbour.realm --name crane -o crane.cert", stopped.output, 0,
+           NULL, "");
+    run_free(&running);
+    run_berth(&running, "realm show crane.cert", NULL);
+    assert_non_null(strstr(running.output, node));
+    run_free(&status);
+    run_free(&running);
+    run_free(&stopped);
+    host_start("--state {}/state"); /* as if nobody had looked */
+    host_end(SIGTERM, 0);
+    expect("identity show --state {}/none", NULL, 1, "", "no host has run there");
+    expect("identity show", NULL, 2, "", "--state");
+    expect("identity show x --state {}/state", NULL, 2, "", "--state");
+}
+
 static void a_snapshot_brings_a_daemon_back(void **state)
 {
     (void)state;
@@ -502,6 +537,7 @@ int main(void)
         TEST(a_host_that_stops_ends_a_tail_well),
         TEST(a_host_that_is_killed_breaks_a_tail),
         TEST(channels_carry_what_is_published),
+        TEST(a_host_is_identified_while_it_runs_and_after),
         TEST(a_snapshot_brings_a_daemon_back),
         TEST(what_goes_wrong_has_a_line_and_the_right_code),
         TEST(a_host_with_keys_refuses_what_they_did_not_sign),

@@ -116,13 +116,14 @@ static void bash_offers_what_comes_next(void **state)
     if (!installed("bash"))
         skip();
     assert_string_equal(bash_offers("berth \"\""), "run status metrics plugin daemon send tail "
-                                                   "channel identity token completion help");
+                                                   "channel identity token realm completion help");
     assert_string_equal(bash_offers("berth d"), "daemon");
     assert_string_equal(bash_offers("berth daemon s"), "spawn show stop snapshot");
     assert_string_equal(bash_offers("berth daemon show \"\""), "alpha beta");
     assert_string_equal(bash_offers("berth --socket x daemon show b"), "beta");
     assert_string_equal(bash_offers("berth send --lines a"), "alpha");
     assert_string_equal(bash_offers("berth send alpha pl"), "plugin.so");
+    assert_string_equal(bash_offers("berth realm show plugin.so pl"), "plugin.so"); /* once more */
     assert_string_equal(bash_offers("berth daemon stop alpha --g"), "--grace");
     assert_string_equal(bash_offers("berth daemon stop alpha --grace \"\""), "");
     assert_string_equal(bash_offers("berth plugin new x --lang r"), "rust");
@@ -151,6 +152,7 @@ static void fish_offers_what_comes_next(void **state)
     assert_string_equal(fish_offers("berth daemon sp"), "spawn");
     assert_string_equal(fish_offers("berth daemon show "), "alpha beta");
     assert_string_equal(fish_offers("berth --socket x daemon show b"), "beta");
+    assert_string_equal(fish_offers("berth realm show plugin.so plugin"), "plugin.so");
     assert_string_equal(fish_offers("berth daemon stop alpha --gr"), "--grace");
     assert_string_equal(fish_offers("berth plugin new x --lang r"), "rust");
     assert_string_equal(fish_offers("berth completion f"), "fish");
@@ -172,6 +174,11 @@ static void zsh_finds_a_function_for_every_command(void **state)
                                 "_berth_daemon_show'",
                                 dir),
                         "1:D:{_berth_names daemons}");
+    assert_string_equal(printed("cd %s && zsh -f -c '"
+                                "compdef() { :; }; . ./_berth; "
+                                "_arguments() { print -r -- $argv[-1]; }; _berth_realm_show'",
+                                dir),
+                        "*:FILE:_files");
 }
 
 static void what_is_completed_is_what_the_table_has(void **state)

@@ -109,6 +109,31 @@ static void a_repeated_option_keeps_its_values_in_order(void **state)
     wrong("berth tail d --from now --from now", "--from is given twice");
 }
 
+static void a_repeated_argument_keeps_its_words_in_order(void **state)
+{
+    line l;
+
+    (void)state;
+    parse(&l, "berth realm show a b --json c d e -- -f");
+    assert_int_equal(l.status, BERTH_OK);
+    assert_int_equal(l.inv.argument_count, 6);
+    assert_string_equal(cli_argument_at(&l.inv, 0), "a");
+    assert_string_equal(cli_argument_at(&l.inv, 4), "e");
+    assert_string_equal(cli_argument_at(&l.inv, 5), "-f");
+    assert_null(cli_argument_at(&l.inv, 6));
+    cli_invocation_free(&l.inv);
+    wrong("berth realm show", "needs FILE");
+    wrong("berth realm sign a b", "one word too many");
+}
+
+static void only_the_last_argument_is_repeated(void **state)
+{
+    (void)state;
+    for (const cli_command *c = cli_commands; c->noun; c++)
+        for (size_t i = 1; i < cli_argument_count(c); i++)
+            assert_false(c->arguments[i - 1].repeat);
+}
+
 static void a_dash_alone_is_an_argument(void **state)
 {
     line l;
@@ -286,6 +311,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arguments_and_options_come_in_any_order),
         cmocka_unit_test(a_repeated_option_keeps_its_values_in_order),
+        cmocka_unit_test(a_repeated_argument_keeps_its_words_in_order),
+        cmocka_unit_test(only_the_last_argument_is_repeated),
         cmocka_unit_test(a_dash_alone_is_an_argument),
         cmocka_unit_test(an_empty_word_names_no_daemon),
         cmocka_unit_test(an_unknown_word_names_the_nearest_right_one),

@@ -73,6 +73,25 @@ static void first_start_makes_it_private_and_later_ones_find_the_same_node(void 
     }
 }
 
+static void whose_a_directory_is_can_be_asked_beside_a_host_and_without_one(void **state)
+{
+    fixture *f = *state;
+    uint8_t before[BERTH_ENTITY_SIZE], beside[BERTH_ENTITY_SIZE], after[BERTH_ENTITY_SIZE];
+    berth_error error = {0};
+    node_state s = {0};
+
+    assert_int_equal(state_entity(f->dir, before, &error), BERTH_ERR_NOT_FOUND);
+    assert_non_null(strstr(error.text, "no host has run there"));
+    assert_int_equal(access(f->dir, F_OK), -1);
+    assert_int_equal(state_open(f->c, &s, NULL), BERTH_OK);
+    assert_int_equal(state_entity(f->dir, beside, NULL), BERTH_OK);
+    assert_memory_equal(beside, s.identity.entity, sizeof beside);
+    state_close(&s);
+    assert_int_equal(unlink(f->key), 0); /* it takes no host key */
+    assert_int_equal(state_entity(f->dir, after, NULL), BERTH_OK);
+    assert_memory_equal(after, beside, sizeof after);
+}
+
 static unsigned warnings;
 
 static void count_warnings(void *ctx, log_level level, const char *room, const char *text)
@@ -429,6 +448,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(first_start_makes_it_private_and_later_ones_find_the_same_node),
+        TEST(whose_a_directory_is_can_be_asked_beside_a_host_and_without_one),
         TEST(a_key_beside_the_data_is_warned_of_once),
         TEST(a_second_host_on_the_directory_is_refused),
         TEST(a_directory_that_others_may_write_is_refused),
