@@ -296,7 +296,7 @@ void mesh_free(mesh *m)
     impair_free(m->impair_out);
     if (m->peers)
         peers_free(m->peers);
-    receive_fini(m);
+    inflows_fini(m);
     if (m->node_link)
         flows_fini(m);
     mesh_channels_fini(m);

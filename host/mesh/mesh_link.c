@@ -210,7 +210,7 @@ static void drop_link(mesh *m, mesh_task *t, bool closed)
         return;
     }
     mesh_channels_drop(m, l->entity);
-    receive_forget(m, l->origin);
+    inflows_forget(m, l->origin);
     places_gone(m, l->origin);
     l->detached = true;
     l->detached_ns = m->now_ns;

@@ -217,7 +217,7 @@ static void on_turn(uv_prepare_t *p)
     receive_impaired(m);
     if (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns)
         expire(m);
-    receive_done(m);
+    inflows_done(m);
     flows_flush(m);
     receive_answers(m);
     mesh_stage_step(m);

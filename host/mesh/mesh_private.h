@@ -10,6 +10,7 @@
  *     mesh_link.c       the route's side of a daemon: what its runner calls
  *     mesh_flows.c      events out, answers in
  *     mesh_receive.c    events in, answers out
+ *     mesh_deliver.c    from there to the daemons
  *     mesh_places.c     where origins live: presences of our own, questions, hints
  *     mesh_channels.c   subscriptions both ways, publishing
  *     mesh_announce.c   what this node says of itself, and hears of others
@@ -354,12 +355,23 @@ void flows_fini(mesh *m);
 /* ---- mesh_receive.c -------------------------------------------------------------------------- */
 
 void receive_flow(mesh *m, uint64_t node, uint16_t kind, buf *msg);
-void receive_done(mesh *m);    /* what daemons have applied, and who has room */
 void receive_answers(mesh *m); /* what is owed to senders */
 /* The sender has begun anew. */
 void receive_outlived(mesh *m, uint64_t sender, uint64_t incarnation);
-void receive_forget(mesh *m, uint64_t origin);
-void receive_fini(mesh *m);
+
+/* ---- mesh_deliver.c -------------------------------------------------------------------------- */
+
+/* Made when there is none, of a daemon that is here; NULL: no memory. */
+inflow *inflow_of(mesh *m, uint64_t origin, uint64_t incarnation);
+/* Give the daemon what has come, as far as it has room. r may be gone afterwards. */
+void inflow_deliver(mesh *m, inflow *r);
+/* There is something to answer. */
+void inflow_owes(mesh *m, inflow *r);
+/* The daemon has forgotten the flow's cursor. */
+void inflow_closed(mesh *m, inflow *r, const flow_id *id);
+void inflows_done(mesh *m); /* what daemons have applied, and who has room */
+void inflows_forget(mesh *m, uint64_t origin);
+void inflows_fini(mesh *m);
 
 /* ---- mesh_places.c --------------------------------------------------------------------------- */
 
