@@ -11,6 +11,7 @@ static const char *const grace_param[] = {"grace_ms", NULL};
 static const char *const restore_params[] = {"name", "kind", NULL};
 static const char *const events_params[] = {"framing", "reply", NULL};
 static const char *const from_param[] = {"from", NULL};
+static const char *const timeout_param[] = {"timeout_ms", NULL};
 static const char *const name_param[] = {"name", NULL};
 
 const api_route api_routes[] = {
@@ -32,6 +33,12 @@ const api_route api_routes[] = {
     {"POST", "/v1/daemons/{daemon}/events", BODY_STREAM, events_params, events_begin, events_end},
     {"DELETE", "/v1/daemons/{daemon}/sources/{source}", BODY_NONE, NULL, NULL, sources_delete},
     {"GET", "/v1/daemons/{daemon}/outputs", BODY_NONE, from_param, NULL, outputs_get},
+    {"GET", "/v1/mesh", BODY_NONE, NULL, NULL, mesh_get},
+    {"GET", "/v1/peers", BODY_NONE, NULL, NULL, peers_list},
+    {"POST", "/v1/peers", BODY_JSON, NULL, NULL, peers_post},
+    {"GET", "/v1/peers/{peer}", BODY_NONE, NULL, NULL, peers_get},
+    {"DELETE", "/v1/peers/{peer}", BODY_NONE, NULL, NULL, peers_delete},
+    {"POST", "/v1/peers/{peer}/ping", BODY_NONE, timeout_param, NULL, peers_ping_post},
     {"GET", "/v1/channels", BODY_NONE, NULL, NULL, channels_list},
     {"GET", "/v1/channels/messages", BODY_NONE, name_param, NULL, messages_get},
     {"POST", "/v1/channels/messages", BODY_EVENT, name_param, NULL, messages_post},

@@ -103,6 +103,7 @@ typedef struct mesh_config {
     uint64_t outbox_bytes;  /* of one daemon [64 MiB] */
     uint32_t outbox_events; /* [65536] */
     bool closed;            /* events of other nodes are not taken for daemons here */
+    bool peers_only;        /* only those of nodes that the policy names as peers are */
     unsigned udp_without;   /* UDP_CAN_* that are not to be used */
 } mesh_config;
 
@@ -130,6 +131,9 @@ berth_status mesh_set_policy(mesh *m, const mesh_policy *policy, berth_error *er
 berth_status mesh_peer_add(mesh *m, const mesh_peer *peer, berth_error *error);
 /* NOT_FOUND. Its sessions end; a node that the mesh passes on comes back. */
 berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error);
+/* A record that keep_record was given in an earlier run. Blocks. The errors of record_decode and
+ * record_verify; LIMIT. */
+berth_status mesh_learn(mesh *m, slice record, berth_error *error);
 /* Kinds, services or ABI have changed: announce. Does not block. */
 void mesh_facts_changed(mesh *m);
 

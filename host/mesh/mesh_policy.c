@@ -127,6 +127,16 @@ void policy_review(mesh *m)
     free(l.sessions);
 }
 
+bool policy_takes_from(mesh *m, uint64_t node)
+{
+    const session *s = peers_session(m->peers, node);
+    const peer_identity *who = s ? session_peer(s) : NULL;
+
+    if (m->config.closed)
+        return false;
+    return !m->config.peers_only || (who && trust_pinned(m->trust, slice_str(who->name)));
+}
+
 /* ---- Peers ----------------------------------------------------------------------------------- */
 
 static berth_status remember(mesh *m, const mesh_peer *p, bool added, berth_error *error)
@@ -280,6 +290,30 @@ berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error)
     policy_call c = {.name = name, .error = error ? error : &unread};
 
     mesh_ask(m, remove_peer, &c);
+    return c.status;
+}
+
+typedef struct learn_call {
+    slice record;
+    berth_status status;
+    berth_error *error;
+} learn_call;
+
+static void learn(mesh *m, void *ctx)
+{
+    learn_call *c = ctx;
+
+    c->status = m->stage == STAGE_RUNNING
+                    ? peers_learn(m->peers, c->record, m->now_ns, c->error)
+                    : fail(c->error, BERTH_ERR_NOT_READY, "the mesh is not running");
+}
+
+berth_status mesh_learn(mesh *m, slice record, berth_error *error)
+{
+    berth_error unread = {0};
+    learn_call c = {.record = record, .error = error ? error : &unread};
+
+    mesh_ask(m, learn, &c);
     return c.status;
 }
 

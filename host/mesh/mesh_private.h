@@ -319,6 +319,8 @@ void sessions_sweep(mesh *m);
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error);
 transport_admit policy_admit;
 void policy_review(mesh *m);
+/* May events come from this node? */
+bool policy_takes_from(mesh *m, uint64_t node);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 

@@ -139,8 +139,12 @@ void receive_flow(mesh *m, uint64_t node, uint16_t kind, buf *msg)
         return;
     }
     /* A host that is ending takes nothing, and says nothing: it will be back, or be missed. */
-    if (m->config.closed || berth_runtime_get_state(m->rt) != BERTH_RUNTIME_READY)
+    if (berth_runtime_get_state(m->rt) != BERTH_RUNTIME_READY)
         return;
+    if (!policy_takes_from(m, node)) {
+        m->flows.refused++;
+        return;
+    }
     places_own(m, h->id.receiver, 0);
     pthread_mutex_lock(&m->places_lock);
     carrier = directory_carrier_of(m->directory, h->id.sender, h->id.incarnation, h->id.receiver,
