@@ -79,6 +79,8 @@ berth_status policy_admit(void *ctx, peer_identity *peer, slice certificate, ber
     berth_status status = trust_admit(m->trust, peer, certificate, mesh_wall_s(m), &reason, error);
 
     m->trust_counts[reason]++;
+    if (status != BERTH_OK && mesh_may_say(m, &m->refused_said_ns, S_NS))
+        log_warn("mesh", "refused: %s", error->text);
     return status;
 }
 
