@@ -9,8 +9,13 @@
 #include "daemon_help.h"
 #include "mesh/mesh.h"
 
+#include "store/store.h"
+
 #include <arpa/inet.h>
+#include <ftw.h>
 #include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define HOSTS_MAX 8
 
@@ -22,6 +27,8 @@ typedef struct host {
     uint64_t boot;
     mesh_config config;
     address at;
+    char dir[64]; /* of its state, "" for none */
+    store *store;
 } host;
 
 typedef struct hosts {
@@ -94,11 +101,18 @@ static inline void hosts_up(hosts *h, unsigned i)
     if (mesh_new(&x->config, &x->mesh, &error) != BERTH_OK)
         fail_msg("mesh_new: %s", error.text);
     parts.route = mesh_route(x->mesh);
+    if (x->dir[0]) {
+        OK(store_open(x->dir, &x->store, &error));
+        parts.store = x->store;
+        parts.host_key = x->secret;
+    }
     OK(runtime_new(&parts, &x->rt, &error));
     OK(berth_register_factory(x->rt, &kind_echo, &error));
     OK(berth_register_factory(x->rt, &kind_counter, &error));
     OK(berth_register_factory(x->rt, &kind_script, &error));
     OK(berth_runtime_start(x->rt, &error));
+    if (x->store)
+        OK(runtime_resume(x->rt, NULL, NULL, &error));
     hosts_pins(h);
     policy = hosts_policy(h, i, others);
     if (mesh_start(x->mesh, x->rt, &policy, &error) != BERTH_OK)
@@ -122,8 +136,24 @@ static inline void hosts_down(hosts *h, unsigned i, bool gently)
     }
     berth_runtime_free(x->rt);
     mesh_free(x->mesh);
+    if (x->store)
+        store_close(x->store);
+    x->store = NULL;
     x->mesh = NULL;
     x->rt = NULL;
+}
+
+/* Give a host, before its first start, a state directory. */
+static inline void hosts_keep(hosts *h, unsigned i)
+{
+    strcpy(h->list[i].dir, "/tmp/berth-hosts-XXXXXX");
+    assert_non_null(mkdtemp(h->list[i].dir));
+}
+
+static inline int hosts_remove(const char *name, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(name);
 }
 
 /* Timings of tests: fast enough that nobody waits, slow enough for a busy machine. */
@@ -156,6 +186,9 @@ static inline void hosts_end(hosts *h)
 {
     for (unsigned i = h->count; i-- > 0;)
         hosts_down(h, i, true);
+    for (unsigned i = 0; i < h->count; i++)
+        if (h->list[i].dir[0])
+            nftw(h->list[i].dir, hosts_remove, 8, FTW_DEPTH | FTW_PHYS);
     assert_int_equal(kinds_alive, 0);
     assert_int_equal(kinds_overlaps, 0);
     assert_int_equal(help_defects, 0);

@@ -72,7 +72,7 @@ static void put_command(FILE *to, const cli_command *c)
         const cli_argument *a = &c->arguments[i];
 
         if (a->repeat)
-            fputs(" \\\n        '*:", to);
+            fputs(" \\\n        '*", to);
         else
             fprintf(to, " \\\n        '%zu%s", i + 1, a->optional ? ":" : "");
         put_action(to, a->name, a->hint, a->words);

@@ -90,6 +90,8 @@ berth_status event_wire_read(wire_event *out, slice bytes, uint64_t sender, bert
         if (!reader_ok(&r) || load_u64(out->link) != sender)
             return corrupt(error, "its causal link is not the sender's");
         out->sequence = load_u64(out->link + 16);
+        if (!out->sequence)
+            return corrupt(error, "its causal link is of no output");
     }
     out->payload = reader_bytes(&r, reader_left(&r));
     return reader_ok(&r) ? BERTH_OK : corrupt(error, "it is cut off");

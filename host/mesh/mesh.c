@@ -40,7 +40,7 @@ static berth_status make_machines(mesh *m, berth_error *error)
     memcpy(places.self, m->key.entity, sizeof places.self);
     m->directory = directory_new(&places);
     m->trust = trust_new(m->key.entity);
-    m->node_link = link_new(m, m->key.entity, true);
+    m->node_link = link_new(m, &m->key, true);
     if (!m->directory || !m->trust || !m->node_link)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     status = mesh_channels_open(m, error);

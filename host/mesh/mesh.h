@@ -102,9 +102,12 @@ typedef struct mesh_config {
     int64_t unknown_ns;     /* an origin that nobody knows for so long is given up [30 s] */
     uint64_t outbox_bytes;  /* of one daemon [64 MiB] */
     uint32_t outbox_events; /* [65536] */
-    bool closed;            /* events of other nodes are not taken for daemons here */
-    bool peers_only;        /* only those of nodes that the policy names as peers are */
-    unsigned udp_without;   /* UDP_CAN_* that are not to be used */
+    enum {
+        MESH_SENDERS_ALL,   /* daemons here take events of every node that is let in */
+        MESH_SENDERS_PEERS, /* of nodes that the policy names */
+        MESH_SENDERS_NONE
+    } senders;
+    unsigned udp_without; /* UDP_CAN_* that are not to be used */
 } mesh_config;
 
 /* INVALID and what is wrong. Opens nothing. */

@@ -15,7 +15,7 @@
 /* A snapshot may come before word of a flow that is just being closed: room for those. */
 #define GENERATION_SLACK 1024
 
-route_link *link_new(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], bool node)
+route_link *link_new(mesh *m, const berth_keypair *key, bool node)
 {
     route_link *l = calloc(1, sizeof *l);
 
@@ -23,8 +23,10 @@ route_link *link_new(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], bool node
         return NULL;
     l->m = m;
     l->node = node;
-    memcpy(l->entity, entity, BERTH_ENTITY_SIZE);
-    l->origin = berth_entity_origin(entity);
+    l->key = *key;
+    memcpy(l->entity, key->entity, BERTH_ENTITY_SIZE);
+    l->origin = key->origin;
+    atomic_init(&l->epoch, 1);
     pthread_mutex_init(&l->lock, NULL);
     return l;
 }
@@ -43,6 +45,7 @@ void link_free(route_link *l)
         free(s);
     }
     map64_fini(&l->hinted);
+    berth_keypair_wipe(&l->key);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }
@@ -185,7 +188,7 @@ static void take_link(mesh *m, mesh_task *t, bool closed)
 static route_link *attach(void *ctx, const berth_keypair *key)
 {
     mesh *m = ctx;
-    route_link *l = link_new(m, key->entity, false);
+    route_link *l = link_new(m, key, false);
     link_task *t = l ? calloc(1, sizeof *t) : NULL;
 
     if (!t) {
@@ -241,6 +244,8 @@ static berth_status send_one(void *ctx, route_link *l, uint64_t target, const ro
     (void)ctx;
     if (!bytes)
         return BERTH_ERR_LOST;
+    if (e->epoch)
+        atomic_store_explicit(&l->epoch, e->epoch, memory_order_relaxed);
     pthread_mutex_lock(&l->lock);
     status = link_queue(l, e->incarnation, target, bytes);
     if (status == BERTH_ERR_WOULD_BLOCK && wake && !link_wait(l, wake, wake_ctx))

@@ -59,13 +59,19 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
     berth_error error = {0};
 
     memcpy(s.p.node, m->key.entity, sizeof s.p.node);
-    if (origin == m->key.origin)
+    if (origin == m->key.origin) {
         sign_with(&s, &self);
-    else if (!m->rt || !runtime_face_of(m->rt, origin, sign_with, &s))
-        /* It has ended; what it sent may still be under way, under the presence it had. */
-        return l && l->p.not_after_s > s.now_s && (!incarnation || incarnation == l->p.incarnation)
-                   ? l
-                   : NULL;
+    } else if (!m->rt || !runtime_face_of(m->rt, origin, sign_with, &s)) {
+        /* It has ended; what it sent may still be under way, and only that. */
+        route_link *link = incarnation ? map64_get(&m->links, origin) : NULL;
+
+        if (!link)
+            return NULL;
+        self = (runtime_face){.key = &link->key,
+                              .incarnation = incarnation,
+                              .epoch = atomic_load(&link->epoch)};
+        sign_with(&s, &self);
+    }
     if (s.fresh)
         return l;
     if (s.status == BERTH_OK)

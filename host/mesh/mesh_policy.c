@@ -84,6 +84,20 @@ berth_status policy_admit(void *ctx, peer_identity *peer, slice certificate, ber
     return status;
 }
 
+bool policy_takes_from(const mesh *m, const mesh_node *from)
+{
+    const session *s;
+    const peer_identity *who;
+
+    if (m->config.senders == MESH_SENDERS_ALL || from->id == m->key.node_id)
+        return true;
+    if (m->config.senders == MESH_SENDERS_NONE)
+        return false;
+    s = peers_session(m->peers, from->id);
+    who = s ? session_peer(s) : NULL;
+    return who && trust_pinned(m->trust, slice_str(who->name)) != NULL;
+}
+
 typedef struct live {
     const peer_identity **items;
     session **sessions;
@@ -127,16 +141,6 @@ void policy_review(mesh *m)
     }
     free(l.items);
     free(l.sessions);
-}
-
-bool policy_takes_from(mesh *m, uint64_t node)
-{
-    const session *s = peers_session(m->peers, node);
-    const peer_identity *who = s ? session_peer(s) : NULL;
-
-    if (m->config.closed)
-        return false;
-    return !m->config.peers_only || (who && trust_pinned(m->trust, slice_str(who->name)));
 }
 
 /* ---- Peers ----------------------------------------------------------------------------------- */

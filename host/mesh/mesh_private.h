@@ -96,6 +96,8 @@ struct route_link {
     uint64_t origin;                   /* [const] */
     uint8_t entity[BERTH_ENTITY_SIZE]; /* [const] */
     bool node;                         /* [const] it is the node's own */
+    berth_keypair key; /* [const] signs where it lives for what is under way when it has ended */
+    _Atomic uint64_t epoch;
     pthread_mutex_t lock;
     outbox outs[OUTS_MAX]; /* [lock] the first is being sent */
     unsigned out_count;    /* [lock] */
@@ -323,13 +325,13 @@ bool mesh_may_say(const mesh *m, int64_t *said_ns, int64_t pause_ns);
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error);
 transport_admit policy_admit;
 void policy_review(mesh *m);
-/* May events come from this node? */
-bool policy_takes_from(mesh *m, uint64_t node);
+/* May daemons of this node send events to daemons here? */
+bool policy_takes_from(const mesh *m, const mesh_node *from);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 
 void mesh_route_init(mesh *m);
-route_link *link_new(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], bool node);
+route_link *link_new(mesh *m, const berth_keypair *key, bool node);
 void link_free(route_link *l);
 /* Something is to be sent; any thread. */
 void link_touch(route_link *l);

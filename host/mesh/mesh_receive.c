@@ -141,7 +141,7 @@ void receive_flow(mesh *m, uint64_t node, uint16_t kind, buf *msg)
     /* A host that is ending takes nothing, and says nothing: it will be back, or be missed. */
     if (berth_runtime_get_state(m->rt) != BERTH_RUNTIME_READY)
         return;
-    if (!policy_takes_from(m, node)) {
+    if (!policy_takes_from(m, from)) {
         m->flows.refused++;
         return;
     }

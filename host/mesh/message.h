@@ -34,6 +34,14 @@ enum {
 /* Flows: 0x0200 to 0x02ff; events on LANE_EVENT, the rest on LANE_CONTROL (mesh/flow.h). */
 enum { MESSAGE_FLOW_EVENTS = 0x0201, MESSAGE_FLOW_ACK = 0x0202, MESSAGE_FLOW_CLOSE = 0x0203 };
 
+/* Calls: 0x0300 to 0x03ff, on LANE_CALL (mesh/call.h). */
+enum {
+    MESSAGE_CALL_REQUEST = 0x0301,
+    MESSAGE_CALL_ANSWER = 0x0302,
+    MESSAGE_CALL_CANCEL = 0x0303, /* the caller does not wait for these any more */
+    MESSAGE_CALL_ACK = 0x0304     /* the caller has the answers to these */
+};
+
 /* Capabilities: 0x0400 to 0x04ff, on LANE_CONTROL (mesh/announcements.h). */
 enum {
     MESSAGE_ANNOUNCEMENT = 0x0400 /* the text of one, to the end of the message */

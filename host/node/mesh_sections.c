@@ -319,8 +319,9 @@ berth_status mesh_sections_start(const config *c, mesh_config *out, berth_error 
                          .heartbeat_ns = (int64_t)m->heartbeat_ns,
                          .timeout_ns = (int64_t)m->timeout_ns,
                          .discover_mtu = m->discover_mtu != CONFIG_NO,
-                         .closed = m->allow_send == CONFIG_SENDERS_NONE,
-                         .peers_only = m->allow_send == CONFIG_SENDERS_PEERS};
+                         .senders = m->allow_send == CONFIG_SENDERS_NONE    ? MESH_SENDERS_NONE
+                                    : m->allow_send == CONFIG_SENDERS_PEERS ? MESH_SENDERS_PEERS
+                                                                            : MESH_SENDERS_ALL};
     status = take_addresses(&m->listen, "listen", out->listen, MESH_LISTEN_MAX, &out->listen_count,
                             error);
     if (status == BERTH_OK)

@@ -63,7 +63,8 @@ extern "C" {
     X(UNSUPPORTED, 33, "not supported here")                                                       \
     X(LOCKED, 34, "another host uses this state directory")                                        \
     X(NO_HOST, 35, "no host answers at the socket")                                                \
-    X(INTERNAL, 36, "a defect in berth")
+    X(INTERNAL, 36, "a defect in berth")                                                           \
+    X(OUTCOME_UNKNOWN, 37, "whether it was executed cannot be known")
 
 typedef int32_t berth_status;
 
