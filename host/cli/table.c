@@ -440,8 +440,9 @@ const cli_command cli_commands[] = {
             },
     },
 
-#include "cli/table_keys.def"
 #include "cli/table_mesh.def"
+
+#include "cli/table_keys.def"
 
     {
         .noun = "completion",
