@@ -437,7 +437,7 @@ void events_begin(request *r)
     r->state = s;
     r->drop = send_drop;
     atomic_fetch_add(&r->api->uploads, 1);
-    if (read_options(r, s) && request_daemon(r, 2, &s->origin) && s->by_line)
+    if (read_options(r, s) && request_receiver(r, 2, &s->origin) && s->by_line)
         r->upload = take_lines;
 }
 

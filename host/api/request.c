@@ -5,8 +5,10 @@
 #include "api/find.h"
 #include "api/source.h"
 #include "base/error.h"
+#include "base/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 unsigned http_status_of(berth_status status)
@@ -221,6 +223,22 @@ bool request_daemon(request *r, unsigned index, uint64_t *origin)
     if (status)
         request_fail(r, &error);
     return !status;
+}
+
+bool request_receiver(request *r, unsigned index, uint64_t *origin)
+{
+    const char *text = r->target.segments[index];
+    uint8_t bytes[8];
+    found_daemon found;
+    berth_error none = {0};
+    bool here = find_daemon(r->api, text, &found, &none) == BERTH_OK;
+
+    found_daemon_fini(&found);
+    if (here || none.code != BERTH_ERR_NOT_FOUND || !runtime_reaches_others(r->api->rt) ||
+        strlen(text) != 16 || !hex_decode(bytes, sizeof bytes, slice_str(text)))
+        return request_daemon(r, index, origin);
+    *origin = strtoull(text, NULL, 16); /* it may live on another host */
+    return true;
 }
 
 bool request_channel(request *r, slice *out)

@@ -73,6 +73,8 @@ bool request_bool(request *r, const char *name, bool *out);
 bool request_number(request *r, const char *name, uint64_t max, uint64_t *out);
 /* Segment `index` of the path as a running daemon's origin. False: it has answered. Any thread. */
 bool request_daemon(request *r, unsigned index, uint64_t *origin);
+/* The same for one who gets events: an origin may also be that of a daemon of another host. */
+bool request_receiver(request *r, unsigned index, uint64_t *origin);
 /* 1 to 255 bytes of a-z 0-9 - _ . / in the query's "name". False: it has answered. */
 bool request_channel(request *r, slice *out);
 

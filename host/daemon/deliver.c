@@ -121,6 +121,11 @@ static berth_status submit(runtime *rt, uint64_t origin, batch *b, bool here, vo
     return status;
 }
 
+bool runtime_reaches_others(const runtime *rt)
+{
+    return rt->route.submit != NULL;
+}
+
 berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*fn)(void *ctx),
                             void *ctx, berth_error *error)
 {

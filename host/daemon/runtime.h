@@ -40,6 +40,9 @@ plugins *runtime_plugins(runtime *rt);
 berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*credit)(void *ctx),
                             void *ctx, berth_error *error);
 
+/* Whether runtime_submit reaches daemons of other hosts, by their origins. */
+bool runtime_reaches_others(const runtime *rt);
+
 /* The same, but NOT_FOUND when the daemon is not on this host. */
 berth_status runtime_submit_here(runtime *rt, uint64_t origin, batch *b, void (*credit)(void *ctx),
                                  void *ctx, berth_error *error);

@@ -46,6 +46,10 @@ static berth_status make_machines(mesh *m, berth_error *error)
     status = mesh_channels_open(m, error);
     if (status == BERTH_OK)
         status = announce_open(m, error);
+    if (status == BERTH_OK)
+        status = calls_open(m, error);
+    if (status == BERTH_OK)
+        status = serve_open(m, error);
     return status;
 }
 
@@ -65,11 +69,12 @@ berth_status mesh_new(const mesh_config *config, mesh **out, berth_error *error)
     m->key = *config->identity;
     snprintf(m->name, sizeof m->name, "%s", config->name);
     sodium_ready();
-    m->sweep_ns = m->stage_until_ns = NEVER;
+    m->sweep_ns = m->stage_until_ns = m->idle_look_ns = NEVER;
     pthread_mutex_init(&m->task_lock, NULL);
     pthread_mutex_init(&m->places_lock, NULL);
     pthread_mutex_init(&m->done_lock, NULL);
     pthread_mutex_init(&m->channels_lock, NULL);
+    pthread_mutex_init(&m->calls_lock, NULL);
     mesh_route_init(m);
     if (crypto_scalarmult_base(m->static_public, config->static_secret) != 0)
         status = fail(error, BERTH_ERR_INVALID, "mesh: the static key cannot be used");
@@ -199,6 +204,7 @@ void mesh_stage_step(mesh *m)
 {
     if (m->stage == STAGE_DRAINING && (flows_quiet(m) || m->now_ns >= m->drain_until_ns)) {
         sessions_sweep(m);
+        calls_end(m);
         announce_farewell(m);
         peers_leave(m->peers, m->now_ns);
         enter_stage(m, STAGE_LEAVING, m->now_ns + LEAVE_NS);
@@ -240,6 +246,7 @@ static void leave(mesh *m, void *ctx)
         return;
     }
     sessions_sweep(m);
+    calls_end(m);
     enter_stage(m, STAGE_ENDED, NEVER);
     net_close(m);
 }
@@ -292,11 +299,14 @@ void mesh_free(mesh *m)
     if (m->loop)
         mesh_kill(m);
     endpoint_free(m->endpoint);
+    relay_fini(m);
     impair_free(m->impair_in);
     impair_free(m->impair_out);
     if (m->peers)
         peers_free(m->peers);
     inflows_fini(m);
+    call_client_free(m->call_client);
+    serve_fini(m);
     if (m->node_link)
         flows_fini(m);
     mesh_channels_fini(m);
@@ -312,6 +322,7 @@ void mesh_free(mesh *m)
     pthread_mutex_destroy(&m->places_lock);
     pthread_mutex_destroy(&m->done_lock);
     pthread_mutex_destroy(&m->channels_lock);
+    pthread_mutex_destroy(&m->calls_lock);
     sodium_memzero(m, sizeof *m);
     free(m);
 }

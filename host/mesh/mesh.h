@@ -19,6 +19,8 @@
 
 #include "daemon/runtime.h"
 #include "mesh/announcements.h"
+#include "mesh/call.h"
+#include "mesh/call_pick.h"
 #include "mesh/channel_rules.h"
 #include "mesh/directory.h"
 #include "mesh/flow.h"
@@ -90,6 +92,8 @@ typedef struct mesh_config {
     /* A peer's record is new: worth keeping for the next start. On the loop's thread; may be NULL.
      * bytes of length 0: the node is forgotten. */
     void (*keep_record)(void *ctx, uint64_t node, slice bytes);
+    /* A peer has brought a realm's revocation list that is newer than ours. As above. */
+    void (*keep_revocations)(void *ctx, slice list);
     void *ctx;
     /* 0: the default in brackets; those of transport.h and peers.h where they are named alike. */
     uint32_t max_peers;
@@ -139,6 +143,38 @@ berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error);
 berth_status mesh_learn(mesh *m, slice record, berth_error *error);
 /* Kinds, services or ABI have changed: announce. Does not block. */
 void mesh_facts_changed(mesh *m);
+
+/* ---- Requests to what daemons serve ---------------------------------------------------------- */
+
+typedef struct mesh_reply {
+    berth_status status; /* as call_outcome's (mesh/call.h); NOT_FOUND: nobody serves the name */
+    slice text;          /* for people; "" with OK */
+    uint64_t node;       /* that answered, or was asked last; 0: none */
+    slice link, payload; /* with OK: of the daemon's last output; empty: it emitted none */
+} mesh_reply;
+
+typedef struct mesh_request_spec {
+    slice service; /* copied, as is data */
+    slice data;
+    uint64_t node;       /* 0: whoever serves the name */
+    int64_t deadline_ns; /* from now; above 0 */
+    call_policy policy;
+    uint64_t key; /* with CALL_STICKY */
+} mesh_request_spec;
+
+/* One event to the daemon that serves the name, on this node or another; answer is called once, on
+ * the loop's thread, and what the reply points to lives for the call. A node that says that it does
+ * not serve the name any more is passed over for another. Does not block. */
+void mesh_request(mesh *m, const mesh_request_spec *spec,
+                  void (*answer)(void *ctx, const mesh_reply *reply), void *ctx);
+
+typedef struct mesh_service_view {
+    slice name;
+    uint64_t node;   /* that serves it */
+    uint64_t origin; /* the daemon, if the node is this one */
+} mesh_service_view;
+/* All names that are served, as far as this node knows, by name and node. Blocks. */
+void mesh_services_each(mesh *m, void (*fn)(void *ctx, const mesh_service_view *view), void *ctx);
 
 /* Make the ways to and from an address (NULL: all) as bad as told (mesh/impair.h), from now on, at
  * this node's end; NULL: leave that direction as it is. For tests. Blocks. */
@@ -218,6 +254,13 @@ typedef struct mesh_flow_counters {
     uint64_t published, refused_publish; /* events to other nodes */
 } mesh_flow_counters;
 
+typedef struct mesh_relay_counters {
+    uint64_t sent, received; /* packets of this node's own sessions */
+    uint64_t passed_on;      /* of others */
+    uint64_t refused;        /* who asked has no grant, or spoke for somebody else */
+    uint64_t dropped, malformed;
+} mesh_relay_counters;
+
 typedef struct mesh_counters {
     endpoint_counters endpoint;
     udp_counters udp;
@@ -228,7 +271,11 @@ typedef struct mesh_counters {
     membership_counters membership;
     subscriptions_counters subscriptions;
     mesh_flow_counters flows;
+    mesh_relay_counters relay;
+    call_client_stats asked;
+    call_server_stats served;
     uint64_t trust[TRUST_REASON_COUNT];
+    uint64_t revocations_told, revocations_taken, revocations_old, revocations_refused;
     uint64_t unknown_messages; /* of a kind that this node does not know */
     uint64_t peers_known, peers_live;
     uint64_t outbox_events, outbox_bytes; /* of all daemons, now */

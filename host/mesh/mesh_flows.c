@@ -13,6 +13,11 @@
 /* What a daemon that has ended had sent is tried for so long. */
 #define ORPHAN_NS (30 * S_NS)
 
+/* A flow over which nothing has been said for so long is closed; sooner where there are many. */
+#define IDLE_NS (300 * S_NS)
+#define MANY    3000 /* of the 4,096 that an outbox has room for */
+#define MANY_NS S_NS
+
 /* ---- Who sends to whom ----------------------------------------------------------------------- */
 
 static outflow *target_of(mesh *m, uint64_t origin)
@@ -97,11 +102,15 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
 
     if (t)
         target_add(t, l);
+    if (m->idle_look_ns == NEVER)
+        m->idle_look_ns = m->now_ns + IDLE_LOOK_NS;
     places_find(m, receiver, &place);
-    if (t && place.known)
+    if (t && place.known) {
         t->unknown_ns = 0;
-    else if (t && !t->unknown_ns)
+    } else if (t && !t->unknown_ns) {
         t->unknown_ns = m->now_ns;
+        mesh_sweep_in(m, SWEEP_NS);
+    }
     if (place.known && !place.conflict)
         n = mesh_node_of(m, berth_entity_node_id(place.node));
     if (n && n->id == m->key.node_id) {
@@ -315,6 +324,7 @@ void flows_answer(mesh *m, uint64_t node, slice msg)
     mesh_node *from = mesh_node_of(m, node);
     berth_error error = {0};
     route_link *l;
+    outflow *t;
     flow_ack ack;
     bool heard;
 
@@ -336,6 +346,8 @@ void flows_answer(mesh *m, uint64_t node, slice msg)
     if (l->out_count)
         flow_out_answer(l->outs[0].flows, &ack, m->now_ns);
     pthread_mutex_unlock(&l->lock);
+    if (ack.answer == FLOW_CLOSED && (t = map64_get(&m->targets, ack.id.receiver)))
+        target_remove(m, t, l); /* it is put back by the next frame */
     link_wake(l);
     link_touch(l);
 }
@@ -433,6 +445,39 @@ void flows_sweep(mesh *m)
     for (size_t i = 0; i < m->link_count; i++)
         if (m->all_links[i]->detached)
             link_touch(m->all_links[i]);
+}
+
+/* Only where something may become overdue. */
+bool flows_need_sweep(const mesh *m)
+{
+    void *value;
+
+    for (size_t at = 0; map64_next(&m->targets, &at, NULL, &value);)
+        if (((const outflow *)value)->unknown_ns)
+            return true;
+    for (size_t i = 0; i < m->link_count; i++)
+        if (m->all_links[i]->detached)
+            return true;
+    return false;
+}
+
+void flows_close_idle(mesh *m)
+{
+    for (size_t i = 0; i <= m->link_count; i++) {
+        route_link *l = i < m->link_count ? m->all_links[i] : m->node_link;
+        size_t closed = 0;
+        flow_out_stats s;
+
+        pthread_mutex_lock(&l->lock);
+        if (l->out_count) {
+            flow_out_get_stats(l->outs[0].flows, &s);
+            closed = flow_out_close_idle(l->outs[0].flows,
+                                         m->now_ns - (s.flows > MANY ? MANY_NS : IDLE_NS));
+        }
+        pthread_mutex_unlock(&l->lock);
+        if (closed)
+            link_touch(l);
+    }
 }
 
 bool flows_quiet(mesh *m)

@@ -67,9 +67,8 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
 
         if (!link)
             return NULL;
-        self = (runtime_face){.key = &link->key,
-                              .incarnation = incarnation,
-                              .epoch = atomic_load(&link->epoch)};
+        self = (runtime_face){
+            .key = &link->key, .incarnation = incarnation, .epoch = atomic_load(&link->epoch)};
         sign_with(&s, &self);
     }
     if (s.fresh)

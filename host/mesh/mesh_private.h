@@ -6,6 +6,8 @@
  *     mesh_loop.c       the thread, and what is handed to it
  *     mesh_net.c        sockets, timer, turns of the loop
  *     mesh_sessions.c   what sessions and peers tell
+ *     mesh_revocations.c what realms have taken back, from node to node
+ *     mesh_relay.c      sessions by way of another node
  *     mesh_policy.c     who is let in; peers that come and go
  *     mesh_link.c       the route's side of a daemon: what its runner calls
  *     mesh_flows.c      events out, answers in
@@ -13,6 +15,9 @@
  *     mesh_deliver.c    from there to the daemons
  *     mesh_places.c     where origins live: presences of our own, questions, hints
  *     mesh_channels.c   subscriptions both ways, publishing
+ *     mesh_calls.c      batches for daemons of other nodes, as calls
+ *     mesh_serve.c      calls of other nodes to daemons here
+ *     mesh_request.c    requests to names that daemons serve, here or elsewhere
  *     mesh_announce.c   what this node says of itself, and hears of others
  *     mesh_view.c       looking
  *
@@ -28,10 +33,12 @@
 #include "base/map.h"
 #include "daemon/heap.h"
 #include "mesh/announcement_own.h"
+#include "mesh/call.h"
 #include "mesh/event_wire.h"
 #include "mesh/impair.h"
 #include "mesh/mesh.h"
 #include "mesh/message.h"
+#include "mesh/services.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -42,6 +49,7 @@
 #define NEVER INT64_MAX
 
 #define SWEEP_NS        S_NS        /* how often what has no deadline of its own is looked at */
+#define IDLE_LOOK_NS    (10 * S_NS) /* how often flows that nobody uses are looked for */
 #define PRESENCE_LIFE_S (24 * 3600) /* and signed anew when half of it is over */
 #define RECEIVE_WINDOW  2048        /* events of one flow that may wait here */
 #define RECEIVE_BATCH   256         /* events given to a daemon at once */
@@ -211,7 +219,7 @@ struct mesh {
 
     /* The loop's, from here on. */
     mesh_stage stage;
-    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, armed_ns;
+    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, idle_look_ns, armed_ns;
     struct latch *stage_done;
     uv_async_t async;
     uv_prepare_t prepare;
@@ -225,10 +233,16 @@ struct mesh {
     unsigned socket_count;
     impair *impair_in, *impair_out; /* NULL: nobody asked for it */
     udp_scratch *scratch;
+    struct relayed *relayed, *relayed_tail; /* packets that came by way of another node */
+    size_t relayed_bytes;
+    mesh_relay_counters relay;
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
     int64_t refused_said_ns, dial_said_ns; /* when the log had a line of this sort last */
     peers *peers;
+    uint8_t realms[TRUST_REALMS_MAX][BERTH_ENTITY_SIZE]; /* those that are trusted */
+    size_t realm_count;
+    uint64_t revocations_told, revocations_taken, revocations_old, revocations_refused;
     known_peer *peer_list; /* of the configuration, and added by hand */
     size_t peer_count, peer_cap;
     map64 nodes; /* mesh_node */
@@ -273,6 +287,17 @@ struct mesh {
     wish *wishes;
     listener *listeners;
 
+    pthread_mutex_t calls_lock;
+    uint64_t calls_open, calls_bytes; /* [calls_lock] batches on their way to other nodes */
+    waiter *calls_waiting;            /* [calls_lock] for room */
+    call_client *call_client;
+    struct outcall *calls_all, *calls_searching;
+    call_server *call_server;
+    struct served *served_waiting; /* for room in their daemon's mailbox */
+    services *services;
+    struct request *requests; /* under way, to names that are served */
+    uint64_t request_turn;
+
     _Atomic uint64_t published, refused_publish;
     mesh_flow_counters flows;
     uint64_t unknown_messages;
@@ -286,6 +311,13 @@ static inline int64_t mesh_wall_ns(const mesh *m)
 static inline int64_t mesh_wall_s(const mesh *m)
 {
     return mesh_wall_ns(m) / S_NS;
+}
+
+/* Something may become overdue: it is looked at no later than after this time. */
+static inline void mesh_sweep_in(mesh *m, int64_t in_ns)
+{
+    if (m->sweep_ns > m->now_ns + in_ns)
+        m->sweep_ns = m->now_ns + in_ns;
 }
 
 /* 0 for one that has none. */
@@ -320,6 +352,17 @@ void sessions_sweep(mesh *m);
  * they like; every one of them is counted. */
 bool mesh_may_say(const mesh *m, int64_t *said_ns, int64_t pause_ns);
 
+/* ---- mesh_relay.c ---------------------------------------------------------------------------- */
+
+address relay_address(uint64_t node);
+bool relay_is(const address *a, uint64_t *node);
+/* For peers_config.relayed. */
+bool relay_find(void *ctx, uint64_t node, address *out);
+void relay_send(mesh *m, uint64_t node, const outgoing *run);
+void relay_message(mesh *m, const session *s, slice msg);
+void relay_receive(mesh *m); /* what has come, into the sessions */
+void relay_fini(mesh *m);
+
 /* ---- mesh_policy.c --------------------------------------------------------------------------- */
 
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error);
@@ -327,6 +370,11 @@ transport_admit policy_admit;
 void policy_review(mesh *m);
 /* May daemons of this node send events to daemons here? */
 bool policy_takes_from(const mesh *m, const mesh_node *from);
+
+/* ---- mesh_revocations.c ---------------------------------------------------------------------- */
+
+void revocations_node_up(mesh *m, uint64_t node);
+void revocations_message(mesh *m, uint64_t node, slice msg);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 
@@ -355,6 +403,8 @@ void flows_moved(mesh *m, uint64_t origin);
 void flows_node_up(mesh *m, mesh_node *n);
 void flows_node_room(mesh *m, mesh_node *n);
 void flows_sweep(mesh *m);
+bool flows_need_sweep(const mesh *m);
+void flows_close_idle(mesh *m);
 /* Take l out of everything that knows it. */
 void flows_forget(mesh *m, route_link *l);
 bool flows_quiet(mesh *m); /* nothing waits to be acknowledged */
@@ -415,6 +465,29 @@ void mesh_channels_listen(void *ctx, slice channel);
 void mesh_channels_fini(mesh *m);
 berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
                                      berth_error *error);
+
+/* ---- mesh_calls.c, mesh_serve.c -------------------------------------------------------------- */
+
+/* What the caller's side of calls knows of whoever made one; the first member of what does. */
+typedef struct call_user call_user;
+struct call_user {
+    void (*done)(mesh *m, call_user *u, const call_outcome *o);
+    bool (*moved)(mesh *m, call_user *u, const call_moved *moved); /* NULL: it ends then */
+};
+
+berth_status calls_open(mesh *m, berth_error *error);
+call_send calls_send;
+berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
+                          void *credit_ctx, berth_error *error);
+void calls_search(mesh *m);
+void calls_end(mesh *m);
+berth_status serve_open(mesh *m, berth_error *error);
+void serve_sweep(mesh *m);
+/* The daemon here that serves a name. */
+bool serve_find(const mesh *m, slice service, uint64_t *origin);
+void requests_sweep(mesh *m);
+void requests_end(mesh *m);
+void serve_fini(mesh *m);
 
 /* ---- mesh_announce.c ------------------------------------------------------------------------- */
 

@@ -150,6 +150,26 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
     case MESSAGE_DIRECTORY_CONFLICT:
         places_message(m, node, kind, bytes);
         break;
+    case MESSAGE_REVOCATIONS:
+        revocations_message(m, node, bytes);
+        break;
+    case MESSAGE_RELAY:
+        relay_message(m, s, bytes);
+        break;
+    case MESSAGE_CALL_ANSWER: {
+        berth_error error = {0};
+
+        call_client_receive(m->call_client, node, msg, m->now_ns, &error);
+        break;
+    }
+    case MESSAGE_CALL_REQUEST:
+    case MESSAGE_CALL_CANCEL:
+    case MESSAGE_CALL_ACK: {
+        berth_error error = {0};
+
+        call_server_receive(m->call_server, node, msg, m->now_ns, &error);
+        break;
+    }
     case MESSAGE_ANNOUNCEMENT: {
         berth_error error = {0};
 
@@ -175,7 +195,9 @@ static void on_datagram(void *ctx, session *s, const uint8_t *bytes, size_t len)
 {
     mesh *m = ctx;
 
-    if (!peers_datagram(m->peers, s, slice_of(bytes, len), m->now_ns))
+    if (message_kind(slice_of(bytes, len)) == MESSAGE_RELAY)
+        relay_message(m, s, slice_of(bytes, len));
+    else if (!peers_datagram(m->peers, s, slice_of(bytes, len), m->now_ns))
         m->unknown_messages++;
 }
 
@@ -191,6 +213,10 @@ static void on_room(void *ctx, session *s, lane l)
         flows_node_room(m, n);
     if (l == LANE_CONTROL)
         announcements_room(m->announcements, n->id);
+    if (l == LANE_CALL) {
+        call_client_room(m->call_client, n->id, m->now_ns);
+        call_server_room(m->call_server, n->id);
+    }
 }
 
 transport_events mesh_transport_events(mesh *m)
@@ -203,6 +229,8 @@ transport_events mesh_transport_events(mesh *m)
 /* It is gone with all it had here; what was sent to its daemons waits for them. */
 static void node_gone(mesh *m, uint64_t id)
 {
+    call_client_gone(m->call_client, id);
+    call_server_node_gone(m->call_server, id, m->now_ns);
     mesh_channels_node_gone(m, id);
     announcements_forget(m->announcements, id);
 }
@@ -261,12 +289,17 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         n->life++;
         memcpy(n->entity, e->entity, sizeof n->entity);
         announce_node_up(m, e);
+        revocations_node_up(m, e->node);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
+        call_client_up(m->call_client, e->node, m->now_ns);
+        call_server_up(m->call_server, e->node);
         keep(m, e->node);
         break;
     case PEER_RENEWED:
         flows_node_room(m, n);
+        call_client_up(m->call_client, e->node, m->now_ns);
+        call_server_up(m->call_server, e->node);
         break;
     case PEER_RESTARTED:
         log_info("mesh", "node %s: it has started anew", id);
@@ -275,6 +308,9 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         mesh_channels_node_down(m, e->node);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
+        call_client_restarted(m->call_client, e->node);
+        call_server_restarted(m->call_server, e->node);
+        call_client_up(m->call_client, e->node, m->now_ns);
         break;
     case PEER_DOWN:
         log_info("mesh", "node %s: disconnected, %s%s%s", id, end_word(e->why),

@@ -172,8 +172,7 @@ static void begin_ping(mesh *m, mesh_task *t, bool closed)
         p->until_ns = m->now_ns + ((ping_task *)t)->timeout_ns;
         p->next = m->pings;
         m->pings = p;
-        if (m->sweep_ns > m->now_ns + SWEEP_NS)
-            m->sweep_ns = m->now_ns + SWEEP_NS;
+        mesh_sweep_in(m, SWEEP_NS);
     }
     free(t);
 }
@@ -255,8 +254,14 @@ static void get_counters(mesh *m, void *ctx)
 {
     mesh_counters *out = ctx;
 
-    *out = (mesh_counters){
-        .flows = m->flows, .unknown_messages = m->unknown_messages, .turns = m->turns};
+    *out = (mesh_counters){.flows = m->flows,
+                           .unknown_messages = m->unknown_messages,
+                           .relay = m->relay,
+                           .turns = m->turns};
+    out->revocations_told = m->revocations_told;
+    out->revocations_taken = m->revocations_taken;
+    out->revocations_old = m->revocations_old;
+    out->revocations_refused = m->revocations_refused;
     memcpy(out->trust, m->trust_counts, sizeof out->trust);
     out->flows.published = atomic_load(&m->published);
     out->flows.refused_publish = atomic_load(&m->refused_publish);
@@ -282,6 +287,8 @@ static void get_counters(mesh *m, void *ctx)
     membership_get_counters(m->membership, &out->membership);
     out->members = roster_count(membership_roster(m->membership));
     pthread_mutex_unlock(&m->channels_lock);
+    call_client_get_stats(m->call_client, &out->asked);
+    call_server_get_stats(m->call_server, &out->served);
     subscriptions_get_counters(m->subscriptions, &out->subscriptions);
     out->subscriptions_wanted = subscriptions_count(m->subscriptions);
     count_links(m, out);
@@ -339,6 +346,76 @@ berth_status mesh_find_nodes(mesh *m, const capability_filter *filter, uint64_t 
 
     mesh_ask(m, find_nodes, &c);
     return c.status;
+}
+
+/* ---- Services -------------------------------------------------------------------------------- */
+
+typedef struct services_call {
+    void (*fn)(void *ctx, const mesh_service_view *view);
+    void *ctx;
+    mesh_service_view *list;
+    size_t count, cap;
+} services_call;
+
+static void add_service(services_call *c, slice name, uint64_t node, uint64_t origin)
+{
+    if (c->count == c->cap) {
+        size_t cap = c->cap ? 2 * c->cap : 64;
+        mesh_service_view *more = realloc(c->list, cap * sizeof *more);
+
+        if (!more)
+            return;
+        c->list = more;
+        c->cap = cap;
+    }
+    c->list[c->count++] = (mesh_service_view){name, node, origin};
+}
+
+static int by_service(const void *a, const void *b)
+{
+    const mesh_service_view *x = a, *y = b;
+    size_t n = x->name.len < y->name.len ? x->name.len : y->name.len;
+    int order = memcmp(x->name.ptr, y->name.ptr, n);
+
+    if (!order)
+        order = (x->name.len > y->name.len) - (x->name.len < y->name.len);
+    return order ? order : (x->node > y->node) - (x->node < y->node);
+}
+
+static void each_service(mesh *m, void *ctx)
+{
+    static const char prefix[] = "nrpc:";
+    const size_t skip = sizeof prefix - 1;
+    services_call *c = ctx;
+    const char *names[SERVICES_MAX];
+    size_t count = services_names(m->services, names, SERVICES_MAX);
+    uint64_t origin;
+    looking l;
+
+    look_at_all(m, &l);
+    for (size_t i = 0; i < l.count; i++)
+        for (size_t t = 0; l.list[i].capabilities && t < l.list[i].capabilities->tag_count; t++) {
+            slice tag = l.list[i].capabilities->tags[t];
+
+            if (tag.len > skip && memcmp(tag.ptr, prefix, skip) == 0)
+                add_service(c, slice_of(tag.ptr + skip, tag.len - skip), l.list[i].node, 0);
+        }
+    for (size_t i = 0; i < count && i < SERVICES_MAX; i++)
+        if (services_find(m->services, slice_str(names[i]), &origin))
+            add_service(c, slice_str(names[i]), m->key.node_id, origin);
+    if (c->count)
+        qsort(c->list, c->count, sizeof *c->list, by_service);
+    for (size_t i = 0; i < c->count; i++)
+        c->fn(c->ctx, &c->list[i]);
+    free(c->list);
+    free(l.list);
+}
+
+void mesh_services_each(mesh *m, void (*fn)(void *ctx, const mesh_service_view *view), void *ctx)
+{
+    services_call c = {.fn = fn, .ctx = ctx};
+
+    mesh_ask(m, each_service, &c);
 }
 
 /* ---- Channels -------------------------------------------------------------------------------- */

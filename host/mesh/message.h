@@ -47,6 +47,16 @@ enum {
     MESSAGE_ANNOUNCEMENT = 0x0400 /* the text of one, to the end of the message */
 };
 
+/* Realms: 0x0700 to 0x07ff, on LANE_BULK (mesh/mesh_revocations.c). */
+enum {
+    MESSAGE_REVOCATIONS = 0x0701 /* a realm's list, to the end of the message */
+};
+
+/* Relays: 0x0600 to 0x06ff, as datagrams, or on LANE_CALL what is too large (docs/wire.md). */
+enum {
+    MESSAGE_RELAY = 0x0601 /* to u64, from u64 (nodes), and a packet of theirs */
+};
+
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */
 enum {
     MESSAGE_CHANNEL_SUBSCRIBE = 0x0500,
