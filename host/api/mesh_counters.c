@@ -147,6 +147,12 @@ static const row flows[] = {
         "Runs of datagrams for which no socket had room."),
     ROW("acknowledgements_unsent_total", flows.acks_unsent,
         "Acknowledgements for which there was no room."),
+    ROW("relay_sent_total", relay.sent, "Packets sent by way of another node."),
+    ROW("relay_received_total", relay.received, "Packets that came by way of another node."),
+    ROW("relay_passed_on_total", relay.passed_on, "Packets passed on between other nodes."),
+    OF("relay_dropped_total", "reason", "refused", relay.refused, "Packets not passed on."),
+    MORE("relay_dropped_total", "reason", "room", relay.dropped),
+    MORE("relay_dropped_total", "reason", "malformed", relay.malformed),
     ROW("unknown_messages_total", unknown_messages,
         "Messages of a kind that this node does not know."),
     ROW("loop_turns_total", turns, "Turns of the mesh's loop."),
@@ -189,6 +195,50 @@ static const row channels[] = {
     MORE("subscriptions_total", "result", "left", subscriptions.left),
     MORE("subscriptions_total", "result", "foreign", subscriptions.foreign),
     MORE("subscriptions_total", "result", "malformed", subscriptions.malformed),
+};
+
+static const row calls[] = {
+    ROW("calls_open", asked.calls, "Calls made here that wait for their answer."),
+    ROW("calls_open_bytes", asked.bytes, "Bytes of them."),
+    ROW("calls_open_nodes", asked.nodes, "Nodes that they are made to."),
+    OF("calls_total", "result", "begun", asked.begun, "Calls made here, by what became of them."),
+    MORE("calls_total", "result", "sent", asked.sent),
+    MORE("calls_total", "result", "repeated", asked.repeated),
+    MORE("calls_total", "result", "redirected", asked.redirected),
+    MORE("calls_total", "result", "moved", asked.moved),
+    MORE("calls_total", "result", "answered", asked.answered),
+    MORE("calls_total", "result", "timeout", asked.timeouts),
+    MORE("calls_total", "result", "no-route", asked.no_route),
+    MORE("calls_total", "result", "cancelled", asked.cancelled),
+    MORE("calls_total", "result", "unknown", asked.unknown_outcomes),
+    MORE("calls_total", "result", "late", asked.late),
+    MORE("calls_total", "result", "foreign", asked.foreign),
+    MORE("calls_total", "result", "malformed", asked.malformed),
+    MORE("calls_total", "result", "notice-dropped", asked.notices_dropped),
+    ROW("served_nodes", served.nodes, "Nodes whose calls are remembered here."),
+    ROW("served_running", served.running, "Calls that run here."),
+    ROW("served_kept", served.kept, "Answers kept until they are acknowledged."),
+    ROW("served_kept_bytes", served.kept_bytes, "Bytes of them."),
+    OF("served_total", "result", "executed", served.executed,
+       "Calls that came, by what became of them."),
+    MORE("served_total", "result", "answered", served.answered),
+    MORE("served_total", "result", "refused", served.refused),
+    MORE("served_total", "result", "repeated", served.repeated),
+    MORE("served_total", "result", "over", served.over),
+    MORE("served_total", "result", "expired", served.expired),
+    MORE("served_total", "result", "backpressure", served.backpressure),
+    MORE("served_total", "result", "cancelled", served.cancelled),
+    MORE("served_total", "result", "acknowledged", served.acknowledged),
+    MORE("served_total", "result", "evicted", served.evicted),
+    MORE("served_total", "result", "outlived", served.outlived),
+    MORE("served_total", "result", "late", served.late),
+    MORE("served_total", "result", "malformed", served.malformed),
+    MORE("served_total", "result", "answer-dropped", served.answers_dropped),
+    OF("revocations_total", "result", "told", revocations_told,
+       "Revocation lists of realms between nodes, by what became of them."),
+    MORE("revocations_total", "result", "taken", revocations_taken),
+    MORE("revocations_total", "result", "old", revocations_old),
+    MORE("revocations_total", "result", "refused", revocations_refused),
 };
 
 typedef struct teller {
@@ -241,6 +291,7 @@ void mesh_counters_each(const mesh_counters *c, void (*fn)(void *ctx, const mesh
     TELL(flows);
     TELL(places);
     TELL(channels);
+    TELL(calls);
     for (unsigned i = CHANNEL_FINE + 1; i <= CHANNEL_REASON_LAST; i++)
         tell_one(&t, "membership_refused_total", "reason", channel_reason_text((channel_reason)i),
                  i > CHANNEL_FINE + 1 ? NULL : "Memberships on channels of this node refused.",

@@ -6,9 +6,9 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "mesh/impair.h"
+#include "node/mesh_keep.h"
 #include "node/mesh_sections.h"
 #include "node/peer_book.h"
-#include "node/peer_records.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -18,7 +18,7 @@
 struct mesh_part {
     mesh *mesh;
     node_state *state;
-    peer_records *records; /* NULL: nothing is kept */
+    mesh_keep *keep; /* NULL: nothing is kept */
     impair_rule impair;
     bool impaired;
     resolver *resolver;
@@ -88,8 +88,16 @@ static void keep_record(void *ctx, uint64_t node, slice bytes)
 {
     mesh_part *p = ctx;
 
-    if (p->records)
-        peer_records_keep(p->records, node, bytes);
+    if (p->keep)
+        mesh_keep_record(p->keep, node, bytes);
+}
+
+static void keep_revocations(void *ctx, slice list)
+{
+    mesh_part *p = ctx;
+
+    if (p->keep)
+        mesh_keep_revocations(p->keep, list);
 }
 
 static berth_status make(mesh_part *p, const config *c, const char *name, berth_error *error)
@@ -113,6 +121,7 @@ static berth_status make(mesh_part *p, const config *c, const char *name, berth_
         settings.announcement_version = p->state->announcement_version;
         settings.keep_version = keep_version;
         settings.keep_record = keep_record;
+        settings.keep_revocations = keep_revocations;
         settings.ctx = p;
         status = mesh_new(&settings, &p->mesh, error);
     }
@@ -134,7 +143,7 @@ berth_status mesh_part_new(const config *c, node_state *state, const char *name,
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     p->state = state;
     pthread_mutex_init(&p->lock, NULL);
-    status = mesh_sections_read(c, state->identity.entity, &p->sections, error);
+    status = mesh_sections_read(c, state->identity.entity, state->dir, &p->sections, error);
     if (status == BERTH_OK)
         status = make(p, c, name, error);
     if (status == BERTH_OK)
@@ -200,7 +209,7 @@ berth_status mesh_part_start(mesh_part *p, runtime *rt, berth_error *error)
     if (!p || status != BERTH_OK)
         return status;
     if (p->state->dir)
-        status = peer_records_open(p->state->dir, &p->records, error);
+        status = mesh_keep_open(p->state->dir, &p->keep, error);
     if (status == BERTH_OK)
         status = start(p, rt, error);
     if (status == BERTH_OK)
@@ -225,7 +234,8 @@ berth_status mesh_part_reload(mesh_part *p, const config *c, berth_error *error)
 {
     mesh_sections *fresh = NULL, *old;
     berth_status status =
-        p ? mesh_sections_read(c, p->state->identity.entity, &fresh, error) : BERTH_OK;
+        p ? mesh_sections_read(c, p->state->identity.entity, p->state->dir, &fresh, error)
+          : BERTH_OK;
 
     if (!p || status != BERTH_OK)
         return status;
@@ -266,8 +276,8 @@ void mesh_part_leave(mesh_part *p, uint64_t grace_ms)
     p->resolver = NULL;
     if (p->mesh)
         mesh_leave(p->mesh, grace_ms);
-    peer_records_close(p->records);
-    p->records = NULL;
+    mesh_keep_close(p->keep);
+    p->keep = NULL;
 }
 
 void mesh_part_free(mesh_part *p)

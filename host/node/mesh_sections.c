@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "identity/certificate_file.h"
 #include "identity/revocation_file.h"
+#include "node/mesh_keep.h"
 #include "node/psk.h"
 
 #include <stdlib.h>
@@ -112,12 +113,23 @@ static berth_status take_revocations(mesh_realm *r, const config_realm *from, be
     return BERTH_OK;
 }
 
+/* The realm once more, with the list that was kept: of the two the newer one counts. */
+static void take_kept(mesh_sections *s, const config_realm *from, const char *state_dir)
+{
+    mesh_realm again = {.revocations = mesh_kept_revocations(state_dir, from->key.bytes)};
+
+    memcpy(again.id, from->key.bytes, sizeof again.id);
+    if (again.revocations.len)
+        s->realms[s->realm_count++] = again;
+}
+
 static berth_status take_realms(mesh_sections *s, const config *c,
-                                const uint8_t entity[BERTH_ENTITY_SIZE], berth_error *error)
+                                const uint8_t entity[BERTH_ENTITY_SIZE], const char *state_dir,
+                                berth_error *error)
 {
     berth_status status = BERTH_OK;
 
-    s->realms = calloc(c->realm_count + 1, sizeof *s->realms);
+    s->realms = calloc(2 * c->realm_count + 1, sizeof *s->realms);
     if (!s->realms)
         return no_memory(error);
     for (size_t i = 0; i < c->realm_count && status == BERTH_OK; i++) {
@@ -129,6 +141,8 @@ static berth_status take_realms(mesh_sections *s, const config *c,
             status = take_revocations(r, from, error);
         if (status == BERTH_OK && from->certificate)
             status = take_certificate(s, from, entity, error);
+        if (state_dir)
+            take_kept(s, from, state_dir);
     }
     return status;
 }
@@ -198,14 +212,14 @@ static berth_status take_channels(mesh_sections *s, const config *c, berth_error
 /* ---- All of it ------------------------------------------------------------------------------- */
 
 berth_status mesh_sections_read(const config *c, const uint8_t entity[BERTH_ENTITY_SIZE],
-                                mesh_sections **out, berth_error *error)
+                                const char *state_dir, mesh_sections **out, berth_error *error)
 {
     mesh_sections *s = calloc(1, sizeof *s);
     berth_status status = s ? take_peers(s, c, error) : no_memory(error);
 
     *out = NULL;
     if (status == BERTH_OK)
-        status = take_realms(s, c, entity, error);
+        status = take_realms(s, c, entity, state_dir, error);
     if (status == BERTH_OK)
         status = take_channels(s, c, error);
     if (status == BERTH_OK)

@@ -36,9 +36,9 @@ typedef struct mesh_sections {
 } mesh_sections;
 
 /* INVALID and others with section and file in the error. entity: this node's, which its certificate
- * must be of. */
+ * must be of. state_dir: where revocation lists that others brought are kept, or NULL. */
 berth_status mesh_sections_read(const config *c, const uint8_t entity[BERTH_ENTITY_SIZE],
-                                mesh_sections **out, berth_error *error);
+                                const char *state_dir, mesh_sections **out, berth_error *error);
 void mesh_sections_free(mesh_sections *s);
 
 /* The policy of now: names stand for what the resolver knows of them. list holds peer_count and

@@ -392,6 +392,84 @@ static void a_host_finds_its_peers_again_by_its_book(void **state)
     stop(1);
 }
 
+/* A word of the JSON that a command prints that needs no host. */
+static char *offline(const char *words, const char *key)
+{
+    struct json_object *o = NULL;
+    slice value = {0};
+    char *out;
+    run r;
+
+    run_berth(&r, words, NULL);
+    if (r.code != 0)
+        fail_msg("berth %s: %d: %s", words, r.code, r.errors);
+    assert_int_equal(json_parse(slice_str(r.output), 1 << 20, &o, NULL), BERTH_OK);
+    assert_int_equal(json_get_string(o, "", key, JSON_REQUIRED, &value, NULL), BERTH_OK);
+    out = strndup((const char *)value.ptr, value.len);
+    json_object_put(o);
+    run_free(&r);
+    return out;
+}
+
+static void a_certified_node_is_let_in_until_its_realm_takes_that_back(void **state)
+{
+    char *realm = offline("realm init {}/realm.key --json", "realm"), *entity, *key, *address;
+    char words[512], more[1024];
+
+    (void)state;
+    two_hosts();
+    entity = member(0, "mesh show --json", "entity", NULL);
+    key = key_of(1);
+    address = address_of(1);
+    snprintf(words, sizeof words,
+             "realm sign %s --realm-key {}/realm.key --name crane -o {}/a.cert", entity);
+    expect(words, NULL, 0, NULL, "");
+    snprintf(more, sizeof more,
+             LISTEN "\nrealm \"coast\" {\n key = %s\n certificate = a.cert\n}\n"
+                    "peer \"b\" {\n key = %s\n address = { %s }\n}",
+             realm, key, address);
+    configure(0, more);
+    stop(0); /* a certificate is shown from a start on */
+    start(0);
+    snprintf(more, sizeof more, LISTEN "\nrealm \"coast\" { key = %s }", realm);
+    configure(1, more);
+    kill(hosts[1].pid, SIGHUP);
+    until(1, "peer show crane", "a realm's certificate");
+    until(1, "peer ls", "connected");
+    expect(at(1, "peer rm crane"), NULL, 1, "", "only `berth realm revoke` keeps it out");
+
+    expect("realm revoke --realm-key {}/realm.key --list {}/coast.revoked --certificate {}/a.cert",
+           NULL, 0, NULL, "");
+    snprintf(more, sizeof more,
+             LISTEN "\nrealm \"coast\" {\n key = %s\n revocations = coast.revoked\n}", realm);
+    configure(1, more);
+    kill(hosts[1].pid, SIGHUP);
+    until(1, "mesh show --json", "\"sessions\":0");
+    run_expect(&hosts[1], true, "the realm has revoked it");
+    free(realm);
+    free(entity);
+    free(key);
+    free(address);
+    stop(0);
+    stop(1);
+}
+
+static void a_certificate_of_another_node_keeps_the_host_from_starting(void **state)
+{
+    char *realm = offline("realm init {}/realm.key --json", "realm"), more[512];
+
+    (void)state;
+    expect("realm sign fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025 "
+           "--realm-key {}/realm.key --name crane -o {}/a.cert",
+           NULL, 0, NULL, "");
+    snprintf(more, sizeof more, LISTEN "\nrealm \"coast\" {\n key = %s\n certificate = a.cert\n}",
+             realm);
+    configure(0, more);
+    expect("run --config {}/a.conf --state {}/a --socket {}/a.run/sock", NULL, 1, "",
+           "the certificate is for another node");
+    free(realm);
+}
+
 /* ---- Daemons --------------------------------------------------------------------------------- */
 
 static char *spawn(unsigned i)
@@ -486,6 +564,8 @@ int main(void)
         TEST(an_address_that_is_taken_keeps_the_host_from_starting),
         TEST(a_section_of_the_configuration_counts_from_a_reload_on),
         TEST(a_host_finds_its_peers_again_by_its_book),
+        TEST(a_certified_node_is_let_in_until_its_realm_takes_that_back),
+        TEST(a_certificate_of_another_node_keeps_the_host_from_starting),
         TEST(a_daemon_sends_to_a_daemon_on_the_other_host),
         TEST(what_is_published_on_one_host_is_heard_on_the_other),
     };
