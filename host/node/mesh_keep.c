@@ -257,24 +257,20 @@ void mesh_keep_revocations(mesh_keep *k, slice list)
     pthread_mutex_unlock(&k->lock);
 }
 
-slice mesh_kept_revocations(const char *state_dir, const uint8_t realm[BERTH_ENTITY_SIZE])
+bool mesh_kept_revocations(const char *state_dir, const uint8_t realm[BERTH_ENTITY_SIZE],
+                           revocation_list *out)
 {
-    revocation_list list = {0};
     berth_error error = {0};
     char path[PATH_MAX];
-    writer w = {0};
     berth_status status;
 
     list_path(path, state_dir, realm);
-    status = revocation_file_read(path, &list, &error);
-    if (status == BERTH_OK && memcmp(list.realm, realm, BERTH_ENTITY_SIZE) != 0)
+    status = revocation_file_read(path, out, &error);
+    if (status == BERTH_OK && memcmp(out->realm, realm, BERTH_ENTITY_SIZE) != 0) {
+        revocation_free(out);
         status = fail(&error, BERTH_ERR_CORRUPT, "%s: the list is of another realm", path);
-    if (status == BERTH_OK)
-        revocation_encode(&w, &list);
-    else if (status != BERTH_ERR_NOT_FOUND)
+    }
+    if (status != BERTH_OK && status != BERTH_ERR_NOT_FOUND)
         log_warn("node", "mesh: %s; it is left aside", error.text);
-    revocation_free(&list);
-    if (w.failed)
-        writer_free(&w);
-    return slice_of(w.data, w.data ? w.len : 0);
+    return status == BERTH_OK;
 }

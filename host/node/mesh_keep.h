@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "berth/identity.h"
 #include "berth/status.h"
+#include "identity/revocation.h"
 
 typedef struct mesh_keep mesh_keep;
 
@@ -22,8 +23,9 @@ void mesh_keep_close(mesh_keep *k);
 void mesh_keep_record(mesh_keep *k, uint64_t node, slice bytes);
 void mesh_keep_revocations(mesh_keep *k, slice list);
 
-/* The list of this realm that was kept, as its realm signed it, malloc'd; empty when there is none,
- * or with a line in the log when it cannot be read. Blocks. */
-slice mesh_kept_revocations(const char *state_dir, const uint8_t realm[BERTH_ENTITY_SIZE]);
+/* The list of this realm that was kept, the caller's to revocation_free. False: there is none, or,
+ * with a line in the log, it cannot be read. Blocks. */
+bool mesh_kept_revocations(const char *state_dir, const uint8_t realm[BERTH_ENTITY_SIZE],
+                           revocation_list *out);
 
 #endif

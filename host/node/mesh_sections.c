@@ -91,20 +91,37 @@ static berth_status take_certificate(mesh_sections *s, const config_realm *from,
     return BERTH_OK;
 }
 
-static berth_status take_revocations(mesh_realm *r, const config_realm *from, berth_error *error)
+static berth_status read_list(const config_realm *from, revocation_list *out, berth_error *error)
 {
-    revocation_list list = {0};
-    writer w = {0};
-    berth_status status = revocation_file_read(from->revocations, &list, error);
+    berth_status status = BERTH_OK;
 
-    if (status == BERTH_OK && memcmp(list.realm, r->id, sizeof list.realm) != 0)
+    *out = (revocation_list){0};
+    if (from->revocations)
+        status = revocation_file_read(from->revocations, out, error);
+    if (status == BERTH_OK && from->revocations &&
+        memcmp(out->realm, from->key.bytes, sizeof out->realm) != 0)
         status =
             fail(error, BERTH_ERR_INVALID, "%s: the list is of another realm", from->revocations);
-    if (status == BERTH_OK)
-        revocation_encode(&w, &list);
-    if (status == BERTH_OK && w.failed)
+    return status;
+}
+
+/* Of the list that the section names and the one that was kept the newer one; they may be none. */
+static berth_status take_revocations(mesh_realm *r, const config_realm *from, const char *state_dir,
+                                     berth_error *error)
+{
+    revocation_list said, kept = {0};
+    berth_status status = read_list(from, &said, error);
+    bool newer = status == BERTH_OK && state_dir &&
+                 mesh_kept_revocations(state_dir, r->id, &kept) &&
+                 (!from->revocations || kept.number > said.number);
+    writer w = {0};
+
+    if (status == BERTH_OK && (newer || from->revocations))
+        revocation_encode(&w, newer ? &kept : &said);
+    if (w.failed)
         status = no_memory(error);
-    revocation_free(&list);
+    revocation_free(&said);
+    revocation_free(&kept);
     if (status != BERTH_OK) {
         writer_free(&w);
         return fail_prefix(error, "realm \"%s\"", from->name), status;
@@ -113,23 +130,13 @@ static berth_status take_revocations(mesh_realm *r, const config_realm *from, be
     return BERTH_OK;
 }
 
-/* The realm once more, with the list that was kept: of the two the newer one counts. */
-static void take_kept(mesh_sections *s, const config_realm *from, const char *state_dir)
-{
-    mesh_realm again = {.revocations = mesh_kept_revocations(state_dir, from->key.bytes)};
-
-    memcpy(again.id, from->key.bytes, sizeof again.id);
-    if (again.revocations.len)
-        s->realms[s->realm_count++] = again;
-}
-
 static berth_status take_realms(mesh_sections *s, const config *c,
                                 const uint8_t entity[BERTH_ENTITY_SIZE], const char *state_dir,
                                 berth_error *error)
 {
     berth_status status = BERTH_OK;
 
-    s->realms = calloc(2 * c->realm_count + 1, sizeof *s->realms);
+    s->realms = calloc(c->realm_count + 1, sizeof *s->realms);
     if (!s->realms)
         return no_memory(error);
     for (size_t i = 0; i < c->realm_count && status == BERTH_OK; i++) {
@@ -137,12 +144,9 @@ static berth_status take_realms(mesh_sections *s, const config *c,
         mesh_realm *r = &s->realms[s->realm_count++];
 
         memcpy(r->id, from->key.bytes, sizeof r->id);
-        if (from->revocations)
-            status = take_revocations(r, from, error);
+        status = take_revocations(r, from, state_dir, error);
         if (status == BERTH_OK && from->certificate)
             status = take_certificate(s, from, entity, error);
-        if (state_dir)
-            take_kept(s, from, state_dir);
     }
     return status;
 }
