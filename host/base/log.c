@@ -22,6 +22,8 @@ static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
 static log_sink *sink;
 static void *sink_ctx;
 
+static _Thread_local const log_capture *capture;
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool to_journal;
 
@@ -49,6 +51,19 @@ void log_set_sink(log_sink *to, void *ctx)
     sink = to;
     sink_ctx = ctx;
     pthread_mutex_unlock(&sink_lock);
+}
+
+const log_capture *log_set_capture(const log_capture *to)
+{
+    const log_capture *before = capture;
+
+    capture = to;
+    return before;
+}
+
+const log_capture *log_get_capture(void)
+{
+    return capture;
 }
 
 static int stamp(char *out, size_t cap)
@@ -95,8 +110,11 @@ void log_write(log_level level, const char *room, const char *format, ...)
     void *ctx;
     va_list args;
     int n;
+    bool ours = capture && level <= capture->level;
+    bool common = (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed) &&
+                  (!ours || level == LOG_LEVEL_ERROR);
 
-    if ((int)level > atomic_load_explicit(&max_level, memory_order_relaxed))
+    if (!ours && !common)
         return;
     va_start(args, format);
     n = vsnprintf(raw, sizeof raw, format, args);
@@ -104,6 +122,10 @@ void log_write(log_level level, const char *room, const char *format, ...)
     if (n < 0)
         return;
     text_escape(text, sizeof text, raw, (size_t)n < sizeof raw ? (size_t)n : sizeof raw - 1);
+    if (ours)
+        capture->sink(capture->ctx, level, room, text);
+    if (!common)
+        return;
 
     pthread_mutex_lock(&sink_lock);
     to = sink;

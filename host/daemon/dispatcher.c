@@ -30,6 +30,7 @@ typedef struct worker {
 } worker;
 
 struct dispatcher {
+    const log_capture *log;
     queue *queues;
     unsigned threads;
     atomic_uint next_queue; /* for tasks from outside */
@@ -205,6 +206,7 @@ static void *work(void *arg)
     dispatcher *d = w->owner;
     current_worker = w;
     inside = true;
+    log_set_capture(d->log);
     for (;;) {
         task *t = take(&d->queues[w->home]);
         if (!t)
@@ -271,6 +273,7 @@ berth_status dispatcher_new(unsigned threads, dispatcher **out, berth_error *err
     dispatcher *d = calloc(1, sizeof(*d));
     if (!d)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    d->log = log_get_capture();
     d->threads = threads;
     d->worker_cap = threads + DISPATCHER_COMPENSATING;
     d->queues = calloc(threads, sizeof(*d->queues));

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 struct loop {
+    const log_capture *log;
     runtime *rt;
     uv_loop_t uv;
     uv_async_t async;
@@ -94,6 +95,7 @@ static void run(void *arg)
 {
     loop *l = arg;
     dispatcher_enter(true);
+    log_set_capture(l->log);
     uv_run(&l->uv, UV_RUN_DEFAULT);
 }
 
@@ -111,6 +113,7 @@ berth_status loop_start(runtime *rt, berth_error *error)
         return fail(error, BERTH_ERR_NO_MEMORY, "cannot start the runtime's clock");
     }
     l->rt = rt;
+    l->log = log_get_capture();
     uv_async_init(&l->uv, &l->async, on_async);
     uv_timer_init(&l->uv, &l->dues);
     uv_timer_init(&l->uv, &l->watchdog);

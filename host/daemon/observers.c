@@ -2,6 +2,7 @@
 #include "daemon/observers.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "daemon/daemon.h"
 
 #include <signal.h>
@@ -25,6 +26,7 @@ static _Thread_local const observer *running_here;
 void observers_init(observers *o)
 {
     memset(o, 0, sizeof(*o));
+    o->log = log_get_capture();
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->work, NULL);
     pthread_cond_init(&o->quiet, NULL);
@@ -34,6 +36,7 @@ static void *callback_thread(void *arg)
 {
     observers *o = arg;
     dispatcher_enter(true);
+    log_set_capture(o->log);
     pthread_mutex_lock(&o->lock);
     for (;;) {
         callback *c = o->head;

@@ -26,6 +26,7 @@ struct callback {
 };
 
 typedef struct observers {
+    const struct log_capture *log;
     pthread_mutex_t lock;
     pthread_cond_t work, quiet;
     struct observer *list;

@@ -69,6 +69,7 @@ berth_status mesh_new(const mesh_config *config, mesh **out, berth_error *error)
     m->key = *config->identity;
     snprintf(m->name, sizeof m->name, "%s", config->name);
     sodium_ready();
+    m->log = log_get_capture();
     m->sweep_ns = m->stage_until_ns = m->idle_look_ns = NEVER;
     pthread_mutex_init(&m->task_lock, NULL);
     pthread_mutex_init(&m->places_lock, NULL);
@@ -111,6 +112,9 @@ static berth_status make_endpoint(mesh *m, berth_error *error)
                          .discover_mtu = m->config.discover_mtu,
                          .max_message = m->config.max_message,
                          .idle_ns = m->config.idle_ns,
+                         /* Its own default is too long for sessions that end soon. */
+                         .keep_alive_ns =
+                             m->config.idle_ns < 10 * S_NS ? m->config.idle_ns / 2 : 0,
                          .session_life_ns = m->config.session_life_ns};
     berth_status status;
 
@@ -133,6 +137,7 @@ static berth_status make_peers(mesh *m, berth_error *error)
 {
     peers_config c = {.identity = &m->key,
                       .wall_s = wall_s,
+                      .relayed = relay_find,
                       .ctx = m,
                       .transport = mesh_transport,
                       .max_peers = m->config.max_peers,
@@ -192,6 +197,12 @@ void mesh_wall_skew(mesh *m, int64_t seconds)
     mesh_wake(m);
 }
 
+void mesh_stall(mesh *m, int64_t ns)
+{
+    atomic_store(&m->stall_ns, clock_mono_ns() + ns);
+    mesh_wake(m);
+}
+
 /* ---- Leaving --------------------------------------------------------------------------------- */
 
 static void enter_stage(mesh *m, mesh_stage stage, int64_t until_ns)
@@ -212,6 +223,7 @@ void mesh_stage_step(mesh *m)
         m->stage_until_ns = m->now_ns + DRAIN_LOOK_NS;
     }
     if (m->stage == STAGE_LEAVING && (peers_gone(m->peers) || m->now_ns >= m->stage_until_ns)) {
+        net_flush(m); /* what closes the last sessions: who leaves at the same time waits for it */
         enter_stage(m, STAGE_ENDED, NEVER);
         net_close(m);
     }

@@ -183,6 +183,10 @@ berth_status mesh_impair(mesh *m, const address *remote, const struct impair_rul
                          const struct impair_rule *out, uint64_t seed, berth_error *error);
 /* A clock that jumps: what this node holds for the wall's time is off by so much. For tests. */
 void mesh_wall_skew(mesh *m, int64_t seconds);
+/* Nothing of this node moves for so long, as if its process were stopped: what comes waits in the
+ * kernel for as much as that holds. Those who look, kill or change its links are served. For tests.
+ * Does not block. */
+void mesh_stall(mesh *m, int64_t ns);
 
 /* ---- Looking --------------------------------------------------------------------------------- */
 
@@ -247,6 +251,7 @@ typedef struct mesh_flow_counters {
     uint64_t not_here;    /* frames: the receiver is not here */
     uint64_t forwarded;   /* frames */
     uint64_t malformed;   /* events and frames */
+    uint64_t paced;       /* presences that came too fast to be verified */
     uint64_t unsent;      /* frames without a session */
     uint64_t unsent_runs; /* datagrams for which no socket had room, or the family */
     uint64_t stalled;     /* frames that waited for room */

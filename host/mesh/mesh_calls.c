@@ -281,6 +281,13 @@ void calls_search(mesh *m)
         mesh_sweep_in(m, LOOK_NS);
 }
 
+/* In a large mesh a node is met in search of a daemon: it is asked. */
+void calls_node_up(mesh *m, uint64_t node)
+{
+    for (const struct outcall *c = m->calls_searching; c; c = c->next)
+        places_ask_one(m, node, c->origin);
+}
+
 static void begin_task(mesh *m, mesh_task *t, bool closed)
 {
     struct outcall *c = (struct outcall *)((char *)t - offsetof(struct outcall, task));
@@ -334,6 +341,7 @@ berth_status calls_send(void *ctx, uint64_t node, lane l, buf *msg)
     mesh *m = ctx;
     session *s = peers_session(m->peers, node);
 
+    peers_want(m->peers, node, m->now_ns);
     return s ? session_send(s, l, msg, m->now_ns) : BERTH_ERR_NOT_READY;
 }
 

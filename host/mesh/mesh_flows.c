@@ -117,6 +117,7 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
         /* It has come here since: the way is short, but the rules are the same. */
         buf *b;
 
+        places_own(m, l->origin, incarnation);
         flow_address(m->frame.data, place.epoch);
         b = buf_copy(frame.ptr, frame.len);
         if (b)
@@ -124,6 +125,8 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
         buf_unref(b);
         return;
     }
+    if (n)
+        peers_want(m->peers, n->id, m->now_ns);
     if (n && n->up) {
         flow_address(m->frame.data, place.epoch);
         places_hint(m, l->entity, incarnation, n, LANE_EVENT);
@@ -379,7 +382,9 @@ void flows_node_up(mesh *m, mesh_node *n)
         pthread_mutex_lock(&m->places_lock);
         directory_look(m->directory, t->origin, &place);
         pthread_mutex_unlock(&m->places_lock);
-        if (!place.known || berth_entity_node_id(place.node) == n->id)
+        if (!place.known)
+            places_ask_one(m, n->id, t->origin);
+        else if (berth_entity_node_id(place.node) == n->id)
             flows_moved(m, t->origin);
     }
 }
@@ -427,14 +432,18 @@ void flows_sweep(mesh *m)
 {
     uint64_t *gone = malloc((m->targets.count + 1) * sizeof *gone);
     size_t n = 0;
+    bool unknown = false;
     void *value;
 
     for (size_t at = 0; gone && map64_next(&m->targets, &at, NULL, &value);) {
         outflow *t = value;
 
+        unknown |= t->unknown_ns != 0;
         if (t->unknown_ns && m->now_ns - t->unknown_ns > m->config.unknown_ns)
             gone[n++] = t->origin;
     }
+    if (unknown || m->calls_searching)
+        places_walk(m);
     while (n--) {
         outflow *t = map64_get(&m->targets, gone[n]);
 

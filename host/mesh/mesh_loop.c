@@ -209,8 +209,10 @@ typedef struct question {
 static void ask(void *ctx)
 {
     question *q = ctx;
+    const log_capture *before = log_set_capture(q->m->log);
 
     q->fn(q->m, q->ctx);
+    log_set_capture(before);
 }
 
 /* After the end nothing runs on the loop for m any more, but the loop's thread still orders what

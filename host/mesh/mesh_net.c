@@ -19,6 +19,8 @@ typedef struct queued_run {
     uint8_t bytes[];
 } queued_run;
 
+#define LATE_NS (200 * MS_NS)
+
 #define QUEUED_MAX (4u << 20) /* per socket; beyond it runs are dropped, and sent again by QUIC */
 
 /* ---- Sending --------------------------------------------------------------------------------- */
@@ -98,7 +100,7 @@ static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
     return false;
 }
 
-static void send_all(mesh *m)
+void net_flush(mesh *m)
 {
     for (unsigned i = 0; i < m->socket_count; i++)
         udp_send(m->sockets[i].udp);
@@ -115,6 +117,7 @@ static void received_one(void *ctx, const address *local, const address *from, c
     mesh_socket *s = ctx;
     mesh *m = s->m;
 
+    log_set_capture(m->log);
     m->now_ns = clock_mono_ns();
     if (m->impair_in && !impair_idle(m->impair_in))
         impair_offer(m->impair_in, from, local, bytes, len, ecn, m->now_ns);
@@ -217,18 +220,46 @@ static void arm(mesh *m)
                    next <= m->now_ns ? 0 : (uint64_t)(next - m->now_ns + MS_NS - 1) / MS_NS, 0);
 }
 
+static bool stalled(mesh *m)
+{
+    int64_t until = atomic_load_explicit(&m->stall_ns, memory_order_relaxed);
+    bool now = m->now_ns < until;
+
+    if (now != m->stalled)
+        for (unsigned i = 0; i < m->socket_count; i++)
+            udp_hold(m->sockets[i].udp, now);
+    m->stalled = now;
+    if (!now)
+        return false;
+    m->armed_ns = until;
+    uv_update_time(mesh_loop_uv(m->loop));
+    uv_timer_start(&m->timer, on_timer, (uint64_t)(until - m->now_ns + MS_NS - 1) / MS_NS, 0);
+    return true;
+}
+
+/* Whoever was stopped for a while has heard of nobody, and finds all that they said in its sockets:
+ * that is read before anybody is judged by the clock. */
+static bool is_late(mesh *m)
+{
+    m->late = !m->late && deadline(m) < m->now_ns - LATE_NS;
+    return m->late;
+}
+
 static void on_turn(uv_prepare_t *p)
 {
     mesh *m = p->data;
 
+    log_set_capture(m->log);
     m->turns++;
     m->now_ns = clock_mono_ns();
+    if (stalled(m))
+        return;
     mesh_run_tasks(m);
     if (m->stage == STAGE_ENDED)
         return;
     receive_impaired(m);
     relay_receive(m);
-    if (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns)
+    if (!is_late(m) && (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns))
         expire(m);
     inflows_done(m);
     flows_flush(m);
@@ -236,7 +267,7 @@ static void on_turn(uv_prepare_t *p)
     mesh_stage_step(m);
     if (m->stage == STAGE_ENDED)
         return;
-    send_all(m);
+    net_flush(m);
     arm(m);
 }
 

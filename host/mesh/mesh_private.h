@@ -30,6 +30,7 @@
 #define MESH_MESH_PRIVATE_H
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "daemon/heap.h"
 #include "mesh/announcement_own.h"
@@ -48,13 +49,17 @@
 #define S_NS  INT64_C(1000000000)
 #define NEVER INT64_MAX
 
-#define SWEEP_NS        S_NS        /* how often what has no deadline of its own is looked at */
-#define IDLE_LOOK_NS    (10 * S_NS) /* how often flows that nobody uses are looked for */
-#define PRESENCE_LIFE_S (24 * 3600) /* and signed anew when half of it is over */
-#define RECEIVE_WINDOW  2048        /* events of one flow that may wait here */
-#define RECEIVE_BATCH   256         /* events given to a daemon at once */
-#define SOURCES_MAX     2048        /* flows to one daemon: half of its cursors */
-#define OUTS_MAX        4           /* incarnations of one sender with events under way */
+#define SWEEP_NS        S_NS          /* how often what has no deadline of its own is looked at */
+#define IDLE_LOOK_NS    (10 * S_NS)   /* how often flows that nobody uses are looked for */
+#define WALK_STEP       16            /* nodes that are met at once in search of an origin, */
+#define WALK_NS         (S_NS / 4)    /* and how often */
+#define JUDGE_NS        (S_NS / 4000) /* a node may have so much of our time per record ... */
+#define JUDGE_AHEAD_NS  (2 * S_NS)    /* ... on the average, and so many at once */
+#define PRESENCE_LIFE_S (24 * 3600)   /* and signed anew when half of it is over */
+#define RECEIVE_WINDOW  2048          /* events of one flow that may wait here */
+#define RECEIVE_BATCH   256           /* events given to a daemon at once */
+#define SOURCES_MAX     2048          /* flows to one daemon: half of its cursors */
+#define OUTS_MAX        4             /* incarnations of one sender with events under way */
 
 /* ---- mesh_loop.c ----------------------------------------------------------------------------- */
 
@@ -151,6 +156,7 @@ typedef struct mesh_node {
     uint8_t entity[BERTH_ENTITY_SIZE];
     uint64_t life; /* rises when it forgets what it was told */
     bool up;
+    int64_t judged_ns; /* up to when its allowance of signatures to verify is used */
     stall_entry *stalls;
     size_t stall_count, stall_cap;
 } mesh_node;
@@ -210,6 +216,7 @@ struct mesh {
     route route;               /* [const] */
     runtime *rt;               /* [const] from mesh_start on */
     mesh_loop *loop;           /* [const] */
+    const log_capture *log;    /* [const] */
 
     pthread_mutex_t task_lock;
     mesh_task *task_head, *task_tail; /* [task_lock] */
@@ -226,7 +233,10 @@ struct mesh {
     uv_timer_t timer;
     unsigned handles; /* that are not closed yet */
     uint64_t turns;
-    _Atomic int64_t skew_ns; /* of the wall clock, in tests */
+    _Atomic int64_t skew_ns;  /* of the wall clock, in tests */
+    _Atomic int64_t stall_ns; /* nothing is done until then, in tests */
+    bool late;                /* a turn was, and has read its sockets first */
+    bool stalled;             /* the sockets are not read */
 
     endpoint *endpoint;
     mesh_socket sockets[MESH_LISTEN_MAX];
@@ -260,6 +270,9 @@ struct mesh {
     pthread_mutex_t places_lock;
     directory *directory; /* [places_lock] */
     _Atomic bool places_used;
+    size_t walked; /* of the table of peers, in search of origins */
+    uint64_t walk[WALK_STEP];
+    size_t walk_count;
     map64 locals; /* local */
     uint64_t serial;
 
@@ -332,6 +345,8 @@ berth_status net_open(mesh *m, berth_error *error);
 void net_begin(mesh *m); /* turns are taken from now on */
 /* The addresses under which others reach this node. */
 unsigned net_addresses(const mesh *m, address out[RECORD_ADDRESSES_MAX]);
+/* Send now what sessions have to say. */
+void net_flush(mesh *m);
 /* Close sockets and handles; calls net_closed of mesh.c when all are gone. */
 void net_close(mesh *m);
 void mesh_closed(mesh *m);
@@ -443,6 +458,9 @@ void places_hint(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t inca
 /* Where an origin lives; asks the others when it is time to. */
 void places_find(mesh *m, uint64_t origin, directory_place *out);
 void places_ask(mesh *m, uint64_t origin, uint64_t epoch);
+void places_ask_one(mesh *m, uint64_t node, uint64_t origin);
+/* Meet some more of those who may know. */
+void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
 
@@ -480,6 +498,7 @@ call_send calls_send;
 berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
                           void *credit_ctx, berth_error *error);
 void calls_search(mesh *m);
+void calls_node_up(mesh *m, uint64_t node);
 void calls_end(mesh *m);
 berth_status serve_open(mesh *m, berth_error *error);
 void serve_sweep(mesh *m);

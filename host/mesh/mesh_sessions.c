@@ -68,8 +68,10 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg)
     berth_status status;
     buf *b;
 
-    if (!s)
+    if (!s) {
+        peers_want(m->peers, node, m->now_ns); /* in a large mesh there is one when it is needed */
         return BERTH_ERR_NOT_READY;
+    }
     b = buf_copy(msg.ptr, msg.len);
     if (!b)
         return BERTH_ERR_NO_MEMORY;
@@ -177,6 +179,16 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
             m->announcements, node,
             slice_of(bytes.ptr + MESSAGE_KIND_SIZE, bytes.len - MESSAGE_KIND_SIZE), m->now_ns,
             (uint64_t)mesh_wall_ns(m), &error);
+        break;
+    }
+    case MESSAGE_ANNOUNCEMENT_SUMS:
+    case MESSAGE_ANNOUNCEMENT_LIST: {
+        berth_error error = {0};
+
+        announcements_compare(
+            m->announcements, node, kind,
+            slice_of(bytes.ptr + MESSAGE_KIND_SIZE, bytes.len - MESSAGE_KIND_SIZE), m->now_ns,
+            &error);
         break;
     }
     case MESSAGE_CHANNEL_SUBSCRIBE:
@@ -292,6 +304,7 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         revocations_node_up(m, e->node);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
+        calls_node_up(m, e->node);
         call_client_up(m->call_client, e->node, m->now_ns);
         call_server_up(m->call_server, e->node);
         keep(m, e->node);
@@ -304,6 +317,8 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
     case PEER_RESTARTED:
         log_info("mesh", "node %s: it has started anew", id);
         n->life++;
+        announcements_peer_down(m->announcements, e->node);
+        announce_node_up(m, e); /* it has forgotten what it was told */
         mesh_channels_node_gone(m, e->node);
         mesh_channels_node_down(m, e->node);
         mesh_channels_node_up(m, e->node);
@@ -330,12 +345,21 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
     case PEER_FAILED:
         log_warn("mesh", "node %s: held for dead", id);
         node_gone(m, e->node);
+        /* It does not know what was forgotten of it here. Should it live, both say it again with
+         * the next session. */
+        if (peers_session(m->peers, e->node))
+            session_close(peers_session(m->peers, e->node), END_IDLE, "nothing was heard",
+                          m->now_ns);
         break;
     case PEER_RECOVERED:
         log_info("mesh", "node %s: it is back", id);
         break;
     case PEER_FORGOTTEN:
         node_gone(m, e->node);
+        if (!n->up && !n->stall_count) {
+            free(n->stalls);
+            free(map64_del(&m->nodes, e->node));
+        }
         if (m->config.keep_record)
             m->config.keep_record(m->config.ctx, e->node, (slice){0});
         break;

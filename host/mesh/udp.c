@@ -92,6 +92,11 @@ void udp_want_room(udp *u, bool want)
     watch(u, want ? UV_READABLE | UV_WRITABLE : UV_READABLE);
 }
 
+void udp_hold(udp *u, bool hold)
+{
+    watch(u, hold ? 0 : u->waiting ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+}
+
 static void name(const address *a, char out[INET6_ADDRSTRLEN + 8])
 {
     char ip[INET6_ADDRSTRLEN] = "?";

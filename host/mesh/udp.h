@@ -63,6 +63,9 @@ const address *udp_address(const udp *u);
  * turn; in the last two cases it goes on by itself. Not from inside `next`. */
 void udp_send(udp *u);
 
+/* While held nothing is received, nor sent but by udp_send; what comes waits in the kernel. */
+void udp_hold(udp *u, bool hold);
+
 /* The features in use. */
 unsigned udp_features(const udp *u);
 
