@@ -75,6 +75,7 @@ static const row others[] = {
     ROW("peer_renewals_total", peers.renewals, "Sessions that another took the place of."),
     ROW("peer_duplicates_total", peers.duplicates, "Second sessions with a peer."),
     ROW("peer_leaves_total", peers.leaves, "Goodbyes of peers."),
+    ROW("peer_rests_total", peers.rested, "Sessions that nobody needed any more."),
     ROW("peers_forgotten_total", peers.forgotten, "Learned peers that were forgotten."),
     ROW("peers_full_total", peers.full, "Nodes for which the table had no room."),
     ROW("pings_total", peers.pings, "Pings sent."),
@@ -106,6 +107,15 @@ static const row announced[] = {
     ROW("announced_bytes", announced.bytes, "Bytes of the announcements that hold."),
     ROW("announced_tags", announced.tags, "Entries of the index of tags."),
     ROW("announced_peers", announced.peers, "Peers that announcements are passed on to."),
+    ROW("announcement_sums_received_total", announcements.sums_in,
+        "Sums of what a peer has, to compare."),
+    ROW("announcement_sums_sent_total", announcements.sums_out, "Sums of what this node has."),
+    ROW("announcement_lists_received_total", announcements.lists_in,
+        "Lists of what a peer has or lacks."),
+    ROW("announcement_lists_sent_total", announcements.lists_out,
+        "Lists of what this node has or lacks."),
+    ROW("announcement_lists_bad_total", announcements.lists_bad,
+        "Such messages that broke the protocol."),
     ROW("announcements_passed_on_total", announcements.passed_on, "Announcements passed on."),
     ROW("announcements_held_back_total", announcements.held_back,
         "Announcements that waited for room."),
@@ -170,6 +180,8 @@ static const row places[] = {
     MORE("directory_records_total", "result", "refused", directory.refused),
     MORE("directory_records_total", "result", "collision", directory.collisions),
     MORE("directory_records_total", "result", "evicted", directory.evicted),
+    ROW("directory_paced_total", flows.paced,
+        "Records of places that came too fast to be verified."),
 };
 
 static const row channels[] = {

@@ -102,7 +102,9 @@ const char *peer_state(const mesh_peer_view *v)
         return "failed";
     if (v->up)
         return "connected";
-    return v->address_count ? "dialling" : "waiting";
+    if (v->dialling || (v->address_count && v->dial_in_ns != INT64_MAX))
+        return "dialling";
+    return v->address_count ? "resting" : "waiting";
 }
 
 /* ---- As JSON --------------------------------------------------------------------------------- */

@@ -197,7 +197,7 @@ typedef struct mesh_peer_view {
     char name[64];
     bool configured, left, dialled;
     health health;
-    bool up;
+    bool up, dialling;
     session_info session; /* with up */
     int64_t rtt_ns;       /* of pings; 0: not measured */
     unsigned failures;

@@ -445,7 +445,7 @@ static void a_certified_node_is_let_in_until_its_realm_takes_that_back(void **st
     configure(1, more);
     kill(hosts[1].pid, SIGHUP);
     until(1, "mesh show --json", "\"sessions\":0");
-    run_expect(&hosts[1], true, "the realm has revoked it");
+    run_expect(&hosts[1], true, "certificate 1 of 'crane' was revoked");
     free(realm);
     free(entity);
     free(key);
