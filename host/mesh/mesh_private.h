@@ -253,6 +253,7 @@ struct mesh {
     mesh_relay_counters relay;
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
+    int64_t refused_said_ns, dial_said_ns; /* when the log had a line of this sort last */
     peers *peers;
     uint8_t realms[TRUST_REALMS_MAX][BERTH_ENTITY_SIZE]; /* those that are trusted */
     size_t realm_count;
@@ -369,6 +370,9 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg);
 /* To every node with a session. */
 void mesh_broadcast(mesh *m, lane l, slice msg);
 void sessions_sweep(mesh *m);
+/* May the log have a line of a sort of which it had one at *said_ns? From others comes as much as
+ * they like; every one of them is counted. */
+bool mesh_may_say(const mesh *m, int64_t *said_ns, int64_t pause_ns);
 
 /* ---- mesh_relay.c ---------------------------------------------------------------------------- */
 

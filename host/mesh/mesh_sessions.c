@@ -20,6 +20,20 @@ const peers_transport mesh_transport = {.dial = endpoint_dial,
                                         .peer = session_peer,
                                         .info = session_get_info};
 
+static const char *end_word(session_end why)
+{
+    static const char *const words[] = {[END_LOCAL] = "closed here",
+                                        [END_PEER] = "closed by the peer",
+                                        [END_IDLE] = "silent",
+                                        [END_HANDSHAKE] = "no handshake",
+                                        [END_REFUSED] = "refused",
+                                        [END_REPLACED] = "replaced",
+                                        [END_EXPIRED] = "no longer let in",
+                                        [END_ERROR] = "it broke the protocol"};
+
+    return words[why];
+}
+
 mesh_node *mesh_node_of(mesh *m, uint64_t id)
 {
     mesh_node *n = map64_get(&m->nodes, id);
@@ -89,10 +103,20 @@ static void on_up(void *ctx, session *s, const peer_identity *peer)
     peers_up(m->peers, s, m->now_ns);
 }
 
+bool mesh_may_say(const mesh *m, int64_t *said_ns, int64_t pause_ns)
+{
+    if (*said_ns && m->now_ns - *said_ns < pause_ns)
+        return false;
+    *said_ns = m->now_ns;
+    return true;
+}
+
 static void on_down(void *ctx, session *s, session_end why, const char *text)
 {
     mesh *m = ctx;
 
+    if (!session_peer(s) && why != END_LOCAL && mesh_may_say(m, &m->dial_said_ns, 10 * S_NS))
+        log_info("mesh", "a call came to nothing: %s%s%s", end_word(why), *text ? ": " : "", text);
     peers_down(m->peers, s, why, text, m->now_ns);
 }
 
@@ -217,20 +241,6 @@ transport_events mesh_transport_events(mesh *m)
 }
 
 /* ---- Changes of peers ------------------------------------------------------------------------ */
-
-static const char *end_word(session_end why)
-{
-    static const char *const words[] = {[END_LOCAL] = "closed here",
-                                        [END_PEER] = "closed by the peer",
-                                        [END_IDLE] = "silent",
-                                        [END_HANDSHAKE] = "no handshake",
-                                        [END_REFUSED] = "refused",
-                                        [END_REPLACED] = "replaced",
-                                        [END_EXPIRED] = "no longer let in",
-                                        [END_ERROR] = "it broke the protocol"};
-
-    return words[why];
-}
 
 /* It is gone with all it had here; what was sent to its daemons waits for them. */
 static void node_gone(mesh *m, uint64_t id)
