@@ -65,7 +65,8 @@ void daemon_show_tokens(struct daemon *d)
     buf_unref(before);
 }
 
-berth_status daemon_hold_token(struct daemon *d, const berth_token_chain *tokens, berth_error *error)
+berth_status daemon_hold_token(struct daemon *d, const berth_token_chain *tokens,
+                               berth_error *error)
 {
     extras *x = daemon_extras(d);
     berth_status status = x ? bonds_keep(&x->bonds, tokens, daemon_now_s(), error)
