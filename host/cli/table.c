@@ -289,6 +289,22 @@ const cli_command cli_commands[] = {
                 {.name = "config",
                  .value = "STRING|@FILE",
                  .help = "what the kind is told at birth; @FILE: the bytes of a file"},
+                {.name = "subscribe",
+                 .value = "CHANNEL[@GROUP]",
+                 .hint = HINT_CHANNEL,
+                 .repeat = true,
+                 .help = "a channel that it hears; with a group, in turn with its members; may be "
+                         "given several times"},
+                {.name = "token",
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .repeat = true,
+                 .help = "leave that it shows to subscribe or to publish; may be given several "
+                         "times"},
+                {.name = "serve",
+                 .value = "SERVICE",
+                 .repeat = true,
+                 .help = "a service that it answers for; may be given several times"},
                 IDENTITY,
             },
         .examples =
@@ -296,6 +312,9 @@ const cli_command cli_commands[] = {
                 {"berth daemon spawn tally --name words", NULL},
                 {"berth daemon spawn org.example.thermostat --config '{\"target\": 21}'", NULL},
                 {"berth daemon spawn counter --identity counter.id --config @counter.conf", NULL},
+                {"berth daemon spawn tally --subscribe jobs@workers --token tally.token "
+                 "--identity tally.id",
+                 "one of those who share the jobs"},
             },
     },
     {

@@ -113,8 +113,7 @@ static berth_status make_endpoint(mesh *m, berth_error *error)
                          .max_message = m->config.max_message,
                          .idle_ns = m->config.idle_ns,
                          /* Its own default is too long for sessions that end soon. */
-                         .keep_alive_ns =
-                             m->config.idle_ns < 10 * S_NS ? m->config.idle_ns / 2 : 0,
+                         .keep_alive_ns = m->config.idle_ns < 10 * S_NS ? m->config.idle_ns / 2 : 0,
                          .session_life_ns = m->config.session_life_ns};
     berth_status status;
 

@@ -143,6 +143,10 @@ berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error);
 berth_status mesh_learn(mesh *m, slice record, berth_error *error);
 /* Kinds, services or ABI have changed: announce. Does not block. */
 void mesh_facts_changed(mesh *m);
+/* Which daemon of another node is called so there? answer is called once, on the loop's thread: OK,
+ * NOT_FOUND, TIMEOUT, NOT_READY (no session). Does not block. */
+void mesh_find_daemon(mesh *m, uint64_t node, const char *name, int64_t timeout_ns,
+                      void (*answer)(void *ctx, berth_status status, uint64_t origin), void *ctx);
 
 /* ---- Requests to what daemons serve ---------------------------------------------------------- */
 

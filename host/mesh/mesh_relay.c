@@ -92,10 +92,40 @@ static void pass(mesh *m, session *s, uint64_t to, uint64_t from, const uint8_t 
         m->relay.dropped++;
 }
 
+/* The way that it came by last, as long as there is one; else that which others know. */
+static session *way_to(mesh *m, uint64_t node)
+{
+    mesh_node *n = mesh_node_of(m, node);
+    session *s = n && n->via ? direct_session(m, n->via) : NULL;
+    uint64_t via = 0;
+
+    if (s)
+        return s;
+    if (!n || !peers_relay(m->peers, node, m->now_ns, &via))
+        return NULL;
+    s = direct_session(m, via);
+    if (s)
+        n->via = via;
+    return s;
+}
+
+/* Who brings a packet of a node can take one to it. Not in place of another who still does: then a
+ * relay could draw to itself what goes through others. */
+static void remember_way(mesh *m, uint64_t node, uint64_t via)
+{
+    mesh_node *n;
+    peer_view v;
+
+    if (!peers_find(m->peers, node, &v))
+        return; /* nobody has told us of such a node: it may be made up */
+    n = mesh_node_of(m, node);
+    if (n && (!n->via || !direct_session(m, n->via)))
+        n->via = via;
+}
+
 void relay_send(mesh *m, uint64_t node, const outgoing *run)
 {
-    uint64_t via = 0;
-    session *s = peers_relay(m->peers, node, m->now_ns, &via) ? direct_session(m, via) : NULL;
+    session *s = way_to(m, node);
 
     for (size_t at = 0; at < run->len; at += run->segment) {
         size_t len = run->len - at < run->segment ? run->len - at : run->segment;
@@ -145,6 +175,7 @@ void relay_message(mesh *m, const session *s, slice msg)
     }
     if (to == m->key.node_id) {
         m->relay.received++;
+        remember_way(m, from, who->node_id);
         keep(m, from, packet);
         return;
     }
