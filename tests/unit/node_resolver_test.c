@@ -57,7 +57,7 @@ static bool is_loopback(const address *a, uint16_t port)
     return IN6_IS_ADDR_LOOPBACK(&a->u.in6.sin6_addr) && ntohs(a->u.in6.sin6_port) == port;
 }
 
-static void a_name_gets_its_addresses_with_its_port_and_only_news_is_told(void **state)
+static void a_name_gets_its_addresses_with_its_port(void **state)
 {
     changes c = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
     address_text names[] = {named("localhost:4701"), named("LOCALHOST:4702"),
@@ -78,11 +78,10 @@ static void a_name_gets_its_addresses_with_its_port_and_only_news_is_told(void *
     assert_true(resolver_get(r, &names[1], found, LOOKUP_MAX) >= 1);
     assert_true(is_loopback(&found[0], 4702));
     assert_int_equal(resolver_get(r, &names[1], found, 1), 1);
-    assert_int_equal(resolver_want(r, &names[1], 1, NULL), BERTH_OK); /* known: nothing is new */
+    assert_int_equal(resolver_want(r, &names[1], 1, NULL), BERTH_OK); /* what is known stays */
     assert_int_equal(resolver_get(r, &names[0], found, LOOKUP_MAX), 0);
     assert_true(resolver_get(r, &names[2], found, LOOKUP_MAX) >= 1); /* the same name */
     resolver_free(r);
-    assert_int_equal(c.count, 2);
 }
 
 static void a_name_that_is_not_found_keeps_no_other_from_being(void **state)
@@ -134,7 +133,7 @@ static void one_that_was_never_asked_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_name_gets_its_addresses_with_its_port_and_only_news_is_told),
+        cmocka_unit_test(a_name_gets_its_addresses_with_its_port),
         cmocka_unit_test(a_name_that_is_not_found_keeps_no_other_from_being),
         cmocka_unit_test(a_number_is_its_own_address),
         cmocka_unit_test(one_that_was_never_asked_ends),
