@@ -212,7 +212,9 @@ berth_status node_down(cluster_node *n, bool gently, berth_error *error)
     pthread_mutex_lock(&n->of->lock);
     n->running = false;
     pthread_mutex_unlock(&n->of->lock);
-    if (!gently)
+    if (gently)
+        mesh_stall(n->mesh, 0); /* whatever it was told to sit out */
+    else
         mesh_kill(n->mesh);
     /* From here on no call that is under way waits any more. */
     status = berth_runtime_shutdown(n->rt, grace, error);

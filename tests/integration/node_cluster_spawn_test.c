@@ -231,6 +231,7 @@ static void handles_are_safe_after_kill_restart_and_shutdown(void **state)
     FAILS(berth_cluster_pause(c, 0, 1, NULL), SHUTTING_DOWN);
     FAILS(berth_cluster_clock_jump(c, 0, 1, NULL), SHUTTING_DOWN);
     FAILS(berth_cluster_heal(c, NULL), SHUTTING_DOWN);
+    FAILS(berth_cluster_await_sessions(c, 1000, NULL), SHUTTING_DOWN);
     FAILS(berth_cluster_register_kind(c, BERTH_CLUSTER_ALL, &kind_echo, NULL), SHUTTING_DOWN);
     FAILS(berth_cluster_spawn_per_node(c, counting, &k, NULL, &count, NULL), SHUTTING_DOWN);
     assert_null(berth_cluster_runtime(c, 0));
