@@ -15,7 +15,10 @@
 #define S    1000000000ll
 #define WALL 1700000000000000000ull
 
-enum { NODES = 5, QUEUE = 256 };
+#ifndef NODES
+#define NODES 5
+#endif
+#define QUEUE 1024
 
 typedef struct node {
     berth_keypair key;
@@ -81,6 +84,7 @@ static inline void boot(unsigned i, const announcements_config *bounds)
     *n = (node){.room = SIZE_MAX};
     key_of(&n->key, i);
     config.node_id = n->key.node_id;
+    config.seed = i + 1;
     n->table = announcements_new(&config, &events, n);
     assert_non_null(n->table);
 }
@@ -175,12 +179,15 @@ static inline size_t settle(void)
 
                 again = true;
                 carried++;
-                assert_true(p.message->len >= 2 && p.message->data[0] == 0 &&
-                            p.message->data[1] == MESSAGE_ANNOUNCEMENT >> 8);
-                if (to)
-                    announcements_receive(to->table, id(i),
-                                          slice_of(p.message->data + 2, p.message->len - 2), now,
-                                          wall(), NULL);
+                assert_true(p.message->len >= 2 && p.message->data[1] == MESSAGE_ANNOUNCEMENT >> 8);
+                slice body = slice_of(p.message->data + 2, p.message->len - 2);
+                uint16_t kind = (uint16_t)(p.message->data[0] | p.message->data[1] << 8);
+                if (to && kind == MESSAGE_ANNOUNCEMENT)
+                    announcements_receive(to->table, id(i), body, now, wall(), NULL);
+                else if (to)
+                    assert_int_not_equal(
+                        announcements_compare(to->table, id(i), kind, body, now, NULL),
+                        BERTH_ERR_CORRUPT);
                 buf_unref(p.message);
             }
             n->queued = 0;

@@ -37,6 +37,7 @@ typedef struct hosts {
     mesh_peer peers[HOSTS_MAX];
     channel_rule rules[8];
     size_t rule_count;
+    uint32_t may; /* of everybody, everywhere */
 } hosts;
 
 static inline address hosts_loopback(uint16_t port)
@@ -55,7 +56,7 @@ static inline void hosts_pins(hosts *h)
     for (unsigned i = 0; i < h->count; i++) {
         mesh_peer *p = &h->peers[i];
 
-        *p = (mesh_peer){.has_key = true, .has_entity = true};
+        *p = (mesh_peer){.has_key = true, .has_entity = true, .may = h->may};
         snprintf(p->name, sizeof p->name, "host%u", i);
         crypto_scalarmult_base(p->key, h->list[i].secret);
         memcpy(p->entity, h->list[i].key.entity, sizeof p->entity);

@@ -382,6 +382,37 @@ static bool find_places(places *out, slice t)
     return true;
 }
 
+/* The same for a text that ends with its signature and hop_count, as ours do on their way, without
+ * looking at what is before them. Behind a comma a quote begins a key, so nothing else looks so;
+ * and no member is there twice. */
+static bool find_tail(places *out, slice t)
+{
+    static const char hops[] = ",\"hop_count\":", signature[] = ",\"signature\":\"";
+    const size_t hops_len = sizeof hops - 1, length = sizeof signature - 1;
+    const size_t hex = 2 * BERTH_SIGNATURE_SIZE;
+    size_t end = t.len - 1, digits = end;
+
+    *out = (places){0};
+    while (digits && t.ptr[digits - 1] >= '0' && t.ptr[digits - 1] <= '9')
+        digits--;
+    if (digits == end || digits < hops_len + length + hex + 1 ||
+        memcmp(t.ptr + digits - hops_len, hops, hops_len) != 0)
+        return false;
+    out->hop_count = (span){.from = digits - hops_len, .value = digits, .to = end};
+    end = digits - hops_len;
+    const uint8_t *value = t.ptr + end - 1 - hex; /* behind its opening quote */
+    if (t.ptr[end - 1] != '"' || memcmp(value - length, signature, length) != 0 ||
+        memchr(value, '"', hex) || memchr(value, '\\', hex))
+        return false;
+    out->signature = (span){.from = end - 1 - hex - length, .value = end - 2 - hex, .to = end};
+    return true;
+}
+
+static bool find_members(places *out, slice text)
+{
+    return find_tail(out, text) || find_places(out, text);
+}
+
 berth_status announcement_read(announcement *out, slice text, berth_error *error)
 {
     struct json_object *o = NULL;
@@ -421,18 +452,19 @@ static void write_excised(writer *w, slice text, const places *at)
     writer_bytes(w, text.ptr + first.to, text.len - first.to);
 }
 
-berth_status announcement_verify(const announcement *a, slice text, berth_error *error)
+berth_status announcement_verify(const announcement *a, slice text, verify_signature *verify,
+                                 berth_error *error)
 {
     berth_status status;
     writer plain = {0};
     places at;
 
-    if (!a->is_signed || !find_places(&at, text) || !at.signature.to)
+    if (!a->is_signed || !find_members(&at, text) || !at.signature.to)
         return fail(error, BERTH_ERR_SIGNATURE, "announcement: is not signed");
     write_excised(&plain, text, &at);
     if (plain.failed)
         status = fail(error, BERTH_ERR_NO_MEMORY, "announcement: out of memory");
-    else if (berth_verify(a->entity, plain.data, plain.len, a->signature))
+    else if ((verify ? verify : berth_verify)(a->entity, plain.data, plain.len, a->signature))
         status = fail(error, BERTH_ERR_SIGNATURE, "announcement: the signature does not verify");
     else
         status = BERTH_OK;
@@ -445,7 +477,7 @@ berth_status announcement_write_hop(writer *w, slice text, uint8_t hop_count, be
     places at;
     size_t cut;
 
-    if (!find_places(&at, text))
+    if (!find_members(&at, text))
         return wrong(error, "a key", "is written with escapes");
     if (at.hop_count.to) {
         writer_bytes(w, text.ptr, at.hop_count.value);
@@ -458,4 +490,39 @@ berth_status announcement_write_hop(writer *w, slice text, uint8_t hop_count, be
     }
     writer_bytes(w, text.ptr + cut, text.len - cut);
     return w->failed ? fail(error, BERTH_ERR_NO_MEMORY, "announcement: out of memory") : BERTH_OK;
+}
+
+/* The number behind these bytes, up to a comma. */
+static bool peek_number(reader *r, const char *before, uint64_t *out)
+{
+    slice same = reader_bytes(r, strlen(before));
+    uint64_t value = 0;
+    unsigned digits = 0;
+
+    if (!slice_eq(same, slice_str(before)))
+        return false;
+    for (uint8_t c; (c = reader_u8(r)) >= '0' && c <= '9'; digits++) {
+        if (value > (UINT64_MAX - 9) / 10)
+            return false;
+        value = 10 * value + (c - '0');
+    }
+    *out = value;
+    return digits && reader_ok(r);
+}
+
+bool announcement_peek(slice text, uint64_t *node_id, uint64_t *version)
+{
+    static const char hops[] = ",\"hop_count\":";
+    const size_t len = sizeof hops - 1;
+    reader r = reader_of(text.ptr, text.len);
+
+    /* the last member, one or two digits long */
+    if (text.len > ANNOUNCEMENT_MAX || text.len < len + 3 || text.ptr[text.len - 1] != '}' ||
+        (memcmp(text.ptr + text.len - len - 2, hops, len) != 0 &&
+         memcmp(text.ptr + text.len - len - 3, hops, len) != 0))
+        return false;
+    if (!peek_number(&r, "{\"node_id\":", node_id))
+        return false;
+    reader_bytes(&r, strlen("\"entity_id\":\"\"") + 2 * BERTH_ENTITY_SIZE);
+    return peek_number(&r, ",\"version\":", version);
 }

@@ -12,6 +12,7 @@
 
 #include "berth/identity.h"
 #include "mesh/capability.h"
+#include "mesh/verify.h"
 
 /* Longest text that is read; we make none that could grow over it on its way. */
 #define ANNOUNCEMENT_MAX     8104
@@ -53,9 +54,14 @@ berth_status announcement_sign(writer *w, announcement *a, const berth_keypair *
 /* LIMIT for the size, INVALID for all else; *out is then empty. The signature is not looked at. */
 berth_status announcement_read(announcement *out, slice text, berth_error *error);
 
+/* Node and version of a text that begins as ours do and has come over hops, without reading more of
+ * it; false: only announcement_read can tell. Nothing is believed of it. */
+bool announcement_peek(slice text, uint64_t *node_id, uint64_t *version);
+
 /* Whether the signature in the text that *a was read from is by a->entity. SIGNATURE if not or if
  * there is none. */
-berth_status announcement_verify(const announcement *a, slice text, berth_error *error);
+berth_status announcement_verify(const announcement *a, slice text, verify_signature *verify,
+                                 berth_error *error);
 
 /* The same text with another hop_count: nothing else changes. text is one that was read. */
 berth_status announcement_write_hop(writer *w, slice text, uint8_t hop_count, berth_error *error);

@@ -2,6 +2,7 @@
 #include "mesh/announcements_parts.h"
 
 #include "base/error.h"
+#include "base/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,10 @@ announcements *announcements_new(const announcements_config *config,
     t->config.max_ttl_s = config->max_ttl_s ? config->max_ttl_s : 3600;
     t->config.skew_s = config->skew_s ? config->skew_s : 300;
     t->index.max = or_default(config->max_tags, (size_t)1 << 20);
+    t->config.compare_ns = config->compare_ns ? config->compare_ns : 5000000000;
+    t->chance = config->seed ? config->seed : random_u64();
+    t->now_ns = INT64_MIN;
+    t->listed_ns = INT64_MIN / 2;
     t->events = *events;
     t->ctx = ctx;
     return t;
@@ -73,6 +78,7 @@ void announcements_free(announcements *t)
         free(value);
     map64_fini(&t->nodes);
     map64_fini(&t->peers);
+    free(t->listeners);
     heap_fini(&t->expiry);
     capability_index_fini(&t->index);
     free(t);
@@ -120,6 +126,7 @@ void known_drop_empty(announcements *t, known *k)
 void known_retire(announcements *t, known *k)
 {
     capability_index_remove(&t->index, k->node_id, &k->set);
+    sums_remove(&t->sums, k->node_id, k->version);
     heap_remove(&t->expiry, &k->expiry);
     unlink_from(&t->live, k);
     clear(t, k);
@@ -157,12 +164,35 @@ bool known_room(announcements *t, const known *k, size_t bytes, size_t tags, boo
     }
 }
 
-berth_status known_install(announcements *t, known *k, capabilities *set, buf *message,
-                           int64_t expires_ns, bool tell, berth_error *error)
+/* It says what it said: the index stays as it is. */
+static void refresh(announcements *t, known *k, uint64_t version, capabilities *set, buf *message,
+                    int64_t expires_ns)
 {
-    bool was_live = k->live, changed = !was_live || !capabilities_equal(&k->set, set);
+    heap_remove(&t->expiry, &k->expiry);
+    k->expiry.due_ns = expires_ns;
+    heap_push(&t->expiry, &k->expiry); /* the place that it just had */
+    sums_remove(&t->sums, k->node_id, k->version);
+    unlink_from(&t->live, k);
+    append(&t->live, k);
+    t->bytes = t->bytes - k->message->len + message->len;
+    buf_unref(k->message);
+    capabilities_fini(set);
+    k->message = message;
+    k->version = version;
+    sums_add(&t->sums, k->node_id, k->version);
+    k->stamp = ++t->stamp;
+}
+
+berth_status known_install(announcements *t, known *k, uint64_t version, capabilities *set,
+                           buf *message, int64_t expires_ns, bool tell, berth_error *error)
+{
+    bool was_live = k->live;
     berth_status status;
 
+    if (was_live && capabilities_equal(&k->set, set)) {
+        refresh(t, k, version, set, message, expires_ns);
+        return BERTH_OK;
+    }
     if (was_live)
         known_retire(t, k);
     status = capability_index_add(&t->index, k->node_id, set, error);
@@ -181,12 +211,14 @@ berth_status known_install(announcements *t, known *k, capabilities *set, buf *m
     unlink_from(&t->gone, k);
     append(&t->live, k);
     k->live = true;
+    k->version = version;
     k->stamp = ++t->stamp;
     k->set = *set;
     k->message = message;
     *set = (capabilities){0};
     t->bytes += message->len;
-    if (tell && changed && t->events.learned)
+    sums_add(&t->sums, k->node_id, k->version);
+    if (tell && t->events.learned)
         t->events.learned(t->ctx, k->node_id, &k->set);
     return BERTH_OK;
 }
@@ -206,39 +238,79 @@ static known *first_new(const announcements *t, const listener *p)
 }
 
 /* Not to the node itself, nor to whom it came from, nor beyond the last hop. */
-static bool is_for(const known *k, const listener *p)
+bool known_is_for(const known *k, const listener *p)
 {
     return k->node_id != p->node_id && k->sender != p->node_id && k->via != p->node_id &&
            (k->own || k->hops + 1 < ANNOUNCEMENT_HOPS);
 }
 
-static void pump(announcements *t, listener *p)
+/* Our own goes to all; another's to a few that are drawn for it. The draw is a function of both, so
+ * nothing has to be remembered of it. */
+static bool is_drawn(const announcements *t, const known *k, const listener *p)
+{
+    uint64_t z;
+
+    if (k->own || t->peers.count <= FEW || k->stamp <= p->since)
+        return true;
+    if (k->asked)
+        return false;
+    z = (p->node_id ^ k->node_id ^ t->config.node_id ^ k->version << 32) * 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    return (z ^ z >> 31) % t->peers.count < FANOUT;
+}
+
+bool listener_send(announcements *t, listener *p, const known *k)
+{
+    berth_status status = t->events.send(t->ctx, p->node_id, k->message);
+
+    if (status == BERTH_ERR_WOULD_BLOCK) {
+        p->blocked = true;
+        t->counters.held_back++;
+        return false;
+    }
+    if (status)
+        t->counters.not_sent++;
+    else
+        t->counters.passed_on++;
+    return true;
+}
+
+void listener_pump(announcements *t, listener *p)
 {
     for (known *k = p->blocked ? NULL : first_new(t, p); k; k = k->next) {
-        if (is_for(k, p)) {
-            berth_status status = t->events.send(t->ctx, p->node_id, k->message);
-
-            if (status == BERTH_ERR_WOULD_BLOCK) {
-                p->blocked = true;
-                t->counters.held_back++;
-                return;
-            }
-            if (status)
-                t->counters.not_sent++;
-            else
-                t->counters.passed_on++;
-        }
+        if (known_is_for(k, p) && is_drawn(t, k, p) && !listener_send(t, p, k))
+            return;
         p->cursor = k->stamp;
     }
 }
 
 void announcements_pump(announcements *t)
 {
-    void *value;
-    uint64_t id;
+    for (size_t i = 0; i < t->peers.count; i++)
+        listener_pump(t, t->listeners[i]);
+}
 
-    for (size_t at = 0; map64_next(&t->peers, &at, &id, &value);)
-        pump(t, value);
+static listener *listener_new(announcements *t, uint64_t peer)
+{
+    listener *p = NULL;
+
+    if (t->peers.count == t->listeners_cap) {
+        size_t cap = t->listeners_cap ? 2 * t->listeners_cap : 16;
+        listener **more = realloc(t->listeners, cap * sizeof(*more));
+
+        if (!more)
+            return NULL;
+        t->listeners = more;
+        t->listeners_cap = cap;
+    }
+    p = calloc(1, sizeof *p);
+    if (!p || !map64_put(&t->peers, peer, p)) {
+        free(p);
+        return NULL;
+    }
+    p->place = t->peers.count - 1;
+    t->listeners[p->place] = p;
+    return p;
 }
 
 berth_status announcements_peer_up(announcements *t, uint64_t peer,
@@ -250,21 +322,32 @@ berth_status announcements_peer_up(announcements *t, uint64_t peer,
         if (t->peers.count >= t->config.max_peers)
             return fail(error, BERTH_ERR_LIMIT, "announcements: more than %zu peers",
                         t->config.max_peers);
-        p = calloc(1, sizeof *p);
-        if (!p || !map64_put(&t->peers, peer, p)) {
-            free(p);
+        p = listener_new(t, peer);
+        if (!p)
             return fail(error, BERTH_ERR_NO_MEMORY, "announcements: out of memory");
-        }
     }
-    *p = (listener){.node_id = peer};
+    listener_compare_never(t, p);
+    *p = (listener){.node_id = peer, .place = p->place, .since = t->stamp, .asked_ns = INT64_MIN};
     memcpy(p->entity, entity, sizeof p->entity);
-    pump(t, p);
+    if (t->live.count <= AT_ONCE) {
+        listener_pump(t, p);
+    } else {
+        p->cursor = t->stamp;
+        listener_compare_soon(t, p);
+    }
     return BERTH_OK;
 }
 
 void announcements_peer_down(announcements *t, uint64_t peer)
 {
-    free(map64_del(&t->peers, peer));
+    listener *p = map64_del(&t->peers, peer);
+
+    if (!p)
+        return;
+    listener_compare_never(t, p);
+    t->listeners[p->place] = t->listeners[t->peers.count];
+    t->listeners[p->place]->place = p->place;
+    free(p);
     /* should it come back without its memory, it is told what it once told us */
     for (known *k = t->live.first; k; k = k->next) {
         if (k->sender == peer)
@@ -281,7 +364,7 @@ void announcements_room(announcements *t, uint64_t peer)
     if (!p)
         return;
     p->blocked = false;
-    pump(t, p);
+    listener_pump(t, p);
 }
 
 /* ---- time ---- */
@@ -299,13 +382,16 @@ void announcements_forget(announcements *t, uint64_t node)
 
 int64_t announcements_deadline(const announcements *t)
 {
-    return heap_next(&t->expiry);
+    int64_t due = heap_next(&t->expiry), compare = announcements_compare_deadline(t);
+
+    return compare < due ? compare : due;
 }
 
 void announcements_expire(announcements *t, int64_t now_ns)
 {
     heap_node *due;
 
+    announcements_advance(t, now_ns);
     while ((due = heap_pop_due(&t->expiry, now_ns))) {
         known *k = (known *)(void *)due;
 
@@ -314,6 +400,7 @@ void announcements_expire(announcements *t, int64_t now_ns)
         tell_forgotten(t, k->node_id);
     }
     known_trim(t);
+    announcements_compare_tick(t);
 }
 
 /* ---- looking ---- */

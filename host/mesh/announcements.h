@@ -6,7 +6,12 @@
  *
  * A machine without input, output or clock: time is given, messages leave through a callback. A
  * message that a peer's session has no room for is not lost: the peer gets the newest of each node
- * when announcements_room says that there is room again. So does a new peer get all that is known.
+ * when announcements_room says that there is room again.
+ *
+ * What it costs does not grow with the number of peers: our own announcement goes to all of them,
+ * another's to a few that are drawn for it, and what misses a node that way is found when two peers
+ * compare what they have (mesh/sums.h), which they do every few seconds, one peer at random at a
+ * time. A new peer gets all that is known, or what a comparison says that it lacks.
  *
  * One thread at a time. Callbacks run inside calls and must not call back.
  */
@@ -53,9 +58,12 @@ typedef struct announcements_config {
     size_t max_tags;       /* nodes times tags in the index (1,048,576) */
     size_t max_remembered; /* nodes that are gone, whose highest version is still known (65,536) */
     size_t max_peers;      /* (4,096) */
+    int64_t compare_ns;    /* between two comparisons (5 s) */
+    uint64_t seed;         /* of what is drawn (the system's) */
     uint32_t max_ttl_s;    /* longer ones are cut to it (3,600) */
     uint32_t skew_s;       /* how far clocks may be apart (300) */
-    bool subnet_policy;    /* scope same-subnet lets nodes through whose subnet is not known */
+    verify_signature *verify; /* NULL: berth_verify */
+    bool subnet_policy;       /* scope same-subnet lets nodes through whose subnet is not known */
 } announcements_config;
 
 typedef struct announcements_events {
@@ -75,6 +83,7 @@ typedef struct announcements_events {
 typedef struct announcements_counters {
     uint64_t results[ANNOUNCEMENT_RESULT_COUNT];
     uint64_t passed_on, held_back, not_sent; /* messages */
+    uint64_t sums_in, sums_out, lists_in, lists_out, lists_bad;
     uint64_t ttl_cut, expired, displaced, memory_lost;
     uint64_t metadata_stripped, heat_stripped;
 } announcements_counters;
@@ -102,6 +111,11 @@ void announcements_room(announcements *t, uint64_t peer);
 announcement_result announcements_receive(announcements *t, uint64_t peer, slice text,
                                           int64_t mono_ns, uint64_t wall_ns, berth_error *error);
 
+/* A message of kind MESSAGE_ANNOUNCEMENT_SUMS or _LIST came, here without its kind. CORRUPT: it is
+ * none; NOT_FOUND: from a session that is none of a peer. Nothing happens then. */
+berth_status announcements_compare(announcements *t, uint64_t peer, uint16_t kind, slice body,
+                                   int64_t mono_ns, berth_error *error);
+
 /* Our own: into the index and to all peers. text is that of own, as announcer_next gave them. */
 berth_status announcements_own(announcements *t, const announcement *own, slice text,
                                int64_t mono_ns, berth_error *error);
@@ -109,6 +123,7 @@ berth_status announcements_own(announcements *t, const announcement *own, slice 
 /* The detector holds a node for dead. A higher version brings it back, or itself over a session. */
 void announcements_forget(announcements *t, uint64_t node);
 
+/* When to call announcements_expire: something expires, or a comparison is due. */
 int64_t announcements_deadline(const announcements *t);
 void announcements_expire(announcements *t, int64_t now_ns);
 

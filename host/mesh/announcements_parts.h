@@ -9,6 +9,7 @@
 #include "daemon/heap.h"
 #include "mesh/announcements.h"
 #include "mesh/capability_index.h"
+#include "mesh/sums.h"
 
 /*
  * All that is known of one node. Live: its announcement stands in the index, in the heap of what
@@ -24,6 +25,7 @@ typedef struct known {
     uint64_t stamp;    /* when it changed, in the order of all changes */
     int64_t credit_ns; /* until when its announcements are paid for */
     bool live, own;
+    bool asked; /* came because we lacked it: so others ask for it, too */
     unsigned hops;
     uint64_t sender, via; /* who brought it first, who by the shortest way; 0: nobody now */
     capabilities set;
@@ -36,11 +38,19 @@ typedef struct known_list {
     size_t count;
 } known_list;
 
+#define FANOUT  3 /* peers, about, that what came from another is passed on to at once */
+#define FEW     4 /* so many get everything */
+#define AT_ONCE 8 /* so many a new peer is sent without being asked what it has */
+
 typedef struct listener {
     uint64_t node_id;
     uint8_t entity[BERTH_ENTITY_SIZE];
-    uint64_t cursor; /* has all changes up to this stamp */
+    size_t place;    /* in listeners */
+    uint64_t cursor; /* was offered all changes up to this stamp */
+    uint64_t since;  /* gets all changes up to this one, and its share of those after it */
     bool blocked;
+    bool compare;     /* as soon as may be */
+    int64_t asked_ns; /* up to when what comes is what we asked for */
 } listener;
 
 struct announcements {
@@ -48,6 +58,12 @@ struct announcements {
     announcements_events events;
     void *ctx;
     map64 nodes, peers;
+    listener **listeners; /* the peers in an order that is the same in each run */
+    size_t listeners_cap, to_compare;
+    int64_t now_ns, compare_ns;
+    int64_t listed_ns; /* when a peer was asked for all that we lack */
+    uint64_t chance;
+    sums sums; /* of what is live */
     known_list live, gone;
     heap expiry;
     capability_index index;
@@ -70,9 +86,25 @@ bool known_room(announcements *t, const known *k, size_t bytes, size_t tags, boo
 
 /* Make this what is live of the node; takes over set and message, also on failure. A farewell is
  * nothing to tell as learned. */
-berth_status known_install(announcements *t, known *k, capabilities *set, buf *message,
-                           int64_t expires_ns, bool tell, berth_error *error);
+berth_status known_install(announcements *t, known *k, uint64_t version, capabilities *set,
+                           buf *message, int64_t expires_ns, bool tell, berth_error *error);
+bool known_is_for(const known *k, const listener *p);
 /* Everything that is new for them goes to all peers that have room. */
 void announcements_pump(announcements *t);
+/* The same for one. */
+void listener_pump(announcements *t, listener *p);
+/* k, whatever has been drawn. False: there is no room now, and the peer is marked. */
+bool listener_send(announcements *t, listener *p, const known *k);
+
+/* ---- announcements_compare.c ---- */
+
+void announcements_advance(announcements *t, int64_t now_ns);
+/* Compare with it as soon as may be. */
+void listener_compare_soon(announcements *t, listener *p);
+void listener_compare_never(announcements *t, listener *p);
+int64_t announcements_compare_deadline(const announcements *t);
+/* Those that are due. */
+void announcements_compare_tick(announcements *t);
+uint64_t announcements_chance(announcements *t);
 
 #endif

@@ -81,7 +81,7 @@ static announcement_result check_claims(const announcements *t, const listener *
     if (!a->is_signed)
         return refuse(ANNOUNCEMENT_UNSIGNED, BERTH_ERR_SIGNATURE, "is not signed", a->node_id,
                       p->node_id, error);
-    if (announcement_verify(a, text, NULL))
+    if (announcement_verify(a, text, t->config.verify, NULL))
         return refuse(ANNOUNCEMENT_SIGNATURE, BERTH_ERR_SIGNATURE, "its signature does not verify",
                       a->node_id, p->node_id, error);
     if (berth_entity_node_id(a->entity) != a->node_id)
@@ -148,17 +148,18 @@ static announcement_result apply(announcements *t, known *k, const listener *p, 
     memcpy(k->entity, a->entity, sizeof k->entity);
     k->hops = a->hop_count;
     k->sender = p->node_id;
+    k->asked = !direct && mono_ns < p->asked_ns;
     if (nearer)
         k->via = p->node_id;
     if (!direct && t->events.route)
         t->events.route(t->ctx, k->node_id, p->node_id, a->hop_count + 2u);
     t->counters.metadata_stripped += capabilities_strip_reserved(&a->set);
     t->counters.heat_stripped += capabilities_strip_heat(&a->set);
-    status = known_install(t, k, &a->set, message, mono_ns + (int64_t)(ttl_s * SECOND_NS),
-                           ttl_s > 0, error);
+    status = known_install(t, k, a->version, &a->set, message,
+                           mono_ns + (int64_t)(ttl_s * SECOND_NS), ttl_s > 0, error);
     if (status)
         return status == BERTH_ERR_LIMIT ? ANNOUNCEMENT_FULL : ANNOUNCEMENT_NO_MEMORY;
-    k->seen[direct] = k->version = a->version;
+    k->seen[direct] = a->version;
     announcements_pump(t);
     return ANNOUNCEMENT_ACCEPTED;
 }
@@ -196,13 +197,32 @@ static announcement_result receive(announcements *t, const listener *p, announce
     return result;
 }
 
+/* Most of what comes over hops has come already, by another way: then it is not read further than
+ * to where it says so. */
+static bool is_second_copy(const announcements *t, slice text)
+{
+    uint64_t node, version;
+    const known *k;
+
+    if (!announcement_peek(text, &node, &version))
+        return false;
+    k = map64_get(&t->nodes, node);
+    return k && version <= k->seen[0];
+}
+
 announcement_result announcements_receive(announcements *t, uint64_t peer, slice text,
                                           int64_t mono_ns, uint64_t wall_ns, berth_error *error)
 {
     const listener *p = map64_get(&t->peers, peer);
     announcement_result result = ANNOUNCEMENT_STRANGER;
-    announcement *a = malloc(sizeof *a); /* several kilobytes */
+    announcement *a = NULL;
 
+    announcements_advance(t, mono_ns);
+    if (p && is_second_copy(t, text)) {
+        t->counters.results[ANNOUNCEMENT_DUPLICATE]++;
+        return ANNOUNCEMENT_DUPLICATE;
+    }
+    a = malloc(sizeof *a); /* several kilobytes */
     if (!a)
         result = ANNOUNCEMENT_NO_MEMORY;
     else if (p && announcement_read(a, text, error) != BERTH_OK)
@@ -221,6 +241,8 @@ berth_status announcements_own(announcements *t, const announcement *own, slice 
                                int64_t mono_ns, berth_error *error)
 {
     int64_t expires_ns = mono_ns + (int64_t)((uint64_t)own->ttl_s * SECOND_NS);
+
+    announcements_advance(t, mono_ns);
     known *k = known_at(t, t->config.node_id);
     buf *message = k ? as_message(text, 0) : NULL;
     capabilities set = {0};
@@ -239,8 +261,8 @@ berth_status announcements_own(announcements *t, const announcement *own, slice 
     }
     memcpy(k->entity, own->entity, sizeof k->entity);
     k->own = true;
-    k->seen[0] = k->seen[1] = k->version = own->version;
-    status = known_install(t, k, &set, message, expires_ns, own->ttl_s > 0, error);
+    k->seen[0] = k->seen[1] = own->version;
+    status = known_install(t, k, own->version, &set, message, expires_ns, own->ttl_s > 0, error);
     if (!status)
         announcements_pump(t);
     known_trim(t);

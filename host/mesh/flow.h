@@ -159,6 +159,10 @@ void flow_out_mute(flow_out *o, bool muted);
  * acknowledged. NOT_FOUND: there is none. The next send begins another flow. */
 berth_status flow_out_close(flow_out *o, uint64_t receiver);
 
+/* Close the flows whose events are all acknowledged and over which nothing was said since then: who
+ * receives them forgets them, and there is room for others. How many. */
+size_t flow_out_close_idle(flow_out *o, int64_t since_ns);
+
 typedef struct flow_out_stats {
     uint64_t flows, events, bytes; /* now */
     uint64_t sent, resent, acknowledged, refused_answers;

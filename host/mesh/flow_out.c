@@ -20,6 +20,7 @@ typedef struct stream {
     uint64_t allowed; /* the receiver has room through */
     buf **ring;
     size_t cap;
+    int64_t used;      /* when something was last handed out or acknowledged */
     int64_t wait, due; /* of the answer that is waited for; due INT64_MAX: for none */
     bool closing, ask; /* ask: say the close, or again one event, though there is no room */
     bool ready, stalled;
@@ -264,6 +265,7 @@ bool flow_out_poll(flow_out *o, int64_t now_ns, writer *w, uint64_t *receiver)
         return false;
     not_ready(o, s);
     *receiver = s->receiver;
+    s->used = now_ns;
     if (s->due == INT64_MAX)
         s->due = now_ns + s->wait;
     if (s->closing) {
@@ -407,6 +409,7 @@ static void acknowledged(flow_out *o, stream *s, const flow_ack *ack, int64_t no
         s->due = s->base < s->last ? now_ns + s->wait : INT64_MAX;
     }
     s->allowed = s->base + ack->window;
+    s->used = now_ns;
     consider(o, s);
 }
 
@@ -468,6 +471,19 @@ berth_status flow_out_close(flow_out *o, uint64_t receiver)
     s->due = INT64_MAX;
     consider(o, s);
     return BERTH_OK;
+}
+
+size_t flow_out_close_idle(flow_out *o, int64_t since_ns)
+{
+    size_t closed = 0;
+
+    for (stream *s = o->first; s; s = s->next) {
+        if (s->closing || s->base < s->last || !s->base || s->used > since_ns)
+            continue;
+        flow_out_close(o, s->receiver);
+        closed++;
+    }
+    return closed;
 }
 
 void flow_out_get_stats(const flow_out *o, flow_out_stats *out)

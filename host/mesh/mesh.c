@@ -70,7 +70,7 @@ berth_status mesh_new(const mesh_config *config, mesh **out, berth_error *error)
     snprintf(m->name, sizeof m->name, "%s", config->name);
     sodium_ready();
     m->log = log_get_capture();
-    m->sweep_ns = m->stage_until_ns = NEVER;
+    m->sweep_ns = m->stage_until_ns = m->idle_look_ns = NEVER;
     pthread_mutex_init(&m->task_lock, NULL);
     pthread_mutex_init(&m->places_lock, NULL);
     pthread_mutex_init(&m->done_lock, NULL);
@@ -113,8 +113,7 @@ static berth_status make_endpoint(mesh *m, berth_error *error)
                          .max_message = m->config.max_message,
                          .idle_ns = m->config.idle_ns,
                          /* Its own default is too long for sessions that end soon. */
-                         .keep_alive_ns =
-                             m->config.idle_ns < 10 * S_NS ? m->config.idle_ns / 2 : 0,
+                         .keep_alive_ns = m->config.idle_ns < 10 * S_NS ? m->config.idle_ns / 2 : 0,
                          .session_life_ns = m->config.session_life_ns};
     berth_status status;
 
@@ -137,6 +136,7 @@ static berth_status make_peers(mesh *m, berth_error *error)
 {
     peers_config c = {.identity = &m->key,
                       .wall_s = wall_s,
+                      .relayed = relay_find,
                       .ctx = m,
                       .transport = mesh_transport,
                       .max_peers = m->config.max_peers,
@@ -310,6 +310,7 @@ void mesh_free(mesh *m)
     if (m->loop)
         mesh_kill(m);
     endpoint_free(m->endpoint);
+    relay_fini(m);
     impair_free(m->impair_in);
     impair_free(m->impair_out);
     if (m->peers)

@@ -92,6 +92,8 @@ typedef struct mesh_config {
     /* A peer's record is new: worth keeping for the next start. On the loop's thread; may be NULL.
      * bytes of length 0: the node is forgotten. */
     void (*keep_record)(void *ctx, uint64_t node, slice bytes);
+    /* A peer has brought a realm's revocation list that is newer than ours. As above. */
+    void (*keep_revocations)(void *ctx, slice list);
     void *ctx;
     /* 0: the default in brackets; those of transport.h and peers.h where they are named alike. */
     uint32_t max_peers;
@@ -246,12 +248,20 @@ typedef struct mesh_flow_counters {
     uint64_t not_here;    /* frames: the receiver is not here */
     uint64_t forwarded;   /* frames */
     uint64_t malformed;   /* events and frames */
+    uint64_t paced;       /* presences that came too fast to be verified */
     uint64_t unsent;      /* frames without a session */
     uint64_t unsent_runs; /* datagrams for which no socket had room, or the family */
     uint64_t stalled;     /* frames that waited for room */
     uint64_t acks_unsent;
     uint64_t published, refused_publish; /* events to other nodes */
 } mesh_flow_counters;
+
+typedef struct mesh_relay_counters {
+    uint64_t sent, received; /* packets of this node's own sessions */
+    uint64_t passed_on;      /* of others */
+    uint64_t refused;        /* who asked has no grant, or spoke for somebody else */
+    uint64_t dropped, malformed;
+} mesh_relay_counters;
 
 typedef struct mesh_counters {
     endpoint_counters endpoint;
@@ -263,9 +273,11 @@ typedef struct mesh_counters {
     membership_counters membership;
     subscriptions_counters subscriptions;
     mesh_flow_counters flows;
+    mesh_relay_counters relay;
     call_client_stats asked;
     call_server_stats served;
     uint64_t trust[TRUST_REASON_COUNT];
+    uint64_t revocations_told, revocations_taken, revocations_old, revocations_refused;
     uint64_t unknown_messages; /* of a kind that this node does not know */
     uint64_t peers_known, peers_live;
     uint64_t outbox_events, outbox_bytes; /* of all daemons, now */

@@ -178,7 +178,7 @@ static bool batch_moved(mesh *m, call_user *u, const call_moved *moved)
     }
     c->search_until_ns = m->now_ns + SEARCH_NS;
     search_for(m, c); /* at the next turn: from here nothing may be called */
-    m->sweep_ns = m->now_ns;
+    mesh_sweep_in(m, 0);
     return true;
 }
 
@@ -277,8 +277,15 @@ void calls_search(mesh *m)
         else
             not_found(m, c);
     }
-    if (m->calls_searching && m->sweep_ns > m->now_ns + LOOK_NS)
-        m->sweep_ns = m->now_ns + LOOK_NS;
+    if (m->calls_searching)
+        mesh_sweep_in(m, LOOK_NS);
+}
+
+/* In a large mesh a node is met in search of a daemon: it is asked. */
+void calls_node_up(mesh *m, uint64_t node)
+{
+    for (const struct outcall *c = m->calls_searching; c; c = c->next)
+        places_ask_one(m, node, c->origin);
 }
 
 static void begin_task(mesh *m, mesh_task *t, bool closed)
@@ -293,8 +300,7 @@ static void begin_task(mesh *m, mesh_task *t, bool closed)
     c->search_until_ns = m->now_ns + SEARCH_NS;
     if (!begin(m, c)) {
         search_for(m, c);
-        if (m->sweep_ns > m->now_ns + LOOK_NS)
-            m->sweep_ns = m->now_ns + LOOK_NS;
+        mesh_sweep_in(m, LOOK_NS);
     }
 }
 
@@ -335,6 +341,7 @@ berth_status calls_send(void *ctx, uint64_t node, lane l, buf *msg)
     mesh *m = ctx;
     session *s = peers_session(m->peers, node);
 
+    peers_want(m->peers, node, m->now_ns);
     return s ? session_send(s, l, msg, m->now_ns) : BERTH_ERR_NOT_READY;
 }
 

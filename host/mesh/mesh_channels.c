@@ -270,6 +270,7 @@ static void take_listener(mesh *m, mesh_task *t, bool closed)
         if (l->channel) {
             l->next = m->listeners;
             m->listeners = l;
+            mesh_sweep_in(m, SWEEP_NS);
             wish_add(m, m->key.entity, channel, (slice){0});
         } else {
             free(l);

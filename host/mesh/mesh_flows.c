@@ -13,6 +13,11 @@
 /* What a daemon that has ended had sent is tried for so long. */
 #define ORPHAN_NS (30 * S_NS)
 
+/* A flow over which nothing has been said for so long is closed; sooner where there are many. */
+#define IDLE_NS (300 * S_NS)
+#define MANY    3000 /* of the 4,096 that an outbox has room for */
+#define MANY_NS S_NS
+
 /* ---- Who sends to whom ----------------------------------------------------------------------- */
 
 static outflow *target_of(mesh *m, uint64_t origin)
@@ -97,17 +102,22 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
 
     if (t)
         target_add(t, l);
+    if (m->idle_look_ns == NEVER)
+        m->idle_look_ns = m->now_ns + IDLE_LOOK_NS;
     places_find(m, receiver, &place);
-    if (t && place.known)
+    if (t && place.known) {
         t->unknown_ns = 0;
-    else if (t && !t->unknown_ns)
+    } else if (t && !t->unknown_ns) {
         t->unknown_ns = m->now_ns;
+        mesh_sweep_in(m, SWEEP_NS);
+    }
     if (place.known && !place.conflict)
         n = mesh_node_of(m, berth_entity_node_id(place.node));
     if (n && n->id == m->key.node_id) {
         /* It has come here since: the way is short, but the rules are the same. */
         buf *b;
 
+        places_own(m, l->origin, incarnation);
         flow_address(m->frame.data, place.epoch);
         b = buf_copy(frame.ptr, frame.len);
         if (b)
@@ -115,6 +125,8 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
         buf_unref(b);
         return;
     }
+    if (n)
+        peers_want(m->peers, n->id, m->now_ns);
     if (n && n->up) {
         flow_address(m->frame.data, place.epoch);
         places_hint(m, l->entity, incarnation, n, LANE_EVENT);
@@ -315,6 +327,7 @@ void flows_answer(mesh *m, uint64_t node, slice msg)
     mesh_node *from = mesh_node_of(m, node);
     berth_error error = {0};
     route_link *l;
+    outflow *t;
     flow_ack ack;
     bool heard;
 
@@ -336,6 +349,8 @@ void flows_answer(mesh *m, uint64_t node, slice msg)
     if (l->out_count)
         flow_out_answer(l->outs[0].flows, &ack, m->now_ns);
     pthread_mutex_unlock(&l->lock);
+    if (ack.answer == FLOW_CLOSED && (t = map64_get(&m->targets, ack.id.receiver)))
+        target_remove(m, t, l); /* it is put back by the next frame */
     link_wake(l);
     link_touch(l);
 }
@@ -367,7 +382,9 @@ void flows_node_up(mesh *m, mesh_node *n)
         pthread_mutex_lock(&m->places_lock);
         directory_look(m->directory, t->origin, &place);
         pthread_mutex_unlock(&m->places_lock);
-        if (!place.known || berth_entity_node_id(place.node) == n->id)
+        if (!place.known)
+            places_ask_one(m, n->id, t->origin);
+        else if (berth_entity_node_id(place.node) == n->id)
             flows_moved(m, t->origin);
     }
 }
@@ -415,14 +432,18 @@ void flows_sweep(mesh *m)
 {
     uint64_t *gone = malloc((m->targets.count + 1) * sizeof *gone);
     size_t n = 0;
+    bool unknown = false;
     void *value;
 
     for (size_t at = 0; gone && map64_next(&m->targets, &at, NULL, &value);) {
         outflow *t = value;
 
+        unknown |= t->unknown_ns != 0;
         if (t->unknown_ns && m->now_ns - t->unknown_ns > m->config.unknown_ns)
             gone[n++] = t->origin;
     }
+    if (unknown || m->calls_searching)
+        places_walk(m);
     while (n--) {
         outflow *t = map64_get(&m->targets, gone[n]);
 
@@ -433,6 +454,39 @@ void flows_sweep(mesh *m)
     for (size_t i = 0; i < m->link_count; i++)
         if (m->all_links[i]->detached)
             link_touch(m->all_links[i]);
+}
+
+/* Only where something may become overdue. */
+bool flows_need_sweep(const mesh *m)
+{
+    void *value;
+
+    for (size_t at = 0; map64_next(&m->targets, &at, NULL, &value);)
+        if (((const outflow *)value)->unknown_ns)
+            return true;
+    for (size_t i = 0; i < m->link_count; i++)
+        if (m->all_links[i]->detached)
+            return true;
+    return false;
+}
+
+void flows_close_idle(mesh *m)
+{
+    for (size_t i = 0; i <= m->link_count; i++) {
+        route_link *l = i < m->link_count ? m->all_links[i] : m->node_link;
+        size_t closed = 0;
+        flow_out_stats s;
+
+        pthread_mutex_lock(&l->lock);
+        if (l->out_count) {
+            flow_out_get_stats(l->outs[0].flows, &s);
+            closed = flow_out_close_idle(l->outs[0].flows,
+                                         m->now_ns - (s.flows > MANY ? MANY_NS : IDLE_NS));
+        }
+        pthread_mutex_unlock(&l->lock);
+        if (closed)
+            link_touch(l);
+    }
 }
 
 bool flows_quiet(mesh *m)

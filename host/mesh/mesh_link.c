@@ -217,6 +217,7 @@ static void drop_link(mesh *m, mesh_task *t, bool closed)
     places_gone(m, l->origin);
     l->detached = true;
     l->detached_ns = m->now_ns;
+    mesh_sweep_in(m, SWEEP_NS);
     link_touch(l);
 }
 

@@ -86,10 +86,13 @@ static bool next_run(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
         return true;
     while (machine_run(m, memory, cap, out)) {
         mesh_socket *other = m->socket_count == 1 ? s : socket_for(m, &out->to);
+        uint64_t node;
 
-        if (other == s)
+        if (relay_is(&out->to, &node))
+            relay_send(m, node, out); /* its packets come up again, in another session's */
+        else if (other == s)
             return true;
-        if (other)
+        else if (other)
             queue_run(other, out);
         else
             m->flows.unsent_runs++; /* no socket of that family */
@@ -151,18 +154,14 @@ static int64_t deadline(mesh *m)
         next = sooner(next, impair_deadline(m->impair_in));
     if (m->impair_out)
         next = sooner(next, impair_deadline(m->impair_out));
+    next = sooner(next, m->idle_look_ns);
     return sooner(next, m->sweep_ns);
 }
 
-/* Only where something may be overdue: an idle node has no timer of its own for this. */
+/* An idle node has no timer of its own for this. */
 static bool needs_sweep(const mesh *m)
 {
-    if (m->pings || m->listeners || m->targets.count)
-        return true;
-    for (size_t i = 0; i < m->link_count; i++)
-        if (m->all_links[i]->detached)
-            return true;
-    return false;
+    return m->pings || m->listeners || m->requests || flows_need_sweep(m);
 }
 
 static void expire(mesh *m)
@@ -175,16 +174,22 @@ static void expire(mesh *m)
     call_client_expire(m->call_client, m->now_ns);
     call_server_expire(m->call_server, m->now_ns);
     if (m->sweep_ns <= m->now_ns) {
+        m->sweep_ns = NEVER;
         sessions_sweep(m);
         flows_sweep(m);
         mesh_channels_sweep(m);
-        m->sweep_ns = NEVER;
         calls_search(m);
         serve_sweep(m);
         requests_sweep(m);
     }
     if (m->sweep_ns == NEVER && needs_sweep(m))
         m->sweep_ns = m->now_ns + SWEEP_NS;
+    if (m->idle_look_ns <= m->now_ns) {
+        flows_close_idle(m);
+        m->idle_look_ns = NEVER;
+    }
+    if (m->idle_look_ns == NEVER && m->targets.count)
+        m->idle_look_ns = m->now_ns + IDLE_LOOK_NS;
 }
 
 static void on_timer(uv_timer_t *t)
@@ -253,6 +258,7 @@ static void on_turn(uv_prepare_t *p)
     if (m->stage == STAGE_ENDED)
         return;
     receive_impaired(m);
+    relay_receive(m);
     if (!is_late(m) && (atomic_load(&m->facts_flag) || deadline(m) <= m->now_ns))
         expire(m);
     inflows_done(m);

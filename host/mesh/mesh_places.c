@@ -65,8 +65,11 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
         /* It has ended; what it sent may still be under way, and only that. */
         route_link *link = incarnation ? map64_get(&m->links, origin) : NULL;
 
-        if (!link)
+        if (!link) {
+            if (l && !map64_get(&m->links, origin))
+                places_gone(m, origin); /* it ended without a word: it never needed a link */
             return NULL;
+        }
         self = (runtime_face){
             .key = &link->key, .incarnation = incarnation, .epoch = atomic_load(&link->epoch)};
         sign_with(&s, &self);
@@ -164,6 +167,51 @@ void places_ask(mesh *m, uint64_t origin, uint64_t epoch)
     writer_free(&w);
 }
 
+void places_ask_one(mesh *m, uint64_t node, uint64_t origin)
+{
+    writer w = {0};
+
+    directory_where_write(&w, &(directory_where){origin, 0});
+    if (!w.failed)
+        mesh_send(m, node, LANE_CONTROL, slice_of(w.data, w.len));
+    writer_free(&w);
+}
+
+/* In a large mesh most nodes have no session with this one: they are met, a few at a time, as long
+ * as something is looked for that none of those met so far has. */
+typedef struct walk {
+    mesh *m;
+    size_t at, met;
+} walk;
+
+static void meet(void *ctx, const peer_view *v)
+{
+    walk *w = ctx;
+
+    if (w->at++ < w->m->walked || w->met == WALK_STEP)
+        return;
+    w->m->walked = w->at;
+    if (v->session || !v->node || v->left)
+        return;
+    w->met++;
+    w->m->walk[w->m->walk_count++] = v->node;
+}
+
+void places_walk(mesh *m)
+{
+    walk w = {.m = m};
+
+    if (!peers_are_many(m->peers))
+        return;
+    if (m->walked >= peers_count(m->peers))
+        m->walked = 0;
+    m->walk_count = 0;
+    peers_each(m->peers, meet, &w);
+    for (size_t i = 0; i < m->walk_count; i++)
+        peers_want(m->peers, m->walk[i], m->now_ns);
+    mesh_sweep_in(m, WALK_NS);
+}
+
 void places_find(mesh *m, uint64_t origin, directory_place *out)
 {
     atomic_store(&m->places_used, true);
@@ -194,7 +242,21 @@ static void tell_conflict(mesh *m, uint64_t origin)
     writer_free(&w);
 }
 
-static void learn(mesh *m, const mesh_node *from, const presence *p, const handover *h)
+/* Signatures take time that others wait for: nobody gets more than a share of it. Who is told
+ * nothing asks again. */
+static bool may_judge(mesh *m, mesh_node *from)
+{
+    if (from->judged_ns < m->now_ns)
+        from->judged_ns = m->now_ns;
+    if (from->judged_ns > m->now_ns + JUDGE_AHEAD_NS) {
+        m->flows.paced++;
+        return false;
+    }
+    from->judged_ns += JUDGE_NS;
+    return true;
+}
+
+static void learn(mesh *m, mesh_node *from, const presence *p, const handover *h)
 {
     const uint8_t *entity = p ? p->entity : h->entity;
     uint64_t origin = berth_entity_origin(entity);
@@ -202,6 +264,8 @@ static void learn(mesh *m, const mesh_node *from, const presence *p, const hando
     berth_error error = {0};
     berth_status status;
 
+    if (!may_judge(m, from))
+        return;
     /* A daemon of ours that nobody asked about yet: now it has to be known whose it is. */
     places_own(m, origin, 0);
     atomic_store(&m->places_used, true);

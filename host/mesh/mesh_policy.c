@@ -45,31 +45,58 @@ static bool is_configured(const mesh_policy *p, const char *name)
     return false;
 }
 
-/* A table as the policy says, with the peers that were added by hand. */
-static trust *trust_for(mesh *m, const mesh_policy *p, berth_error *error)
+/* Into t, which has none of it: the policy, with the peers that were added by hand. */
+static berth_status fill(const mesh *m, trust *t, const mesh_policy *p, berth_error *error)
 {
-    trust *t = trust_new(m->key.entity);
-    berth_status status = t ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    berth_status status = BERTH_OK;
 
     for (size_t i = 0; i < p->peer_count && status == BERTH_OK; i++)
         status = pin(t, &p->peers[i], error);
     for (size_t i = 0; i < m->peer_count && status == BERTH_OK; i++)
         if (m->peer_list[i].added && !is_configured(p, m->peer_list[i].peer.name))
             status = pin(t, &m->peer_list[i].peer, error);
-    if (status == BERTH_OK)
-        status = add_realms(t, p, error);
-    /* What peers have told of revocations is not forgotten. */
-    for (size_t i = 0; i < p->realm_count && status == BERTH_OK && m->trust; i++) {
-        slice list = trust_revocations(m->trust, p->realms[i].id);
-        berth_error old = {0};
+    return status == BERTH_OK ? add_realms(t, p, error) : status;
+}
 
-        if (list.len)
-            trust_revoke(t, list, &old);
-    }
-    if (status == BERTH_OK)
-        return t;
-    trust_free(t);
-    return NULL;
+static berth_status try_trust(const mesh *m, const mesh_policy *p, berth_error *error)
+{
+    trust *trial = trust_new(m->key.entity);
+    berth_status status =
+        trial ? fill(m, trial, p, error) : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+
+    trust_free(trial);
+    return status;
+}
+
+static bool is_realm(const mesh_policy *p, const uint8_t id[BERTH_ENTITY_SIZE])
+{
+    for (size_t i = 0; i < p->realm_count; i++)
+        if (memcmp(p->realms[i].id, id, BERTH_ENTITY_SIZE) == 0)
+            return true;
+    return false;
+}
+
+/* The table stays, since it remembers whose certificates it has seen; what it says changes. It has
+ * been tried: only memory can be missing. */
+static berth_status change_trust(mesh *m, const mesh_policy *p, berth_error *error)
+{
+    berth_status status;
+    void *value;
+
+    for (size_t i = 0; i < m->peer_count; i++)
+        trust_unpin(m->trust, slice_str(m->peer_list[i].peer.name));
+    for (size_t i = 0; i < m->realm_count; i++)
+        if (!is_realm(p, m->realms[i]))
+            trust_remove_realm(m->trust, m->realms[i]);
+    status = fill(m, m->trust, p, error);
+    m->realm_count = 0;
+    for (size_t i = 0; i < p->realm_count && i < TRUST_REALMS_MAX; i++)
+        memcpy(m->realms[m->realm_count++], p->realms[i].id, BERTH_ENTITY_SIZE);
+    policy_review(m);
+    for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);)
+        if (((const mesh_node *)value)->up)
+            revocations_node_up(m, ((const mesh_node *)value)->id);
+    return status;
 }
 
 berth_status policy_admit(void *ctx, peer_identity *peer, slice certificate, berth_error *error)
@@ -182,13 +209,6 @@ static void forget(mesh *m, size_t i)
         peers_remove(m->peers, gone.peer.name, m->now_ns);
 }
 
-static void take_trust(mesh *m, trust *t)
-{
-    trust_free(m->trust);
-    m->trust = t;
-    policy_review(m);
-}
-
 static berth_status check_peers(const mesh *m, const mesh_policy *p, berth_error *error)
 {
     for (size_t i = 0; i < p->peer_count; i++)
@@ -202,16 +222,15 @@ static berth_status check_peers(const mesh *m, const mesh_policy *p, berth_error
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error)
 {
     berth_status status = check_peers(m, p, error);
-    trust *t = status == BERTH_OK ? trust_for(m, p, error) : NULL;
 
-    if (!t)
-        return error->code ? error->code : BERTH_ERR_INVALID;
-    status = mesh_channels_set_rules(m, p->channels, p->channel_count, error);
-    if (status != BERTH_OK) {
-        trust_free(t);
+    if (status == BERTH_OK)
+        status = try_trust(m, p, error);
+    if (status == BERTH_OK)
+        status = mesh_channels_set_rules(m, p->channels, p->channel_count, error);
+    if (status == BERTH_OK)
+        status = change_trust(m, p, error);
+    if (status != BERTH_OK)
         return status;
-    }
-    take_trust(m, t);
     for (size_t i = m->peer_count; i-- > 0;)
         if (!m->peer_list[i].added && !is_configured(p, m->peer_list[i].peer.name))
             forget(m, i);

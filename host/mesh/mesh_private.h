@@ -6,6 +6,8 @@
  *     mesh_loop.c       the thread, and what is handed to it
  *     mesh_net.c        sockets, timer, turns of the loop
  *     mesh_sessions.c   what sessions and peers tell
+ *     mesh_revocations.c what realms have taken back, from node to node
+ *     mesh_relay.c      sessions by way of another node
  *     mesh_policy.c     who is let in; peers that come and go
  *     mesh_link.c       the route's side of a daemon: what its runner calls
  *     mesh_flows.c      events out, answers in
@@ -47,12 +49,17 @@
 #define S_NS  INT64_C(1000000000)
 #define NEVER INT64_MAX
 
-#define SWEEP_NS        S_NS        /* how often what has no deadline of its own is looked at */
-#define PRESENCE_LIFE_S (24 * 3600) /* and signed anew when half of it is over */
-#define RECEIVE_WINDOW  2048        /* events of one flow that may wait here */
-#define RECEIVE_BATCH   256         /* events given to a daemon at once */
-#define SOURCES_MAX     2048        /* flows to one daemon: half of its cursors */
-#define OUTS_MAX        4           /* incarnations of one sender with events under way */
+#define SWEEP_NS        S_NS          /* how often what has no deadline of its own is looked at */
+#define IDLE_LOOK_NS    (10 * S_NS)   /* how often flows that nobody uses are looked for */
+#define WALK_STEP       16            /* nodes that are met at once in search of an origin, */
+#define WALK_NS         (S_NS / 4)    /* and how often */
+#define JUDGE_NS        (S_NS / 4000) /* a node may have so much of our time per record ... */
+#define JUDGE_AHEAD_NS  (2 * S_NS)    /* ... on the average, and so many at once */
+#define PRESENCE_LIFE_S (24 * 3600)   /* and signed anew when half of it is over */
+#define RECEIVE_WINDOW  2048          /* events of one flow that may wait here */
+#define RECEIVE_BATCH   256           /* events given to a daemon at once */
+#define SOURCES_MAX     2048          /* flows to one daemon: half of its cursors */
+#define OUTS_MAX        4             /* incarnations of one sender with events under way */
 
 /* ---- mesh_loop.c ----------------------------------------------------------------------------- */
 
@@ -149,6 +156,8 @@ typedef struct mesh_node {
     uint8_t entity[BERTH_ENTITY_SIZE];
     uint64_t life; /* rises when it forgets what it was told */
     bool up;
+    uint64_t via;      /* the node by way of which its packets come, or came; 0: none did */
+    int64_t judged_ns; /* up to when its allowance of signatures to verify is used */
     stall_entry *stalls;
     size_t stall_count, stall_cap;
 } mesh_node;
@@ -218,7 +227,7 @@ struct mesh {
 
     /* The loop's, from here on. */
     mesh_stage stage;
-    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, armed_ns;
+    int64_t now_ns, stage_until_ns, drain_until_ns, sweep_ns, idle_look_ns, armed_ns;
     struct latch *stage_done;
     uv_async_t async;
     uv_prepare_t prepare;
@@ -235,9 +244,15 @@ struct mesh {
     unsigned socket_count;
     impair *impair_in, *impair_out; /* NULL: nobody asked for it */
     udp_scratch *scratch;
+    struct relayed *relayed, *relayed_tail; /* packets that came by way of another node */
+    size_t relayed_bytes;
+    mesh_relay_counters relay;
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
     peers *peers;
+    uint8_t realms[TRUST_REALMS_MAX][BERTH_ENTITY_SIZE]; /* those that are trusted */
+    size_t realm_count;
+    uint64_t revocations_told, revocations_taken, revocations_old, revocations_refused;
     known_peer *peer_list; /* of the configuration, and added by hand */
     size_t peer_count, peer_cap;
     map64 nodes; /* mesh_node */
@@ -255,6 +270,9 @@ struct mesh {
     pthread_mutex_t places_lock;
     directory *directory; /* [places_lock] */
     _Atomic bool places_used;
+    size_t walked; /* of the table of peers, in search of origins */
+    uint64_t walk[WALK_STEP];
+    size_t walk_count;
     map64 locals; /* local */
     uint64_t serial;
 
@@ -308,6 +326,13 @@ static inline int64_t mesh_wall_s(const mesh *m)
     return mesh_wall_ns(m) / S_NS;
 }
 
+/* Something may become overdue: it is looked at no later than after this time. */
+static inline void mesh_sweep_in(mesh *m, int64_t in_ns)
+{
+    if (m->sweep_ns > m->now_ns + in_ns)
+        m->sweep_ns = m->now_ns + in_ns;
+}
+
 /* 0 for one that has none. */
 static inline uint16_t message_kind(slice msg)
 {
@@ -339,6 +364,17 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg);
 void mesh_broadcast(mesh *m, lane l, slice msg);
 void sessions_sweep(mesh *m);
 
+/* ---- mesh_relay.c ---------------------------------------------------------------------------- */
+
+address relay_address(uint64_t node);
+bool relay_is(const address *a, uint64_t *node);
+/* For peers_config.relayed. */
+bool relay_find(void *ctx, uint64_t node, address *out);
+void relay_send(mesh *m, uint64_t node, const outgoing *run);
+void relay_message(mesh *m, const session *s, slice msg);
+void relay_receive(mesh *m); /* what has come, into the sessions */
+void relay_fini(mesh *m);
+
 /* ---- mesh_policy.c --------------------------------------------------------------------------- */
 
 berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error);
@@ -346,6 +382,11 @@ transport_admit policy_admit;
 void policy_review(mesh *m);
 /* May daemons of this node send events to daemons here? */
 bool policy_takes_from(const mesh *m, const mesh_node *from);
+
+/* ---- mesh_revocations.c ---------------------------------------------------------------------- */
+
+void revocations_node_up(mesh *m, uint64_t node);
+void revocations_message(mesh *m, uint64_t node, slice msg);
 
 /* ---- mesh_link.c ----------------------------------------------------------------------------- */
 
@@ -374,6 +415,8 @@ void flows_moved(mesh *m, uint64_t origin);
 void flows_node_up(mesh *m, mesh_node *n);
 void flows_node_room(mesh *m, mesh_node *n);
 void flows_sweep(mesh *m);
+bool flows_need_sweep(const mesh *m);
+void flows_close_idle(mesh *m);
 /* Take l out of everything that knows it. */
 void flows_forget(mesh *m, route_link *l);
 bool flows_quiet(mesh *m); /* nothing waits to be acknowledged */
@@ -412,6 +455,9 @@ void places_hint(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t inca
 /* Where an origin lives; asks the others when it is time to. */
 void places_find(mesh *m, uint64_t origin, directory_place *out);
 void places_ask(mesh *m, uint64_t origin, uint64_t epoch);
+void places_ask_one(mesh *m, uint64_t node, uint64_t origin);
+/* Meet some more of those who may know. */
+void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
 
@@ -449,6 +495,7 @@ call_send calls_send;
 berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
                           void *credit_ctx, berth_error *error);
 void calls_search(mesh *m);
+void calls_node_up(mesh *m, uint64_t node);
 void calls_end(mesh *m);
 berth_status serve_open(mesh *m, berth_error *error);
 void serve_sweep(mesh *m);

@@ -255,7 +255,7 @@ static bool moved(mesh *m, call_user *u, const call_moved *what)
     if (r->tried_count == NODES_TRIED || r->wanted)
         return false;
     r->again = true;
-    m->sweep_ns = m->now_ns;
+    mesh_sweep_in(m, 0);
     return true;
 }
 

@@ -249,7 +249,7 @@ static void cancelled(void *ctx, uint64_t handle, call_status why)
     for (struct served *s = m->served_waiting; s; s = s->next)
         if (s->handle == handle)
             s->cancelled = true;
-    m->sweep_ns = m->now_ns; /* it is answered at the next turn: here nothing may be called */
+    mesh_sweep_in(m, 0); /* it is answered at the next turn: here nothing may be called */
 }
 
 void serve_sweep(mesh *m)

@@ -54,8 +54,10 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg)
     berth_status status;
     buf *b;
 
-    if (!s)
+    if (!s) {
+        peers_want(m->peers, node, m->now_ns); /* in a large mesh there is one when it is needed */
         return BERTH_ERR_NOT_READY;
+    }
     b = buf_copy(msg.ptr, msg.len);
     if (!b)
         return BERTH_ERR_NO_MEMORY;
@@ -126,6 +128,12 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
     case MESSAGE_DIRECTORY_CONFLICT:
         places_message(m, node, kind, bytes);
         break;
+    case MESSAGE_REVOCATIONS:
+        revocations_message(m, node, bytes);
+        break;
+    case MESSAGE_RELAY:
+        relay_message(m, s, bytes);
+        break;
     case MESSAGE_CALL_ANSWER: {
         berth_error error = {0};
 
@@ -149,6 +157,16 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
             (uint64_t)mesh_wall_ns(m), &error);
         break;
     }
+    case MESSAGE_ANNOUNCEMENT_SUMS:
+    case MESSAGE_ANNOUNCEMENT_LIST: {
+        berth_error error = {0};
+
+        announcements_compare(
+            m->announcements, node, kind,
+            slice_of(bytes.ptr + MESSAGE_KIND_SIZE, bytes.len - MESSAGE_KIND_SIZE), m->now_ns,
+            &error);
+        break;
+    }
     case MESSAGE_CHANNEL_SUBSCRIBE:
     case MESSAGE_CHANNEL_UNSUBSCRIBE:
     case MESSAGE_CHANNEL_ACK:
@@ -165,7 +183,9 @@ static void on_datagram(void *ctx, session *s, const uint8_t *bytes, size_t len)
 {
     mesh *m = ctx;
 
-    if (!peers_datagram(m->peers, s, slice_of(bytes, len), m->now_ns))
+    if (message_kind(slice_of(bytes, len)) == MESSAGE_RELAY)
+        relay_message(m, s, slice_of(bytes, len));
+    else if (!peers_datagram(m->peers, s, slice_of(bytes, len), m->now_ns))
         m->unknown_messages++;
 }
 
@@ -271,8 +291,10 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         n->life++;
         memcpy(n->entity, e->entity, sizeof n->entity);
         announce_node_up(m, e);
+        revocations_node_up(m, e->node);
         mesh_channels_node_up(m, e->node);
         flows_node_up(m, n);
+        calls_node_up(m, e->node);
         call_client_up(m->call_client, e->node, m->now_ns);
         call_server_up(m->call_server, e->node);
         keep(m, e->node);
@@ -324,6 +346,10 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         break;
     case PEER_FORGOTTEN:
         node_gone(m, e->node);
+        if (!n->up && !n->stall_count) {
+            free(n->stalls);
+            free(map64_del(&m->nodes, e->node));
+        }
         if (m->config.keep_record)
             m->config.keep_record(m->config.ctx, e->node, (slice){0});
         break;

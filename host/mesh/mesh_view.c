@@ -172,8 +172,7 @@ static void begin_ping(mesh *m, mesh_task *t, bool closed)
         p->until_ns = m->now_ns + ((ping_task *)t)->timeout_ns;
         p->next = m->pings;
         m->pings = p;
-        if (m->sweep_ns > m->now_ns + SWEEP_NS)
-            m->sweep_ns = m->now_ns + SWEEP_NS;
+        mesh_sweep_in(m, SWEEP_NS);
     }
     free(t);
 }
@@ -255,8 +254,14 @@ static void get_counters(mesh *m, void *ctx)
 {
     mesh_counters *out = ctx;
 
-    *out = (mesh_counters){
-        .flows = m->flows, .unknown_messages = m->unknown_messages, .turns = m->turns};
+    *out = (mesh_counters){.flows = m->flows,
+                           .unknown_messages = m->unknown_messages,
+                           .relay = m->relay,
+                           .turns = m->turns};
+    out->revocations_told = m->revocations_told;
+    out->revocations_taken = m->revocations_taken;
+    out->revocations_old = m->revocations_old;
+    out->revocations_refused = m->revocations_refused;
     memcpy(out->trust, m->trust_counts, sizeof out->trust);
     out->flows.published = atomic_load(&m->published);
     out->flows.refused_publish = atomic_load(&m->refused_publish);

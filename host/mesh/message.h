@@ -20,7 +20,9 @@ enum {
     MESSAGE_LEAVE = 0x0005,
     MESSAGE_KNOWN_PEERS = 0x0006, /* whom the sender knows, and whom it reaches */
     MESSAGE_WHO_REACHES = 0x0007,
-    MESSAGE_USE = 0x0008 /* of several sessions between two nodes, this one */
+    MESSAGE_USE = 0x0008,         /* of several sessions between two nodes, this one */
+    MESSAGE_RECORD_SUMS = 0x0009, /* of all records that the sender has (mesh/sums.h) */
+    MESSAGE_RECORD_LIST = 0x000a  /* which it has where the sums differ */
 };
 
 /* The directory: 0x0100 to 0x01ff, on the lane of what they are about (mesh/directory.h). */
@@ -44,7 +46,19 @@ enum {
 
 /* Capabilities: 0x0400 to 0x04ff, on LANE_CONTROL (mesh/announcements.h). */
 enum {
-    MESSAGE_ANNOUNCEMENT = 0x0400 /* the text of one, to the end of the message */
+    MESSAGE_ANNOUNCEMENT = 0x0400,      /* the text of one, to the end of the message */
+    MESSAGE_ANNOUNCEMENT_SUMS = 0x0401, /* of all that the sender knows (mesh/sums.h) */
+    MESSAGE_ANNOUNCEMENT_LIST = 0x0402  /* what it knows where the sums differ */
+};
+
+/* Realms: 0x0700 to 0x07ff, on LANE_BULK (mesh/mesh_revocations.c). */
+enum {
+    MESSAGE_REVOCATIONS = 0x0701 /* a realm's list, to the end of the message */
+};
+
+/* Relays: 0x0600 to 0x06ff, as datagrams, or on LANE_CALL what is too large (docs/wire.md). */
+enum {
+    MESSAGE_RELAY = 0x0601 /* to u64, from u64 (nodes), and a packet of theirs */
 };
 
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */

@@ -83,6 +83,9 @@ static void health_changed(void *ctx, uint64_t node, health from, health to)
                to == HEALTH_HEALTHY     ? PEER_RECOVERED
                : to == HEALTH_SUSPECTED ? PEER_SUSPECTED
                                         : PEER_FAILED);
+    /* Nobody here asks it from now on, so nobody would hear that it is back. */
+    if (to == HEALTH_FAILED && !of->sessions && !peer_needed(p, of))
+        detector_forget(&p->detector, node);
 }
 
 /* ---- Sources --------------------------------------------------------------------------------- */
@@ -115,11 +118,17 @@ berth_status peers_resign(peers *p, uint64_t above, berth_error *error)
     r.sequence = (uint64_t)wall << 20;
     if (r.sequence <= above)
         r.sequence = above < UINT64_MAX ? above + 1 : above;
-    r.not_after_s = wall + p->config.record_life_s;
+    int64_t lasts_s = p->config.record_life_s;
+    if (p->leaving && lasts_s > FAREWELL_S)
+        lasts_s = FAREWELL_S;
+    r.not_after_s = wall + lasts_s;
     berth_status s = record_sign(&r, p->config.identity, &bytes, error);
     if (s != BERTH_OK)
         return s;
     memcpy(r.entity, p->config.identity->entity, sizeof r.entity);
+    if (p->own)
+        sums_remove(&p->sums, p->self, p->own_record.sequence);
+    sums_add(&p->sums, p->self, r.sequence);
     buf_unref(p->own);
     p->own = bytes;
     p->own_record = r;
@@ -137,6 +146,9 @@ static berth_status complete(peers_config *c, berth_error *error)
     const int64_t second = 1000000000;
     DEFAULT(max_peers, 4096);
     DEFAULT(max_dials, 64);
+    DEFAULT(full_mesh, 64);
+    DEFAULT(neighbours, 8);
+    DEFAULT(idle_ns, 60 * second);
     DEFAULT(heartbeat_ns, 5 * second);
     DEFAULT(timeout_ns, 30 * second);
     DEFAULT(backoff_ns, second / 2);
@@ -145,7 +157,7 @@ static berth_status complete(peers_config *c, berth_error *error)
     DEFAULT(linger_ns, 2 * second);
     DEFAULT(gossip_ns, 5 * second);
     DEFAULT(session_life_ns, 86400 * second);
-    DEFAULT(record_life_s, 86400);
+    DEFAULT(record_life_s, 7200);
 #undef DEFAULT
     const int64_t most = 1000 * 86400 * second;
     if (!c->identity || !berth_keypair_is_full(c->identity))
@@ -153,6 +165,9 @@ static berth_status complete(peers_config *c, berth_error *error)
     if (c->max_peers > KNOWN_MAX)
         return fail(error, BERTH_ERR_INVALID, "mesh: max_peers is %u; at most %u are possible",
                     c->max_peers, KNOWN_MAX);
+    if (c->neighbours > NEIGHBOURS_MAX)
+        return fail(error, BERTH_ERR_INVALID, "mesh: neighbours is %u; at most %d are possible",
+                    c->neighbours, NEIGHBOURS_MAX);
     if (c->heartbeat_ns < 10000000 || c->heartbeat_ns > most)
         return fail(error, BERTH_ERR_INVALID, "mesh: the heartbeat must be 10 ms or longer");
     if (c->timeout_ns <= c->heartbeat_ns || c->timeout_ns > most / 100)
@@ -162,8 +177,9 @@ static berth_status complete(peers_config *c, berth_error *error)
     if (!c->forget_ns)
         c->forget_ns = 30 * c->timeout_ns;
     if (c->backoff_ns < 0 || c->backoff_max_ns < c->backoff_ns || c->backoff_max_ns > most ||
-        c->yield_ns < 0 || c->linger_ns < 0 || c->gossip_ns < 0 || c->session_life_ns < 0 ||
-        c->session_life_ns > most || c->forget_ns < 0 || c->forget_ns > most)
+        c->yield_ns < 0 || c->linger_ns < 0 || c->gossip_ns < 0 || c->idle_ns < 0 ||
+        c->idle_ns > most || c->session_life_ns < 0 || c->session_life_ns > most ||
+        c->forget_ns < 0 || c->forget_ns > most)
         return fail(error, BERTH_ERR_INVALID, "mesh: a duration is negative or out of order");
     if (c->record_life_s < 2 || c->record_life_s > RECORD_LIFE_MAX_S)
         return fail(error, BERTH_ERR_INVALID, "mesh: a peer record may hold for 2 s to %d days",
@@ -177,8 +193,10 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
     berth_status s;
 
     *out = NULL;
-    if (!p)
+    if (!p || !(p->viewed = calloc(1, sizeof *p->viewed))) {
+        free(p);
         return fail(error, BERTH_ERR_NO_MEMORY, "mesh: out of memory");
+    }
     p->config = *config;
     p->t = config->transport;
     p->now_ns = now_ns;
@@ -196,6 +214,7 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
     do
         p->boot = peers_random(p);
     while (!p->boot);
+    p->salt = peers_random(p);
     memcpy(p->own_record.static_key, config->static_key, 32);
     memcpy(p->own_record.name, config->name, sizeof p->own_record.name);
     memcpy(p->own_record.addresses, config->addresses, sizeof p->own_record.addresses);
@@ -204,13 +223,23 @@ berth_status peers_new(const peers_config *config, int64_t now_ns, peers **out, 
     if (s != BERTH_OK)
         goto fail;
     p->gossip_ns = now_ns + peers_jitter(p, p->config.gossip_ns);
-    p->leave_ns = NEVER;
+    p->leave_ns = p->choose_ns = NEVER;
+    p->listed_ns = now_ns - COMPARE_PACE_NS;
     *out = p;
     return BERTH_OK;
 fail:
     detector_fini(&p->detector);
+    free(p->viewed);
     free(p);
     return s;
+}
+
+static void peer_release(peer *of)
+{
+    buf_unref(of->bytes);
+    free(of->configured_at);
+    free(of->relays);
+    free(of);
 }
 
 void peers_free(peers *p)
@@ -220,8 +249,7 @@ void peers_free(peers *p)
     while (p->all) {
         peer *of = p->all;
         p->all = of->next;
-        buf_unref(of->bytes);
-        free(of);
+        peer_release(of);
     }
     while (p->held) {
         held *h = p->held;
@@ -233,12 +261,18 @@ void peers_free(peers *p)
     heap_fini(&p->due);
     detector_fini(&p->detector);
     buf_unref(p->own);
+    free(p->viewed);
     free(p->live);
     free(p->events);
     free(p);
 }
 
 /* ---- Entries --------------------------------------------------------------------------------- */
+
+void peer_get_record(const peer *of, peer_record *out)
+{
+    record_decode(slice_of(of->bytes->data, of->bytes->len), out, NULL);
+}
 
 peer *peer_by_node(const peers *p, uint64_t node)
 {
@@ -250,13 +284,14 @@ peer *peer_by_key(const peers *p, const uint8_t key[32])
     return strmap_get(&p->by_key, slice_of(key, 32));
 }
 
-/* Of the learned nodes that never answered, the one that failed most makes room. */
-static bool make_room(peers *p)
+/* Of the learned nodes that never answered, the one that failed most makes room; for one that has
+ * proven itself, also one that was never asked. */
+static bool make_room(peers *p, bool proven)
 {
     peer *worst = NULL;
 
     for (peer *x = p->all; x; x = x->next)
-        if (!x->configured && !x->proven && !x->sessions && x->failures &&
+        if (!x->configured && !x->proven && !x->sessions && (x->failures || proven) &&
             (!worst || x->failures > worst->failures))
             worst = x;
     if (!worst)
@@ -267,9 +302,9 @@ static bool make_room(peers *p)
     return true;
 }
 
-peer *peer_new(peers *p)
+peer *peer_new(peers *p, bool proven)
 {
-    if (p->count >= p->config.max_peers && !make_room(p)) {
+    if (p->count >= p->config.max_peers && !make_room(p, proven)) {
         p->counters.full++;
         return NULL;
     }
@@ -294,6 +329,7 @@ peer *peer_new(peers *p)
         return NULL;
     }
     of->dial_ns = NEVER;
+    of->expires_ns = NEVER;
     of->lost_ns = p->now_ns;
     of->next = p->all;
     if (p->all)
@@ -336,6 +372,8 @@ void peer_key(peers *p, peer *of, const uint8_t key[32])
 /* All that belongs to the node it was, and not to the peer. */
 static void peer_forget_node(peers *p, peer *of)
 {
+    peer_unlist(p, of);
+    of->expires_ns = NEVER;
     if (of->node) {
         map64_del(&p->by_node, of->node);
         detector_forget(&p->detector, of->node);
@@ -372,7 +410,12 @@ void peer_free(peers *p, peer *of)
     if (of->next)
         of->next->prev = of->prev;
     p->count--;
-    free(of);
+    compare_never(p, of);
+    of->failures = 0;
+    if (of->chosen)
+        peer_consider(p, of);
+    peer_prove(p, of, false);
+    peer_release(of);
 }
 
 void peer_merge(peers *p, peer *into, peer *from)
@@ -381,12 +424,15 @@ void peer_merge(peers *p, peer *into, peer *from)
     bool was_current = from->current != NULL;
 
     memcpy(entity, from->entity, sizeof entity);
+    peer_unlist(p, from);
     peer_forget_node(p, into);
     into->bytes = from->bytes;
-    into->record = from->record;
+    into->sequence = from->sequence;
+    into->not_after_s = from->not_after_s;
+    into->address_count = from->address_count;
     from->bytes = NULL;
     into->boot = from->boot;
-    into->proven |= from->proven;
+    peer_prove(p, into, into->proven || from->proven);
     into->rtt_ns = from->rtt_ns;
     into->introduced = from->introduced;
     if (!into->seen_at.len)
@@ -410,6 +456,9 @@ void peer_merge(peers *p, peer *into, peer *from)
     into->node = from->node;
     memcpy(into->entity, entity, sizeof entity);
     from->node = 0;
+    if (into->wanted_ns < from->wanted_ns)
+        into->wanted_ns = from->wanted_ns;
+    peer_list(p, into);
     peer_free(p, from);
 }
 
@@ -434,6 +483,11 @@ berth_status peers_configure(peers *p, const char *name, const uint8_t static_ke
     if (count > RECORD_ADDRESSES_MAX)
         return fail(error, BERTH_ERR_INVALID, "peer \"%s\": %u addresses; at most %d fit", name,
                     count, RECORD_ADDRESSES_MAX);
+    address *at = calloc(count + 1, sizeof *at);
+    if (!at)
+        return fail(error, BERTH_ERR_NO_MEMORY, "peer \"%s\": out of memory", name);
+    if (count)
+        memcpy(at, addresses, count * sizeof *at);
     peers_enter(p, now_ns);
     peer *of = by_name(p, name), *keyed = peer_by_key(p, static_key);
     if (of && of != keyed && of->keyed && memcmp(of->static_key, static_key, 32) != 0) {
@@ -443,7 +497,7 @@ berth_status peers_configure(peers *p, const char *name, const uint8_t static_ke
     if (!of)
         of = keyed;
     if (!of)
-        of = peer_new(p);
+        of = peer_new(p, true);
     if (!of) {
         s = fail(error, BERTH_ERR_LIMIT, "peer \"%s\": no room for another; max_peers is %u", name,
                  p->config.max_peers);
@@ -452,13 +506,16 @@ berth_status peers_configure(peers *p, const char *name, const uint8_t static_ke
     peer_key(p, of, static_key);
     of->configured = true;
     snprintf(of->name, sizeof of->name, "%s", name);
+    free(of->configured_at);
+    of->configured_at = at;
     of->configured_count = count;
-    if (count)
-        memcpy(of->configured_at, addresses, count * sizeof *addresses);
+    at = NULL;
     of->failures = of->turn = 0;
     of->left = false;
+    peer_list(p, of);
     peer_dial_soon(p, of);
 out:
+    free(at);
     peers_exit(p);
     return s;
 }
@@ -514,6 +571,12 @@ void peers_leave(peers *p, int64_t now_ns)
     if (!p->leaving) {
         p->leaving = true;
         p->leave_ns = p->now_ns + p->config.linger_ns;
+        /* Those who have no session with us hear it by a last record, which ends soon. */
+        if (p->sparse) {
+            p->own_record.address_count = 0;
+            if (peers_resign(p, p->own_record.sequence, NULL) == BERTH_OK)
+                gossip_own(p);
+        }
         held *next;
         for (held *h = p->held; h; h = next) {
             next = h->next;

@@ -9,9 +9,13 @@
  * given. One thread at a time, the endpoint's. Nothing blocks.
  *
  * Configured peers are dialled for ever. Others are learned from their signed records, which a
- * peer passes on for the nodes it has a session with; so joining takes one known peer. Between two
- * nodes one session is used. When there are several, the node with the higher id chooses; the
- * others end only after the chosen one has carried the peer's greeting.
+ * peer passes on; so joining takes one known peer. Up to full_mesh peers, each has a session with
+ * each. Beyond, a node makes sessions with a few that it draws, accepts others', and knows the rest
+ * by their records: a session with one of them is made when somebody wants it (peers_want) and ends
+ * when it has been idle for a while. So neither sessions nor messages of a node grow with the mesh.
+ *
+ * Between two nodes one session is used. When there are several, the node with the higher id
+ * chooses; the others end only after the chosen one has carried the peer's greeting.
  *
  * Subscribers are called when a call into the machine is about to return and all is settled; they
  * may call back into it.
@@ -51,10 +55,17 @@ typedef struct peers_config {
     int64_t (*wall_s)(void *ctx); /* seconds since the Unix epoch; NULL: the system's */
     /* Is a node that was learned worth a handshake? NULL: all are. */
     bool (*may_dial)(void *ctx, const peer_record *r);
+    /* An address by which a node that does not answer can be reached in another way (a relay);
+     * false: there is none now. May be NULL. */
+    bool (*relayed)(void *ctx, uint64_t node, address *out);
     void *ctx;
+    verify_signature *verify; /* NULL: berth_verify */
     /* 0: the default in brackets. */
     uint32_t max_peers;      /* [4096], at most 16384 */
     uint32_t max_dials;      /* at once [64] */
+    uint32_t full_mesh;      /* up to so many peers, a session with each [64] */
+    uint32_t neighbours;     /* beyond: sessions made by this node unasked [8]; at most 64 */
+    int64_t idle_ns;         /* beyond: any other is kept so long after it was wanted [60 s] */
     int64_t heartbeat_ns;    /* between pings [5 s]; at least 10 ms */
     int64_t timeout_ns;      /* of the failure detector [30 s]; more than heartbeat_ns */
     int64_t backoff_ns;      /* after the first failed dial [500 ms], doubling */
@@ -64,7 +75,7 @@ typedef struct peers_config {
     int64_t gossip_ns;       /* between exchanges with a random peer [5 s] */
     int64_t session_life_ns; /* as the endpoint's [24 h] */
     int64_t forget_ns;       /* a learned peer without a session is forgotten [30 timeouts] */
-    int64_t record_life_s;   /* [24 h] */
+    int64_t record_life_s;   /* [2 h]; signed anew at half of it */
 } peers_config;
 
 /* INVALID: the reason is in error. now_ns: any time from which the calls go on. */
@@ -110,6 +121,10 @@ bool peers_gone(const peers *p);
 
 /* The session to send on; NULL: there is none now. Ask again for every message. */
 session *peers_session(const peers *p, uint64_t node);
+/* Somebody has something for node, or got something from it: where there is no session with
+ * everybody, make one, and keep it for idle_ns from now on. OK: there is one. NOT_READY: PEER_UP
+ * may follow. NOT_FOUND: nobody has told us of such a node. */
+berth_status peers_want(peers *p, uint64_t node, int64_t now_ns);
 /* Who is at the other end; 0: the session is not one in use. */
 uint64_t peers_node(const peers *p, const session *s);
 /* When there is no session with node: the peer through which it is nearest, among those that said
@@ -175,10 +190,12 @@ typedef struct peers_counters {
         records_full, records_out;
     uint64_t digests_in, digests_out, unsent; /* control messages that found no room */
     uint64_t malformed, lies;                 /* each ended its session */
-    uint64_t full, forgotten;
+    uint64_t full, forgotten, rested;         /* rested: sessions that nobody needed any more */
 } peers_counters;
 void peers_get_counters(const peers *p, peers_counters *out);
 size_t peers_count(const peers *p);
+/* More than have sessions with each other all. */
+bool peers_are_many(const peers *p);
 /* With a session that has proved itself. */
 size_t peers_live(const peers *p);
 

@@ -13,40 +13,52 @@ int64_t peers_jitter(peers *p, int64_t base)
 
 static unsigned candidates(const peer *of)
 {
-    return (of->seen_at.len ? 1 : 0) + of->configured_count +
-           (of->bytes ? of->record.address_count : 0);
+    return (of->seen_at.len ? 1 : 0) + of->configured_count + (of->bytes ? of->address_count : 0);
 }
 
 /* Where it was last seen, then what the configuration says, then what it says itself. */
-static const address *candidate(const peer *of)
+static address candidate(const peer *of)
 {
     unsigned i = of->turn % candidates(of);
+    peer_record r;
 
     if (of->seen_at.len && i-- == 0)
-        return &of->seen_at;
+        return of->seen_at;
     if (i < of->configured_count)
-        return &of->configured_at[i];
-    return &of->record.addresses[i - of->configured_count];
+        return of->configured_at[i];
+    peer_get_record(of, &r);
+    return r.addresses[i - of->configured_count];
 }
 
 /* ---- When ------------------------------------------------------------------------------------ */
 
-static bool wants_dial(const peers *p, const peer *of)
+bool peer_may_dial(const peers *p, const peer *of)
 {
-    if (p->leaving || of->dialling || of->current || !candidates(of))
+    if (!candidates(of))
         return false;
-    for (const held *h = of->sessions; h; h = h->sibling)
-        if (h->up)
-            return false; /* its greeting is on its way */
     if (of->configured)
         return true;
-    if (of->left || !of->bytes || of->record.not_after_s < peers_wall(p))
+    if (of->left || !of->bytes || of->not_after_s < peers_wall(p))
         return false;
     /* Perhaps it is one of the configured peers, which is being dialled under that name. */
     const peer *same = peer_by_key(p, of->static_key);
     if (same && same != of && same->configured_count && same->failures < 3)
         return false;
-    return !p->config.may_dial || p->config.may_dial(p->config.ctx, &of->record);
+    if (!p->config.may_dial)
+        return true;
+    peer_record r;
+    peer_get_record(of, &r);
+    return p->config.may_dial(p->config.ctx, &r);
+}
+
+static bool wants_dial(const peers *p, const peer *of)
+{
+    if (p->leaving || of->dialling || of->current)
+        return false;
+    for (const held *h = of->sessions; h; h = h->sibling)
+        if (h->up)
+            return false; /* its greeting is on its way */
+    return peer_may_dial(p, of);
 }
 
 /* The lower id leaves the first attempt to the other. */
@@ -59,7 +71,10 @@ void peer_redial(peers *p, peer *of)
 {
     int64_t wait = p->config.backoff_max_ns;
 
-    if (of->left) {
+    peer_consider(p, of);
+    if (!peer_needed(p, of)) {
+        of->dial_ns = NEVER;
+    } else if (of->left) {
         of->dial_ns = p->now_ns + peers_jitter(p, wait);
     } else if (!of->failures) {
         of->dial_ns = p->now_ns + peers_jitter(p, p->config.backoff_ns / 4) + yield(p, of);
@@ -74,10 +89,21 @@ void peer_redial(peers *p, peer *of)
 
 void peer_dial_soon(peers *p, peer *of)
 {
-    of->dial_ns = p->now_ns;
-    if (!of->configured)
+    of->dial_ns = peer_needed(p, of) ? p->now_ns : NEVER;
+    if (!of->configured && of->dial_ns != NEVER)
         of->dial_ns += peers_jitter(p, p->config.backoff_ns / 4) + yield(p, of);
     peer_rearm(p, of);
+}
+
+/* Where all have sessions with all, who has had none for long is gone. Elsewhere its record says
+ * so, which it signs anew as long as it lives. */
+static int64_t forget_at(const peers *p, const peer *of)
+{
+    if (of->configured || of->sessions || (p->sparse && of->listed))
+        return NEVER;
+    if (p->sparse && of->bytes && !of->left)
+        return p->now_ns; /* it has run out */
+    return of->lost_ns + p->config.forget_ns;
 }
 
 void peer_rearm(peers *p, peer *of)
@@ -92,8 +118,15 @@ void peer_rearm(peers *p, peer *of)
         if (h == of->current && h->renew_ns < due)
             due = h->renew_ns;
     }
-    if (!of->configured && !of->sessions && of->lost_ns + p->config.forget_ns < due)
-        due = of->lost_ns + p->config.forget_ns;
+    int64_t idle = peer_idle_at(p, of), forget = forget_at(p, of);
+    if (idle < due)
+        due = idle;
+    if (of->expires_ns < due)
+        due = of->expires_ns;
+    if (forget < due)
+        due = forget;
+    if (of->due.place && of->due.due_ns == due)
+        return;
     heap_remove(&p->due, &of->due);
     of->due.due_ns = due;
     heap_push(&p->due, &of->due);
@@ -116,14 +149,32 @@ static held *dial_at(peers *p, peer *of, const address *to)
     return h;
 }
 
+/* Every other time, once it has not answered twice. */
+static bool detour(peers *p, peer *of, address *to)
+{
+    return of->failures >= 2 && of->failures % 2 == 0 && of->node && p->config.relayed &&
+           p->config.relayed(p->config.ctx, of->node, to);
+}
+
 static void dial(peers *p, peer *of)
 {
+    /* More are known than there will be sessions: it will soon be seen how many of them are real.
+     */
+    bool crowded = peers_are_many(p);
+
     of->dial_ns = NEVER;
-    if (p->dials >= p->config.max_dials) {
-        of->dial_ns = p->now_ns + peers_jitter(p, p->config.backoff_ns);
+    if (p->dials >= (crowded ? p->config.max_dials / 4 + 1 : p->config.max_dials)) {
+        /* Those who wait look again the more seldom, the more they are. */
+        int64_t wait = p->config.backoff_ns;
+        if (crowded && !of->configured)
+            wait *= 1 + (int64_t)(p->count / p->config.full_mesh);
+        of->dial_ns = p->now_ns + peers_jitter(p, wait);
         return;
     }
-    if (dial_at(p, of, candidate(of)))
+    address to;
+    if (!detour(p, of, &to))
+        to = candidate(of);
+    if (dial_at(p, of, &to))
         return;
     p->counters.dials_failed++;
     of->failures++;
@@ -175,14 +226,19 @@ static void step(peers *p, peer *of)
         next = h->sibling;
         held_step(p, h);
     }
-    if (!of->configured && !of->sessions &&
-        (p->now_ns >= of->lost_ns + p->config.forget_ns ||
-         (!of->proven && of->failures >= ATTEMPTS_UNKNOWN))) {
+    if (of->expires_ns <= p->now_ns)
+        peer_list(p, of); /* unless the clock was set back, it is not listed any more */
+    if (forget_at(p, of) <= p->now_ns ||
+        (forget_at(p, of) != NEVER && !of->proven && of->failures >= ATTEMPTS_UNKNOWN)) {
         forget(p, of);
         return;
     }
+    if (peer_idle_at(p, of) <= p->now_ns)
+        peer_rest(p, of);
     if (of->dial_ns <= p->now_ns && !of->dialling && !of->current) {
-        if (wants_dial(p, of))
+        if (!peer_needed(p, of))
+            of->dial_ns = NEVER;
+        else if (wants_dial(p, of))
             dial(p, of);
         else
             of->dial_ns = p->now_ns + peers_jitter(p, p->config.backoff_max_ns);
@@ -200,6 +256,8 @@ int64_t peers_deadline(const peers *p)
         due = p->gossip_ns;
     if (p->resign_ns < due)
         due = p->resign_ns;
+    if (p->choose_ns < due)
+        due = p->choose_ns;
     return p->leave_ns < due ? p->leave_ns : due;
 }
 
@@ -209,6 +267,8 @@ void peers_tick(peers *p, int64_t now_ns)
 
     peers_enter(p, now_ns);
     detector_check(&p->detector, p->now_ns);
+    if (p->choose_ns <= p->now_ns)
+        peers_choose(p);
     while ((n = heap_pop_due(&p->due, p->now_ns)))
         step(p, (peer *)n);
     if (p->gossip_ns <= p->now_ns)

@@ -126,13 +126,24 @@ void held_send_use(peers *p, held *h)
     h->use_owed = !held_send(p, h, bare_encode(MESSAGE_USE));
 }
 
+/* Where it answers itself; a detour is asked for anew each time. */
+static void remember_place(peers *p, peer *of, const address *path)
+{
+    address detour;
+
+    if (p->config.relayed && of->node && p->config.relayed(p->config.ctx, of->node, &detour) &&
+        record_address_eq(&detour, path))
+        return;
+    of->seen_at = *path;
+}
+
 static void begin_use(peers *p, held *h)
 {
     session_info info = {0};
 
     p->t.info(h->s, &info);
     if (info.path.len)
-        h->peer->seen_at = info.path;
+        remember_place(p, h->peer, &info.path);
     h->peer->turn = 0;
     h->close_ns = NEVER;
     h->ping_ns = p->now_ns + peers_jitter(p, p->config.heartbeat_ns / 2);
@@ -166,6 +177,7 @@ void peer_use(peers *p, peer *of, held *h)
         of->relay_count = 0;
         p->counters.ups++;
         peers_tell(p, of, PEER_UP);
+        peer_came_up(p, of);
         gossip_greet(p, of);
     }
 }
@@ -187,6 +199,7 @@ void peer_lost(peers *p, peer *of, session_end why, const char *text)
     }
     of->current = NULL;
     live_remove(p, of);
+    compare_never(p, of);
     of->lost_ns = p->now_ns;
     p->counters.downs++;
     peer_event event = {.change = PEER_DOWN, .node = of->node, .why = why};
@@ -242,7 +255,7 @@ static peer *entry_for(peers *p, held *h, const peer_identity *who)
     if (!of && h && h->peer && (!h->peer->node || h->peer->node == who->node_id))
         of = h->peer;
     if (!of)
-        of = peer_new(p);
+        of = peer_new(p, true);
     if (!of)
         return NULL;
     if (of->node && of->node != who->node_id) {
@@ -343,8 +356,8 @@ static void on_hello(peers *p, held *h, slice body)
         return;
     }
     bool news = false;
-    if (!of->bytes || record_newer(&r, &of->record)) {
-        berth_status s = record_verify(theirs.record, &r, peers_wall(p), NULL);
+    if (!of->bytes || r.sequence > of->sequence) {
+        berth_status s = record_verify(theirs.record, &r, peers_wall(p), p->config.verify, NULL);
         if (s == BERTH_ERR_SIGNATURE) {
             p->counters.records_bad++;
             held_fault(p, h, "a record that does not verify");
@@ -361,8 +374,11 @@ static void on_hello(peers *p, held *h, slice body)
     }
     h->proved = true;
     h->close_ns = NEVER;
-    of->proven = true;
-    of->left = false;
+    peer_prove(p, of, true);
+    if (of->left) {
+        of->left = false;
+        peer_list(p, of);
+    }
     peer_clear_introducer(p, of);
     of->boot = theirs.boot;
     if (other_boot) {
@@ -387,7 +403,7 @@ static void on_hello(peers *p, held *h, slice body)
     detector_heartbeat(&p->detector, of->node, p->now_ns);
     if (news)
         gossip_rumour(p, of);
-    else if (of->bytes && record_newer(&of->record, &r)) /* it has forgotten: it says more then */
+    else if (of->bytes && of->sequence > r.sequence) /* it has forgotten: it says more then */
         held_send(p, h, records_encode(&of->bytes, 1));
     peer_rearm(p, of);
 }
@@ -489,6 +505,7 @@ berth_status peers_ping(peers *p, uint64_t node, int64_t now_ns)
 static void on_leave(peers *p, peer *of)
 {
     p->counters.leaves++;
+    peer_unlist(p, of);
     of->left = true;
     peers_tell(p, of, PEER_LEFT);
     while (of->sessions)
@@ -531,6 +548,12 @@ static void take(peers *p, held *h, uint16_t kind, slice body)
         return;
     case MESSAGE_KNOWN_PEERS:
         gossip_known(p, h, body);
+        return;
+    case MESSAGE_RECORD_SUMS:
+        compare_sums(p, h, body);
+        return;
+    case MESSAGE_RECORD_LIST:
+        compare_list(p, h, body);
         return;
     case MESSAGE_LEAVE:
     case MESSAGE_USE:
@@ -605,6 +628,9 @@ void peers_down(peers *p, session *s, session_end why, const char *text, int64_t
         peer_dial_over(p, h);
         if (of->current == h)
             peer_lost(p, of, why, text);
+        /* It ended what it does not need: no sign that it is ill. */
+        if (why == END_PEER && !of->current && !peer_needed(p, of))
+            detector_forget(&p->detector, of->node);
         if (!h->proved && !h->renewal) {
             p->counters.dials_failed += h->dialled;
             of->failures += why == END_REFUSED ? 4 : 1;

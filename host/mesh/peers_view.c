@@ -17,10 +17,14 @@ uint64_t peers_node(const peers *p, const session *s)
 
 static void look(const peers *p, const peer *of, peer_view *out)
 {
+    if (of->bytes)
+        peer_get_record(of, p->viewed);
     *out = (peer_view){
         .node = of->node,
         .static_key = of->static_key,
-        .name = of->name[0] ? of->name : of->record.name,
+        .name = of->name[0] ? of->name
+                : of->bytes ? p->viewed->name
+                            : "",
         .configured = of->configured,
         .left = of->left,
         .health = of->node ? detector_health(&p->detector, of->node) : HEALTH_UNKNOWN,
@@ -28,7 +32,7 @@ static void look(const peers *p, const peer *of, peer_view *out)
         .rtt_ns = of->rtt_ns,
         .failures = of->failures,
         .dial_at_ns = of->current || of->dialling ? NEVER : of->dial_ns,
-        .record = of->bytes ? &of->record : NULL,
+        .record = of->bytes ? p->viewed : NULL,
         .record_bytes = of->bytes ? slice_of(of->bytes->data, of->bytes->len) : slice_of(NULL, 0)};
     memcpy(out->entity, of->entity, sizeof out->entity);
 }

@@ -22,6 +22,7 @@
 #include "base/cursor.h"
 #include "berth/chain.h"
 #include "berth/identity.h"
+#include "mesh/verify.h"
 
 #define PRESENCE_SIZE 153
 #define HANDOVER_SIZE 313
@@ -48,10 +49,6 @@ typedef struct handover {
     uint8_t daemon_signature[BERTH_SIGNATURE_SIZE];
     uint8_t by_signature[BERTH_SIGNATURE_SIZE];
 } handover;
-
-/* berth_verify, or what stands for it where thousands of nodes are simulated. */
-typedef berth_status verify_signature(const uint8_t entity[BERTH_ENTITY_SIZE], const void *message,
-                                      size_t len, const uint8_t signature[BERTH_SIGNATURE_SIZE]);
 
 /* Fill in the signatures; the other members are the caller's, but for the entity, which is the
  * key's, and `by`. READ_ONLY without a seed. */

@@ -162,6 +162,8 @@ struct session {
     bool carry_due;
     unsigned late, late_next; /* packets after the end; before it, waits of a retired one */
     int64_t born_ns, up_ns, over_ns, rekey_ns, renew_ns, retire_ns;
+    int64_t paced_ns;  /* when what was sent has had its time */
+    size_t unpaced;    /* bytes sent that are not in it yet */
     uint64_t rekey_at; /* bytes */
     uint64_t bytes_in, bytes_out, packets_in, packets_out, packets_lost;
     uint64_t peer_max_datagram;

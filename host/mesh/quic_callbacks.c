@@ -95,7 +95,7 @@ static int remove_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *user)
 }
 
 /* The peer's reset tokens: a packet that ends with one says that the peer has lost the session. */
-static int cid_status(ngtcp2_conn *conn, int type, uint64_t seq, const ngtcp2_cid *cid,
+static int cid_status(ngtcp2_conn *conn, shim_cid_status type, uint64_t seq, const ngtcp2_cid *cid,
                       const uint8_t *token, void *user)
 {
     session *s = user;

@@ -66,10 +66,12 @@ static int write_payload(session *s, writer *out)
     const ngtcp2_transport_params *set = ngtcp2_conn_get_local_transport_params(s->conn);
     ngtcp2_transport_params params = *set;
     uint8_t bytes[QUIC_PARAMS_MAX];
+    ngtcp2_cid own;
     ngtcp2_ssize n;
 
     /* The library fills this in only when it commits them, which is after message 2 is written. */
-    ngtcp2_cid_init(&params.initial_scid, (const uint8_t *)&s->cids[0], QUIC_CID);
+    ngtcp2_cid_init(&own, (const uint8_t *)&s->cids[0], QUIC_CID);
+    shim_params_initial(&params, &own);
     params.version_info_present = 0;
     n = shim_params_encode(bytes, sizeof bytes, !s->dialled, &params);
     if (n < 0)
@@ -94,7 +96,7 @@ static int read_payload(session *s, const buf *payload)
         session_end_now(s, END_HANDSHAKE, 0, "the peer's transport parameters are malformed");
         return NGTCP2_ERR_MALFORMED_TRANSPORT_PARAM;
     }
-    if (params.preferred_address_present || params.initial_max_streams_uni < LANE_COUNT ||
+    if (shim_params_preferred(&params) || params.initial_max_streams_uni < LANE_COUNT ||
         params.max_udp_payload_size < QUIC_FIRST) {
         session_end_now(s, END_HANDSHAKE, 0, "the peer's transport parameters are not ours");
         return NGTCP2_ERR_TRANSPORT_PARAM;

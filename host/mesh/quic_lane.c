@@ -9,6 +9,8 @@
 
 /* What is allocated for a message on the word of its length alone; more follows as bytes come. */
 #define TRUSTED (64u << 10)
+/* Up to here by a factor of four, for growing copies; then of two. */
+#define GENEROUS (1u << 20)
 
 /* ---- Out ------------------------------------------------------------------------------------- */
 
@@ -214,7 +216,7 @@ static void grant(session *s, lane l, uint64_t n)
     ngtcp2_conn_extend_max_offset(s->conn, n);
 }
 
-/* Room for n more bytes of the message; doubled as it comes, never more than was announced. */
+/* Room for n more bytes of the message; grows as it comes, never beyond what was announced. */
 static bool message_room(lane_in *in, size_t n)
 {
     size_t cap = in->message ? in->message->len : 0, wanted = in->got + n;
@@ -222,7 +224,7 @@ static bool message_room(lane_in *in, size_t n)
 
     if (in->message && wanted <= cap)
         return true;
-    cap = cap ? cap * 2 : TRUSTED;
+    cap = !cap ? TRUSTED : cap < GENEROUS ? cap * 4 : cap * 2;
     if (cap < wanted)
         cap = wanted;
     if (cap > in->want)

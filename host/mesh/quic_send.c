@@ -250,7 +250,7 @@ static bool write_run(session *s, uint8_t *memory, size_t cap, outgoing *out, bo
         return false;
     for (unsigned l = 0; l < LANE_COUNT; l++)
         s->out[l].blocked = false;
-    quantum = ngtcp2_conn_get_send_quantum(s->conn);
+    quantum = shim_quantum(s->conn);
     if (quantum < limit)
         limit = quantum;
     for (unsigned packets = 0; packets < RUN_PACKETS; packets++) {
@@ -267,6 +267,7 @@ static bool write_run(session *s, uint8_t *memory, size_t cap, outgoing *out, bo
             break;
         wire_exchange(memory + out->len, (size_t)n, NGTCP2_PROTO_VER_V1, WIRE_VERSION);
         sent(s, (size_t)n);
+        s->unpaced += (size_t)n;
         *more = true;
         if (!out->len) {
             start_run(out, &s->to, &s->local, (uint8_t)info.ecn, memory, (size_t)n, s->dialled);
@@ -287,7 +288,12 @@ static bool write_run(session *s, uint8_t *memory, size_t cap, outgoing *out, bo
         /* Where the library stands now is not to be relied on. */
         s->silent = true;
     }
-    ngtcp2_conn_update_pkt_tx_time(s->conn, (uint64_t)s->e->now_ns);
+    /* The library wants to be called when more may go. A few bytes with nothing behind them are not
+     * worth that, and count with those that come next. */
+    if (s->unpaced >= QUIC_FIRST || (n != 0 && s->unpaced)) {
+        shim_paced(s->conn, s->unpaced, s->e->now_ns, &s->paced_ns);
+        s->unpaced = 0;
+    }
     return out->len > 0;
 }
 

@@ -13,6 +13,7 @@
 
 typedef ngtcp2_crypto_level ngtcp2_encryption_level;
 typedef ngtcp2_connection_close_error ngtcp2_ccerr;
+typedef int shim_cid_status;
 
 #define NGTCP2_ENCRYPTION_LEVEL_INITIAL   NGTCP2_CRYPTO_LEVEL_INITIAL
 #define NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE NGTCP2_CRYPTO_LEVEL_HANDSHAKE
@@ -59,6 +60,16 @@ static inline void shim_params_original(ngtcp2_transport_params *params, const n
     params->original_dcid = *dcid;
 }
 
+static inline void shim_params_initial(ngtcp2_transport_params *params, const ngtcp2_cid *scid)
+{
+    params->initial_scid = *scid;
+}
+
+static inline bool shim_params_preferred(const ngtcp2_transport_params *params)
+{
+    return params->preferred_address_present;
+}
+
 static inline void shim_settings_token(ngtcp2_settings *settings, const uint8_t *token, size_t len)
 {
     settings->token.base = (uint8_t *)(uintptr_t)token;
@@ -82,7 +93,63 @@ static inline void shim_rates(ngtcp2_conn *conn, uint64_t *rtt, uint64_t *rtt_mi
     *in_flight = stat.bytes_in_flight;
 }
 
+#define SHIM_CC_BBR NGTCP2_CC_ALGO_BBR2
+
+static inline double shim_rate(ngtcp2_conn *conn) /* bytes a nanosecond */
+{
+    ngtcp2_conn_stat stat;
+
+    ngtcp2_conn_get_conn_stat(conn, &stat);
+    return stat.pacing_rate > 0 ? stat.pacing_rate
+                                : 1.25 * (double)stat.cwnd / (double)stat.smoothed_rtt;
+}
+
+/* How many bytes may go at once. The library halts after what goes in the shortest round trip, even
+ * where a millisecond's worth may follow at once. */
+static inline size_t shim_quantum(ngtcp2_conn *conn)
+{
+    ngtcp2_conn_stat stat;
+    double more = shim_rate(conn) * NGTCP2_MILLISECONDS;
+    size_t quantum;
+
+    ngtcp2_conn_get_conn_stat(conn, &stat);
+    quantum = more < 65536 ? (size_t)more : 65536;
+    if (quantum > stat.cwnd / 3)
+        quantum = stat.cwnd / 3;
+    return quantum > stat.send_quantum ? quantum : stat.send_quantum;
+}
+
+/*
+ * So many bytes were written: when may the next ones go? *next_ns is what the call before said.
+ *
+ * The library lets packets go up to a millisecond early, for timers are no better, and forgets that
+ * they were: at 100 Mbit/s it sends several times too fast. Here what went early counts.
+ */
+static inline void shim_paced(ngtcp2_conn *conn, size_t bytes, int64_t now_ns, int64_t *next_ns)
+{
+    if (*next_ns < now_ns)
+        *next_ns = now_ns;
+    ngtcp2_conn_update_pkt_tx_time(conn, (uint64_t)*next_ns);
+    *next_ns += (int64_t)((double)bytes / shim_rate(conn));
+}
+
 #else /* 1.x */
+
+typedef ngtcp2_connection_id_status_type shim_cid_status;
+
+#define SHIM_CC_BBR NGTCP2_CC_ALGO_BBR
+
+static inline size_t shim_quantum(ngtcp2_conn *conn)
+{
+    return ngtcp2_conn_get_send_quantum(conn);
+}
+
+static inline void shim_paced(ngtcp2_conn *conn, size_t bytes, int64_t now_ns, int64_t *next_ns)
+{
+    (void)bytes;
+    ngtcp2_conn_update_pkt_tx_time(conn, (uint64_t)now_ns);
+    *next_ns = now_ns;
+}
 
 static inline void shim_close_reason(ngtcp2_conn *conn, ngtcp2_ccerr *out)
 {
@@ -112,6 +179,17 @@ static inline void shim_params_original(ngtcp2_transport_params *params, const n
 {
     params->original_dcid = *dcid;
     params->original_dcid_present = 1;
+}
+
+static inline void shim_params_initial(ngtcp2_transport_params *params, const ngtcp2_cid *scid)
+{
+    params->initial_scid = *scid;
+    params->initial_scid_present = 1;
+}
+
+static inline bool shim_params_preferred(const ngtcp2_transport_params *params)
+{
+    return params->preferred_addr_present;
 }
 
 static inline void shim_settings_token(ngtcp2_settings *settings, const uint8_t *token, size_t len)

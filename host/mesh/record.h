@@ -11,6 +11,7 @@
 
 #include "base/cursor.h"
 #include "mesh/transport.h"
+#include "mesh/verify.h"
 
 #define RECORD_NAME_MAX      63
 #define RECORD_ADDRESSES_MAX 8
@@ -42,7 +43,8 @@ berth_status record_sign(const peer_record *r, const berth_keypair *key, buf **o
 berth_status record_decode(slice bytes, peer_record *out, berth_error *error);
 
 /* SIGNATURE: not by the entity in it. TIMEOUT: it has run out. LIMIT: it runs too far ahead. */
-berth_status record_verify(slice bytes, const peer_record *r, int64_t wall_s, berth_error *error);
+berth_status record_verify(slice bytes, const peer_record *r, int64_t wall_s,
+                           verify_signature *verify, berth_error *error);
 
 /* Does a stand above b, of the same entity? */
 bool record_newer(const peer_record *a, const peer_record *b);

@@ -186,7 +186,8 @@ typedef struct outgoing {
  * anything else was called here. */
 bool endpoint_send(endpoint *e, uint8_t *memory, size_t cap, outgoing *out, int64_t now_ns);
 
-/* When to call endpoint_expire next; INT64_MAX: not before something happens. */
+/* When to call endpoint_expire next; INT64_MAX: not before something happens. True once
+ * endpoint_send has answered false. */
 int64_t endpoint_deadline(const endpoint *e);
 void endpoint_expire(endpoint *e, int64_t now_ns);
 

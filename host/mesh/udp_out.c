@@ -256,13 +256,17 @@ void udp_write(udp *u)
         udp_want_room(u, true);
         return;
     }
-    for (unsigned round = 0; round < UDP_ROUNDS && more; round++) {
+    for (unsigned left = UDP_ROUNDS * UDP_BATCH; left && more;) {
         outgoing runs[UDP_BATCH];
         unsigned n = 0, at = 0;
-        size_t byte = 0;
-        while (n < UDP_BATCH &&
-               (more = u->config.next(u->config.ctx, u->scratch->out[n], UDP_RUN_MAX, &runs[n])))
-            n += usable(u, &runs[n]);
+        size_t byte = 0, sum = 0;
+        /* A long run goes at once: who gets it works on it while the next one is made. */
+        while (n < UDP_BATCH && left && sum < UDP_ENOUGH &&
+               (more = u->config.next(u->config.ctx, u->scratch->out[n], UDP_RUN_MAX, &runs[n]))) {
+            left--;
+            if (usable(u, &runs[n]))
+                sum += runs[n++].len;
+        }
         if (!send_runs(u, runs, n, &at, &byte)) {
             for (; at < n; at++, byte = 0)
                 keep(u, &runs[at], byte);

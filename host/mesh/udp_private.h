@@ -7,6 +7,7 @@
 
 #define UDP_BATCH    16    /* buffers in a call */
 #define UDP_PIECES   64    /* datagrams in a call, and segments in a buffer: the kernel's bound */
+#define UDP_ENOUGH   16384 /* bytes in runs that are not kept back for others to join them */
 #define UDP_ROUNDS   4     /* calls in a row before others on the loop have their turn */
 #define UDP_BUFFER   65536 /* of any datagram, and of several glued together */
 #define UDP_RUN_MAX  65487 /* of payload in one buffer for the kernel: IPv6 with its header */

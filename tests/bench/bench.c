@@ -37,6 +37,11 @@ void bench_begin(int argc, char **argv)
         printf(ROW, "", "figure", "floor", "ratio", "goal", "what the floor is");
 }
 
+bool bench_wanted(const char *group, const char *name)
+{
+    return !only || strstr(group, only) || strstr(name, only);
+}
+
 void bench_end(void)
 {
     if (json)
@@ -110,7 +115,7 @@ void bench_run(const bench_row *row)
 {
     double figures[ROUNDS_MAX], floors[ROUNDS_MAX], ratios[ROUNDS_MAX];
     int rounds = row->rounds ? row->rounds : 9;
-    if (only && !strstr(row->group, only))
+    if (!bench_wanted(row->group, row->name))
         return;
     row->figure(row->ctx, row->n / 8 + 1); /* warm */
     if (row->floor)
@@ -118,18 +123,23 @@ void bench_run(const bench_row *row)
     for (int i = 0; i < rounds; i++) {
         figures[i] = (double)row->figure(row->ctx, row->n) / (double)row->n;
         floors[i] = row->floor ? (double)row->floor(row->ctx, row->n) / (double)row->n : 0;
-        ratios[i] =
-            row->floor ? (row->faster ? floors[i] / figures[i] : figures[i] / floors[i]) : 0;
+        ratios[i] = !row->floor                ? 0
+                    : row->faster || row->rate ? floors[i] / figures[i]
+                                               : figures[i] / floors[i];
+        if (row->rate) {
+            figures[i] = row->amount * 1e9 / figures[i];
+            floors[i] = row->floor ? row->amount * 1e9 / floors[i] : 0;
+        }
     }
-    print(row->group, row->name, "ns", median(figures, rounds), median(floors, rounds),
-          median(ratios, rounds), row->floor_name, row->target);
+    print(row->group, row->name, row->rate ? row->rate : "ns", median(figures, rounds),
+          median(floors, rounds), median(ratios, rounds), row->floor_name, row->target);
 }
 
 void bench_report(const char *group, const char *name, const char *unit, double figure,
                   double floor_value, const char *floor_name, const char *target, bool faster)
 {
     double ratio = floor_value > 0 ? (faster ? floor_value / figure : figure / floor_value) : 0;
-    if (only && !strstr(group, only))
+    if (!bench_wanted(group, name))
         return;
     print(group, name, unit, figure, floor_value, ratio, floor_name, target);
 }

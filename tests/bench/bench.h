@@ -25,9 +25,14 @@ typedef struct bench_row {
     uint64_t n;  /* operations a round */
     int rounds;  /* 0: 9 */
     bool faster; /* the ratio wanted is floor / figure: how many times faster we are */
+    /* Printed as a rate, "MB/s", of so much an operation; the ratio is that of the speeds. */
+    const char *rate;
+    double amount;
 } bench_row;
 
 void bench_begin(int argc, char **argv);
+/* Was it asked for? What is costly to prepare need not be otherwise. */
+bool bench_wanted(const char *group, const char *name);
 void bench_run(const bench_row *row);
 /* A figure that was measured elsewhere, with its floor (0: none). */
 void bench_report(const char *group, const char *name, const char *unit, double figure,

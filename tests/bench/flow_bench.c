@@ -344,25 +344,58 @@ int main(int argc, char **argv)
     log_set_level(LOG_LEVEL_ERROR);
     bench_begin(argc, argv);
     open_world(&w, 0);
-    bench_run(&(bench_row){"mesh", "event of 64 B to a daemon of another host", "event",
-                           "a daemon of this host", "at most 1 us", send_events, send_here, &w,
-                           256 * CALL, 5, false});
+    bench_run(&(bench_row){.group = "mesh",
+                           .name = "event of 64 B to a daemon of another host",
+                           .unit = "event",
+                           .floor_name = "to a daemon of this host",
+                           .target = "at most 1 us",
+                           .figure = send_events,
+                           .floor = send_here,
+                           .ctx = &w,
+                           .n = 256 * CALL,
+                           .rounds = 5});
     atomic_store(&payload_size, 1024);
-    bench_run(&(bench_row){"mesh", "the same, 1 KiB", "event", "AEAD of its bytes, one side",
-                           "at most 2x", send_events, aead, &w, 64 * CALL, 5, false});
+    bench_run(&(bench_row){.group = "mesh",
+                           .name = "the same, 1 KiB",
+                           .unit = "event",
+                           .floor_name = "AEAD of its bytes, one side",
+                           .target = "at least 0.5",
+                           .figure = send_events,
+                           .floor = aead,
+                           .ctx = &w,
+                           .n = 64 * CALL,
+                           .rounds = 5,
+                           .rate = "MB/s",
+                           .amount = 1024.0 / 1e6});
     atomic_store(&payload_size, 64);
     thread = bare_open();
-    bench_run(&(bench_row){"mesh", "request to a daemon of another host, and back", "request",
-                           "bare UDP, two threads", "at most 2.5x", round_trips, bare_trips, &w,
-                           2000, 5, false});
+    bench_run(&(bench_row){.group = "mesh",
+                           .name = "request to a daemon of another host, and back",
+                           .unit = "request",
+                           .floor_name = "bare UDP, two threads",
+                           .target = "at most 2.5x",
+                           .figure = round_trips,
+                           .floor = bare_trips,
+                           .ctx = &w,
+                           .n = 2000,
+                           .rounds = 5});
     send(bare[0], "", 1, 0);
     pthread_join(thread, NULL);
     close_world(&w);
     open_world(&w, 65000);
     atomic_store(&payload_size, 1024);
-    bench_run(&(bench_row){"mesh", "event of 1 KiB, packets of 65,000 B", "event",
-                           "AEAD of its bytes, one side", "at most 2x", send_events, aead, &w,
-                           64 * CALL, 5, false});
+    bench_run(&(bench_row){.group = "mesh",
+                           .name = "event of 1 KiB, packets of 65,000 B",
+                           .unit = "event",
+                           .floor_name = "AEAD of its bytes, one side",
+                           .target = "at least 0.5",
+                           .figure = send_events,
+                           .floor = aead,
+                           .ctx = &w,
+                           .n = 64 * CALL,
+                           .rounds = 5,
+                           .rate = "MB/s",
+                           .amount = 1024.0 / 1e6});
     close_world(&w);
     bench_end();
     return 0;

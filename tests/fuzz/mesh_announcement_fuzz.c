@@ -19,13 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    verified = announcement_verify(&a, text, &error);
+    verified = announcement_verify(&a, text, NULL, &error);
     if (announcement_write_hop(&hop, text, 14, &error) != BERTH_OK)
         abort();
     if (hop.len <= ANNOUNCEMENT_MAX) {
         if (announcement_read(&b, slice_of(hop.data, hop.len), &error) != BERTH_OK ||
             b.hop_count != 14 || !capabilities_equal(&a.set, &b.set) ||
-            announcement_verify(&b, slice_of(hop.data, hop.len), &error) != verified)
+            announcement_verify(&b, slice_of(hop.data, hop.len), NULL, &error) != verified)
             abort();
         announcement_fini(&b);
     }

@@ -4,6 +4,7 @@
 #include "mesh/message.h"
 #include "mesh/peers_codec.h"
 #include "mesh/record.h"
+#include "mesh/sums.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static void record(slice bytes)
     for (unsigned i = 0; i < r.address_count; i++)
         if (!record_address_ok(&r.addresses[i]))
             abort();
-    (void)record_verify(bytes, &r, 1900000000, NULL);
+    (void)record_verify(bytes, &r, 1900000000, NULL, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -62,6 +63,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!reader_done(&r))
             abort();
         same(known_encode(flags, all, count), message);
+        free(all);
+    }
+    sums none = {0};
+    sums_places where;
+    if (kind == MESSAGE_RECORD_SUMS && sums_compare(body, &none, &where) &&
+        (where.bits > SUMS_BITS_MAX || where.count > 1u << where.bits))
+        abort();
+    if (kind == MESSAGE_RECORD_LIST && sums_list_open(body, &flags, &where, &count, &r)) {
+        sums_entry *all = calloc(count + 1, sizeof *all);
+        if (!all)
+            abort();
+        for (size_t i = 0; i < count; i++) {
+            all[i] = sums_list_next(&r);
+            (void)sums_in(&where, all[i].id);
+        }
+        if (!reader_done(&r))
+            abort();
+        same(sums_list_encode(kind, flags, &where, all, count), message);
         free(all);
     }
     if (kind == MESSAGE_RECORDS && records_open(body, &count, &r)) {

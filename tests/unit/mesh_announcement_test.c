@@ -130,7 +130,7 @@ static void what_is_written_is_read_back(void **state)
     assert_true(slice_eq(text_of(&wire), text_of(&again)));
     assert_true(b.nodes[0] == UINT64_MAX && b.groups[1][31] == 200 && b.hop_count == 3);
     assert_string_equal(b.reflex, "[2001:db8::7]:4433");
-    assert_int_equal(announcement_verify(&b, text_of(&wire), NULL), BERTH_OK);
+    assert_int_equal(announcement_verify(&b, text_of(&wire), NULL, NULL), BERTH_OK);
     announcement_fini(&a);
     announcement_fini(&b);
     writer_free(&wire);
@@ -178,7 +178,7 @@ static void a_signature_covers_all_but_the_hop_count(void **state)
         assert_int_equal(announcement_write_hop(&hop, text_of(&wire), (uint8_t)i, NULL), BERTH_OK);
         assert_int_equal(announcement_read(&b, text_of(&hop), NULL), BERTH_OK);
         assert_int_equal(b.hop_count, i);
-        assert_int_equal(announcement_verify(&b, text_of(&hop), NULL), BERTH_OK);
+        assert_int_equal(announcement_verify(&b, text_of(&hop), NULL, NULL), BERTH_OK);
         announcement_fini(&b);
     }
     /* each byte, one at a time: either it does not parse, or it does not verify, unless it only
@@ -186,7 +186,8 @@ static void a_signature_covers_all_but_the_hop_count(void **state)
     for (size_t i = 0; i < wire.len; i++) {
         wire.data[i] ^= 1;
         if (announcement_read(&b, text_of(&wire), NULL) == BERTH_OK) {
-            assert_int_equal(announcement_verify(&b, text_of(&wire), NULL), BERTH_ERR_SIGNATURE);
+            assert_int_equal(announcement_verify(&b, text_of(&wire), NULL, NULL),
+                             BERTH_ERR_SIGNATURE);
             announcement_fini(&b);
         }
         wire.data[i] ^= 1;
@@ -217,7 +218,7 @@ static void unknown_members_survive_being_passed_on(void **state)
     assert_int_equal(announcement_write_hop(&hop, slice_str(wire), 2, NULL), BERTH_OK);
     assert_int_equal(announcement_read(&a, text_of(&hop), NULL), BERTH_OK);
     assert_int_equal(a.hop_count, 2);
-    assert_int_equal(announcement_verify(&a, text_of(&hop), NULL), BERTH_OK);
+    assert_int_equal(announcement_verify(&a, text_of(&hop), NULL, NULL), BERTH_OK);
     assert_non_null(memmem(hop.data, hop.len, "\"later\":[{\"hop_count\":9}]", 25));
     announcement_fini(&a);
     writer_free(&hop);
@@ -242,7 +243,7 @@ static void the_place_of_the_hop_count_does_not_matter(void **state)
     writer_bytes(&other, wire.data + at, wire.len - at);
     assert_int_equal(announcement_read(&b, text_of(&other), NULL), BERTH_OK);
     assert_int_equal(b.hop_count, 9);
-    assert_int_equal(announcement_verify(&b, text_of(&other), NULL), BERTH_OK);
+    assert_int_equal(announcement_verify(&b, text_of(&other), NULL, NULL), BERTH_OK);
     announcement_fini(&a);
     announcement_fini(&b);
     writer_free(&wire);
@@ -397,7 +398,7 @@ static void one_without_a_signature_does_not_verify(void **state)
     fill(&a);
     announcement_write(&w, &a);
     assert_int_equal(announcement_read(&b, text_of(&w), NULL), BERTH_OK);
-    assert_int_equal(announcement_verify(&b, text_of(&w), NULL), BERTH_ERR_SIGNATURE);
+    assert_int_equal(announcement_verify(&b, text_of(&w), NULL, NULL), BERTH_ERR_SIGNATURE);
     berth_keypair_public(&key, a.entity);
     assert_int_equal(announcement_sign(&w, &a, &key, NULL), BERTH_ERR_READ_ONLY);
     announcement_fini(&a);

@@ -54,7 +54,8 @@ static announcement next(announcer *a, int64_t now, uint64_t wall)
     assert_true(announcer_deadline(a) <= now);
     assert_int_equal(announcer_next(a, &text, &made, now, wall, NULL), BERTH_OK);
     assert_int_equal(announcement_read(&read, slice_of(text.data, text.len), NULL), BERTH_OK);
-    assert_int_equal(announcement_verify(&read, slice_of(text.data, text.len), NULL), BERTH_OK);
+    assert_int_equal(announcement_verify(&read, slice_of(text.data, text.len), NULL, NULL),
+                     BERTH_OK);
     assert_true(capabilities_equal(&read.set, &made.set) && read.version == made.version);
     announcement_fini(&made);
     writer_free(&text);

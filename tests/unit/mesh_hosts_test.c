@@ -2,6 +2,8 @@
 /* Hosts with daemons that send to one another over real sockets. */
 #include "mesh_hosts.h"
 
+#include "mesh/impair.h"
+
 static void what_a_daemon_sends_reaches_a_daemon_on_another_host(void **state)
 {
     hosts h;
@@ -284,6 +286,79 @@ static void strangers_are_not_let_in_and_do_no_harm(void **state)
     hosts_end(&h);
 }
 
+static bool is_relayed(hosts *h, unsigned of, unsigned to)
+{
+    mesh_peer_view v;
+    berth_error error = {0};
+    char name[16];
+
+    snprintf(name, sizeof name, "host%u", to);
+    return mesh_peer_find(h->list[of].mesh, name, &v, &error) == BERTH_OK && v.up &&
+           v.session.path.u.any.sa_family == AF_INET6;
+}
+
+static void cut(hosts *h, unsigned a, unsigned b, bool off)
+{
+    impair_rule rule = {.drop = off};
+    berth_error error = {0};
+
+    OK(mesh_impair(h->list[a].mesh, &h->list[b].at, &rule, &rule, 1, &error));
+    OK(mesh_impair(h->list[b].mesh, &h->list[a].at, &rule, &rule, 2, &error));
+}
+
+static void two_that_cannot_reach_each_other_talk_through_a_third(void **state)
+{
+    hosts h;
+    uint64_t a, b;
+    mesh_counters c;
+    char text[64];
+
+    (void)state;
+    hosts_init(&h, 3);
+    h.may = TRUST_MAY_RELAY;
+    for (unsigned i = 0; i < 3; i++) {
+        h.list[i].config.idle_ns = 1500 * 1000000LL;
+        hosts_up(&h, i);
+    }
+    UNTIL(hosts_joined(&h));
+    cut(&h, 1, 2, true);
+    UNTIL(is_relayed(&h, 1, 2) && is_relayed(&h, 2, 1));
+    a = hosts_spawn(&h, 1, "script", 1);
+    b = hosts_spawn(&h, 2, "script", 2);
+    snprintf(text, sizeof text, "flood:%016" PRIx64 ":2000", b);
+    OK(hosts_tell(&h, 1, a, text, NULL));
+    UNTIL(hosts_count(&h, 2, b) == 2000);
+    mesh_get_counters(h.list[0].mesh, &c);
+    assert_true(c.relay.passed_on > 0);
+    assert_int_equal(c.relay.refused, 0);
+    hosts_end(&h);
+}
+
+/* trust §1, DESIGN §6: without the grant nobody passes anything on. */
+static void a_relay_is_for_those_who_may(void **state)
+{
+    hosts h;
+    mesh_counters c;
+
+    (void)state;
+    hosts_init(&h, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        h.list[i].config.idle_ns = 1500 * 1000000LL;
+        hosts_up(&h, i);
+    }
+    UNTIL(hosts_joined(&h));
+    cut(&h, 1, 2, true);
+    do {
+        mesh_get_counters(h.list[0].mesh, &c);
+        help_nap();
+    } while (!c.relay.refused);
+    assert_int_equal(c.relay.passed_on, 0);
+    assert_false(is_relayed(&h, 1, 2));
+    cut(&h, 1, 2, false);
+    UNTIL(hosts_joined(&h)); /* and what is whole again is used again */
+    hosts_end(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +370,8 @@ int main(void)
         cmocka_unit_test(a_host_that_dies_and_comes_back_gets_what_waited),
         cmocka_unit_test(an_identity_on_two_hosts_is_a_conflict_and_both_hold),
         cmocka_unit_test(strangers_are_not_let_in_and_do_no_harm),
+        cmocka_unit_test(two_that_cannot_reach_each_other_talk_through_a_third),
+        cmocka_unit_test(a_relay_is_for_those_who_may),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

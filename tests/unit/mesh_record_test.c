@@ -77,7 +77,7 @@ static void what_is_signed_is_read_back(void **state)
 
     (void)state;
     assert_int_equal(record_decode(bytes(b), &back, NULL), BERTH_OK);
-    assert_int_equal(record_verify(bytes(b), &back, WALL, NULL), BERTH_OK);
+    assert_int_equal(record_verify(bytes(b), &back, WALL, NULL, NULL), BERTH_OK);
     assert_memory_equal(back.entity, k.entity, 32);
     assert_memory_equal(back.static_key, r.static_key, 32);
     assert_string_equal(back.name, r.name);
@@ -127,7 +127,7 @@ static void a_flipped_bit_anywhere_is_found(void **state)
     for (size_t i = 0; i < b->len * 8; i++) {
         b->data[i / 8] ^= (uint8_t)(1 << i % 8);
         if (record_decode(bytes(b), &back, NULL) == BERTH_OK)
-            assert_int_not_equal(record_verify(bytes(b), &back, WALL, NULL), BERTH_OK);
+            assert_int_not_equal(record_verify(bytes(b), &back, WALL, NULL, NULL), BERTH_OK);
         b->data[i / 8] ^= (uint8_t)(1 << i % 8);
     }
     buf_unref(b);
@@ -157,7 +157,7 @@ static void a_record_about_another_node_does_not_verify(void **state)
     (void)state;
     memcpy(b->data + 1, other.entity, 32);
     assert_int_equal(record_decode(bytes(b), &back, NULL), BERTH_OK);
-    assert_int_equal(record_verify(bytes(b), &back, WALL, NULL), BERTH_ERR_SIGNATURE);
+    assert_int_equal(record_verify(bytes(b), &back, WALL, NULL, NULL), BERTH_ERR_SIGNATURE);
     buf_unref(b);
 }
 
@@ -178,7 +178,7 @@ static void a_record_ends_and_cannot_claim_to_hold_for_ever(void **state)
         r.not_after_s = rows[i].not_after;
         buf *b = signed_by(&r, 1);
         assert_int_equal(record_decode(bytes(b), &back, NULL), BERTH_OK);
-        assert_int_equal(record_verify(bytes(b), &back, WALL, NULL), rows[i].want);
+        assert_int_equal(record_verify(bytes(b), &back, WALL, NULL, NULL), rows[i].want);
         buf_unref(b);
     }
 }

@@ -23,6 +23,7 @@ typedef struct end {
         address to, local;
         size_t len, segment;
         uint8_t ecn;
+        uint64_t calls; /* for what had been sent before it was asked for */
     } runs[RUNS_MAX];
     unsigned count, at;
     unsigned got;
@@ -86,8 +87,12 @@ static bool next(void *ctx, uint8_t *memory, size_t cap, outgoing *out)
 {
     end *e = ctx;
 
+    udp_counters counters;
+
     if (e->at == e->count)
         return false;
+    udp_get_counters(e->u, &counters);
+    e->runs[e->at].calls = counters.calls_out;
     *out = (outgoing){.to = e->runs[e->at].to,
                       .local = e->runs[e->at].local,
                       .bytes = memory,
@@ -377,6 +382,32 @@ static void more_than_a_turn_is_sent_in_several(void **state)
     udp_close(a.u, NULL, NULL);
 }
 
+/* Who gets the first long run works on it while the next one is made; short ones share a call. */
+static void a_long_run_goes_at_once_and_short_ones_go_together(void **state)
+{
+    end a, b;
+
+    (void)state;
+    open_end(&a, "127.0.0.1", 0, NULL);
+    open_end(&b, "127.0.0.1", 0, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        queue(&a, udp_address(b.u), 40 * 1200, 1200, 0);
+    for (unsigned i = 0; i < 3; i++)
+        queue(&a, udp_address(b.u), 100, 100, 0);
+    number = 0;
+    udp_send(a.u);
+    for (unsigned i = 1; i <= 3; i++)
+        assert_true(a.runs[i].calls > a.runs[i - 1].calls);
+    if (udp_features(a.u) & UDP_CAN_SENDMMSG) {
+        assert_int_equal(a.runs[4].calls, a.runs[3].calls);
+        assert_int_equal(a.runs[5].calls, a.runs[3].calls);
+    }
+    run_until(&b, 3 * 40 + 3);
+    assert_true(b.in_order);
+    udp_close(a.u, NULL, NULL);
+    udp_close(b.u, NULL, NULL);
+}
+
 static void an_address_that_is_taken_is_refused_by_name(void **state)
 {
     end a;
@@ -408,6 +439,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_socket_may_be_closed_while_it_gives_a_datagram, begin,
                                         finish),
         cmocka_unit_test_setup_teardown(more_than_a_turn_is_sent_in_several, begin, finish),
+        cmocka_unit_test_setup_teardown(a_long_run_goes_at_once_and_short_ones_go_together, begin,
+                                        finish),
         cmocka_unit_test_setup_teardown(an_address_that_is_taken_is_refused_by_name, begin, finish),
     };
 
