@@ -152,14 +152,13 @@ static inline channel_reason subscribe(struct fixture *f, uint64_t node, const c
     return say(f, MESSAGE_CHANNEL_SUBSCRIBE, node, &f->user, channel, slice_of(NULL, 0));
 }
 
-/* With a token of an hour. */
-static inline channel_reason subscribe_gated(struct fixture *f, uint64_t node,
-                                             const berth_keypair *issuer,
-                                             const berth_keypair *subject, uint32_t scope)
+/* A token of an hour. */
+static inline slice leave_of(const struct fixture *f, uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE],
+                             const berth_keypair *issuer, const berth_keypair *subject,
+                             uint32_t scope)
 {
     berth_token_grant grant = {
         .channel = channel_hash(slice_str("gated")), .ttl_s = 3600, .scope = scope};
-    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
     berth_token_chain chain;
     berth_token token;
 
@@ -168,8 +167,17 @@ static inline channel_reason subscribe_gated(struct fixture *f, uint64_t node,
         berth_token_issue(&token, issuer, &grant, f->now_s - f->issued_ago_s, NULL, NULL),
         BERTH_OK);
     berth_token_chain_of(&chain, &token);
+    return slice_of(bytes, berth_token_chain_encode(bytes, &chain));
+}
+
+static inline channel_reason subscribe_gated(struct fixture *f, uint64_t node,
+                                             const berth_keypair *issuer,
+                                             const berth_keypair *subject, uint32_t scope)
+{
+    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
+
     return say(f, MESSAGE_CHANNEL_SUBSCRIBE, node, &f->user, "gated",
-               slice_of(bytes, berth_token_chain_encode(bytes, &chain)));
+               leave_of(f, bytes, issuer, subject, scope));
 }
 
 static inline channel_reason subscribe_well(struct fixture *f, uint64_t node)

@@ -62,9 +62,9 @@ static void emit_digest(writer *w, const uint8_t digest[DIGEST_BYTES])
         emit_hex(w, slice_of(digest, DIGEST_BYTES));
 }
 
-void emit_daemon(writer *w, const berth_daemon_info *info)
+/* Its members, without the braces. */
+static void emit_members(writer *w, const berth_daemon_info *info)
 {
-    emit_text(w, "{");
     emit_member_string(w, "name", info->name);
     emit_member_string(w, "kind", info->kind);
     emit_member_id(w, "origin", info->origin);
@@ -93,6 +93,12 @@ void emit_daemon(writer *w, const berth_daemon_info *info)
     emit_member_u64(w, "saturation_ppm", info->saturation_ppm);
     emit_member_u64(w, "state_bytes", info->state_bytes);
     emit_member_u64(w, "subscriptions", info->subscriptions);
+}
+
+void emit_daemon(writer *w, const berth_daemon_info *info)
+{
+    emit_text(w, "{");
+    emit_members(w, info);
     emit_text(w, "}");
 }
 
@@ -179,7 +185,11 @@ void answer_daemon(request *r, unsigned status, uint64_t origin)
         snprintf(place, sizeof place, "/v1/daemons/%s", id_encode(hex, origin));
         request_header(r, "Location", place);
     }
-    emit_daemon(&w, &info);
+    emit_text(&w, "{");
+    emit_members(&w, &info);
+    emit_hearings(&w, r->api->rt, origin);
+    emit_tokens(&w, r->api->rt, origin);
+    emit_text(&w, "}");
     request_answer(r, status, &w);
 }
 
@@ -213,6 +223,12 @@ static void spawn_job(request *r)
         config.auto_snapshot = order.auto_snapshot;
         config.config = order.config ? order.config->data : NULL;
         config.config_len = order.config ? order.config->len : 0;
+        config.subscribe = order.subscribe;
+        config.subscribe_count = order.subscribe_count;
+        config.serve = order.serve;
+        config.serve_count = order.serve_count;
+        config.tokens = order.tokens;
+        config.token_count = order.token_count;
         status =
             berth_spawn_kind(r->api->rt, order.kind, order.has_identity ? &order.identity : NULL,
                              &config, &origin, &error);

@@ -9,7 +9,7 @@
 #define API_ORDERS_H
 
 #include "base/buf.h"
-#include "berth/identity.h"
+#include "berth/runtime.h"
 
 #define ORDER_JSON_MAX   (512 * 1024) /* holds any legal configuration, escaped or in base64 */
 #define ORDER_CONFIG_MAX (64 * 1024)
@@ -22,11 +22,25 @@ typedef struct spawn_order {
     uint32_t durability; /* as in berth_daemon_config */
     bool has_identity;
     berth_keypair identity;
+    /* What it hears, serves and holds; strings of `lists`, bytes of the order's own. */
+    const char **subscribe, **serve;
+    berth_daemon_token *tokens;
+    size_t subscribe_count, serve_count, token_count;
+    struct json_object *lists;
 } spawn_order;
 
 /* spawn_order_fini after it, whatever it answered: frees, and wipes the identity. */
 berth_status spawn_order_read(spawn_order *order, slice body, berth_error *error);
 void spawn_order_fini(spawn_order *order);
+
+/* Have a daemon hear a channel. */
+typedef struct subscribe_order {
+    char channel[256], group[256]; /* group "": all of it */
+} subscribe_order;
+berth_status subscribe_order_read(subscribe_order *order, slice body, berth_error *error);
+
+/* Give a daemon a token: the chain's bytes, or the text of a file with one; free(*bytes). */
+berth_status token_order_read(void **bytes, size_t *len, slice body, berth_error *error);
 
 /* Give a daemon a control event. */
 typedef struct control_order {

@@ -85,6 +85,9 @@ void restore_post(request *r);
 void events_begin(request *r);
 void events_end(request *r);
 void sources_delete(request *r);
+void subscriptions_post(request *r);
+void subscriptions_delete(request *r);
+void tokens_post(request *r);
 void outputs_get(request *r);
 void channels_list(request *r);
 void messages_get(request *r);
@@ -92,6 +95,9 @@ void messages_post(request *r);
 
 /* The JSON of one daemon that runs. */
 void emit_daemon(writer *w, const berth_daemon_info *info);
+/* Members of a running one: what it hears and serves; the tokens that it holds. */
+void emit_hearings(writer *w, runtime *rt, uint64_t origin);
+void emit_tokens(writer *w, runtime *rt, uint64_t origin);
 /* And of one that is down. */
 void emit_down_daemon(writer *w, const store_daemon *row, const char *reason);
 /* Answer with the daemon as it is now; 201 with its place. Any thread. */

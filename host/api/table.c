@@ -11,6 +11,7 @@ static const char *const grace_param[] = {"grace_ms", NULL};
 static const char *const restore_params[] = {"name", "kind", NULL};
 static const char *const events_params[] = {"framing", "reply", NULL};
 static const char *const from_param[] = {"from", NULL};
+static const char *const channel_param[] = {"channel", NULL};
 static const char *const name_param[] = {"name", NULL};
 
 const api_route api_routes[] = {
@@ -31,6 +32,10 @@ const api_route api_routes[] = {
     {"POST", "/v1/daemons/{daemon}/control", BODY_JSON, NULL, NULL, control_post},
     {"POST", "/v1/daemons/{daemon}/events", BODY_STREAM, events_params, events_begin, events_end},
     {"DELETE", "/v1/daemons/{daemon}/sources/{source}", BODY_NONE, NULL, NULL, sources_delete},
+    {"POST", "/v1/daemons/{daemon}/subscriptions", BODY_JSON, NULL, NULL, subscriptions_post},
+    {"DELETE", "/v1/daemons/{daemon}/subscriptions", BODY_NONE, channel_param, NULL,
+     subscriptions_delete},
+    {"POST", "/v1/daemons/{daemon}/tokens", BODY_JSON, NULL, NULL, tokens_post},
     {"GET", "/v1/daemons/{daemon}/outputs", BODY_NONE, from_param, NULL, outputs_get},
     {"GET", "/v1/channels", BODY_NONE, NULL, NULL, channels_list},
     {"GET", "/v1/channels/messages", BODY_NONE, name_param, NULL, messages_get},

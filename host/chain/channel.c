@@ -3,6 +3,8 @@
 #include "base/error.h"
 #include "chain/link.h"
 
+#include <string.h>
+
 static bool allowed(uint8_t byte)
 {
     return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-' ||
@@ -45,6 +47,21 @@ berth_status channel_name_check(slice name, berth_error *error)
         return fail(error, BERTH_ERR_INVALID, "channel name '%.*s': %s", (int)name.len,
                     (const char *)name.ptr, rule);
     return BERTH_OK;
+}
+
+berth_status channel_subscription_parse(slice text, slice *channel, slice *group,
+                                        berth_error *error)
+{
+    const uint8_t *at = text.len ? memchr(text.ptr, '@', text.len) : NULL;
+    berth_status status;
+
+    *channel = slice_of(text.ptr, at ? (size_t)(at - text.ptr) : text.len);
+    *group = at ? slice_of(at + 1, text.len - channel->len - 1) : slice_of(NULL, 0);
+    status = channel_name_check(*channel, error);
+    if (!status && at && !group->len)
+        status = fail(error, BERTH_ERR_INVALID,
+                      "nothing follows the @: name a queue group, or leave it out");
+    return status;
 }
 
 uint64_t channel_hash(slice name)

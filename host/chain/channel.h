@@ -19,6 +19,10 @@
  */
 berth_status channel_name_check(slice name, berth_error *error);
 
+/* "CHANNEL" or "CHANNEL@GROUP" in its two halves; group is empty without one. INVALID, LIMIT. */
+berth_status channel_subscription_parse(slice text, slice *channel, slice *group,
+                                        berth_error *error);
+
 /* What stands for a name on the wire and in tokens, and the 16 bits of it that packets carry. */
 uint64_t channel_hash(slice name);
 

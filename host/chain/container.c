@@ -236,6 +236,11 @@ static berth_status write_sections(writer *w, const container *c, berth_error *e
         writer_bytes(w, c->sent.ptr, c->sent.len);
         section_end(w, begin);
     }
+    if (!status && !bonds_empty(&c->bonds)) {
+        begin = section_begin(w, SECTION_CHAN);
+        bonds_write(w, &c->bonds);
+        section_end(w, begin);
+    }
     return status;
 }
 

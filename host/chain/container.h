@@ -20,10 +20,12 @@
  *     TIMR  count u32; each: number u64, remaining i64, deadline i64, length u32, data
  *     RQST  count u32; each: request u64, target u64, deadline i64
  *     SENT  events to daemons on other nodes that had not arrived for sure (docs/wire.md)
+ *     CHAN  chain/bonds.h: queue groups, and tokens that it shows
  */
 #ifndef CHAIN_CONTAINER_H
 #define CHAIN_CONTAINER_H
 
+#include "chain/bonds.h"
 #include "chain/horizon.h"
 #include "chain/snapshot.h"
 
@@ -51,8 +53,8 @@ typedef struct container_request {
 
 /*
  * Byte strings are borrowed: from whoever filled the struct, or after container_decode from the
- * input. The arrays and the horizon belong to whoever filled the struct; after container_decode
- * that is this struct, and container_fini frees them. A zeroed struct is empty.
+ * input. The arrays, the horizon and the bonds belong to whoever filled the struct; after
+ * container_decode that is this struct, and container_fini frees them. A zeroed struct is empty.
  */
 typedef struct container {
     snapshot snapshot; /* has_next_parent and next_parent travel in LIFE */
@@ -72,6 +74,7 @@ typedef struct container {
     container_request *requests;
     size_t request_count;
     slice sent; /* not looked into here */
+    bonds bonds;
     /* Only after decode: */
     bool bare; /* the input was a CDS1 snapshot without a container: all else is default */
     bool

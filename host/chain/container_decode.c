@@ -16,6 +16,7 @@ static const char tags[SECTIONS][5] = CONTAINER_TAGS;
 void container_fini(container *c)
 {
     horizon_fini(&c->horizon);
+    bonds_fini(&c->bonds);
     free(c->cursors);
     free(c->timers);
     free(c->requests);
@@ -173,6 +174,11 @@ static berth_status read_section(container *c, enum container_section which, sli
     case SECTION_SENT:
         c->sent = body;
         return body.len ? BERTH_OK : corrupt(error, "its SENT section is empty");
+    case SECTION_CHAN:
+        status = bonds_read(&c->bonds, body, error);
+        if (!status && bonds_empty(&c->bonds))
+            return corrupt(error, "its CHAN section is empty");
+        return status;
     default:
         return BERTH_OK;
     }

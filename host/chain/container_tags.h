@@ -31,12 +31,13 @@ enum container_section {
     SECTION_TIMR,
     SECTION_RQST,
     SECTION_SENT,
+    SECTION_CHAN,
     SECTIONS,
 };
 
 #define CONTAINER_TAGS                                                                             \
     {                                                                                              \
-        "SNAP", "NAME", "KIND", "PLUG", "LIFE", "CURS", "HRZN", "TIMR", "RQST", "SENT"             \
+        "SNAP", "NAME", "KIND", "PLUG", "LIFE", "CURS", "HRZN", "TIMR", "RQST", "SENT", "CHAN"     \
     }
 
 #endif

@@ -241,6 +241,16 @@ bool ledger_has(const ledger *l, uint64_t publisher, slice channel)
     return locate(l, publisher, channel, &at);
 }
 
+bool ledger_find(const ledger *l, uint64_t publisher, slice channel, binding *out)
+{
+    uint32_t at;
+
+    if (!locate(l, publisher, channel, &at))
+        return false;
+    *out = ledger_at(l, at);
+    return true;
+}
+
 binding ledger_at(const ledger *l, size_t i)
 {
     const struct ledger_entry *e = l->entries[i];

@@ -53,6 +53,8 @@ berth_status ledger_record(ledger *l, uint64_t publisher, slice channel, const s
 bool ledger_forget(ledger *l, uint64_t publisher, slice channel);
 
 bool ledger_has(const ledger *l, uint64_t publisher, slice channel);
+/* The same, with the entry; its slices live until the ledger changes. */
+bool ledger_find(const ledger *l, uint64_t publisher, slice channel, binding *out);
 
 /* Entry i of l->count, ordered by publisher and channel. Its slices live until the ledger changes.
  */

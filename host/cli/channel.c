@@ -5,7 +5,9 @@
 #include "cli/output.h"
 #include "cli/tail.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int cmd_channel_ls(const cli_invocation *inv)
 {
@@ -50,6 +52,51 @@ int cmd_channel_pub(const cli_invocation *inv)
         output_json(answer);
     else if (code == EXIT_DONE)
         printf("reached %llu daemon%s\n", (unsigned long long)reached, reached == 1 ? "" : "s");
+    json_object_put(answer);
+    free(path);
+    return code;
+}
+
+int cmd_channel_sub(const cli_invocation *inv)
+{
+    const char *what = cli_argument_at(inv, 0);
+    size_t name_len = strcspn(what, "@");
+    char *path = client_path("/v1/daemons/%s/subscriptions", cli_argument_at(inv, 1)), *text;
+    struct json_object *body = json_object_new_object(), *answer = NULL;
+    int code;
+
+    json_put_string(body, "channel", slice_of(what, name_len));
+    if (what[name_len])
+        json_put_string(body, "group", slice_str(what + name_len + 1));
+    text = ask_body(body);
+    code = ask(inv,
+               &(client_request){.method = "POST",
+                                 .path = path,
+                                 .content_type = "application/json",
+                                 .body = slice_str(text)},
+               &answer);
+    if (code == EXIT_DONE && cli_flag(inv, "json"))
+        output_json(answer);
+    else if (code == EXIT_DONE)
+        printf("%s hears %s\n", field_text(answer, "name"), what);
+    json_object_put(answer);
+    free(text);
+    free(path);
+    return code;
+}
+
+int cmd_channel_unsub(const cli_invocation *inv)
+{
+    char *path = client_path("/v1/daemons/%s/subscriptions?channel=%s", cli_argument_at(inv, 1),
+                             cli_argument_at(inv, 0));
+    struct json_object *answer = NULL;
+    int code = ask(inv, &(client_request){.method = "DELETE", .path = path}, &answer);
+
+    if (code == EXIT_DONE && cli_flag(inv, "json"))
+        output_json(answer);
+    else if (code == EXIT_DONE)
+        printf("%s does not hear %s any more\n", field_text(answer, "name"),
+               cli_argument_at(inv, 0));
     json_object_put(answer);
     free(path);
     return code;

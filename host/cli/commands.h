@@ -36,6 +36,8 @@ int cmd_tail(const cli_invocation *inv);
 
 int cmd_channel_ls(const cli_invocation *inv);
 int cmd_channel_pub(const cli_invocation *inv);
+int cmd_channel_sub(const cli_invocation *inv);
+int cmd_channel_unsub(const cli_invocation *inv);
 int cmd_channel_tail(const cli_invocation *inv);
 
 int cmd_identity_new(const cli_invocation *inv);
@@ -43,6 +45,7 @@ int cmd_identity_show(const cli_invocation *inv);
 
 int cmd_token_issue(const cli_invocation *inv);
 int cmd_token_show(const cli_invocation *inv);
+int cmd_token_give(const cli_invocation *inv);
 int cmd_token_revoke(const cli_invocation *inv);
 
 int cmd_realm_init(const cli_invocation *inv);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "identity/token_file.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -137,6 +138,36 @@ static void show_keeping(tab *t, struct json_object *daemon)
                  field_ago(when, snapshot, "time"));
 }
 
+/* A few are named, of many how many there are. */
+enum { CHANNELS_SHOWN = 16 };
+
+static void show_channels(tab *t, struct json_object *daemon)
+{
+    struct json_object *hears = field_array(daemon, "hears");
+    struct json_object *serves = field_array(daemon, "serves");
+    struct json_object *tokens = field_array(daemon, "tokens");
+    char *services = field_joined(serves), when[FORMAT_MAX];
+
+    page_add(t, STYLE_PLAIN, "subscriptions", "%llu",
+             (unsigned long long)field_u64(daemon, "subscriptions"));
+    for (size_t i = 0; i < field_count(hears) && field_count(hears) <= CHANNELS_SHOWN; i++) {
+        struct json_object *one = json_object_array_get_idx(hears, i);
+        const char *group = field_text(one, "group"), *from = field_text(one, "publisher");
+
+        page_add(t, STYLE_PLAIN, "hears", "%s%s%s%s%s", field_text(one, "channel"),
+                 *group ? " in group " : "", group, *from ? " of node " : "", from);
+    }
+    if (field_count(serves))
+        page_add(t, STYLE_PLAIN, "serves", "%s", services ? services : "");
+    for (size_t i = 0; i < field_count(tokens); i++) {
+        struct json_object *one = json_object_array_get_idx(tokens, i);
+
+        page_add(t, STYLE_PLAIN, "token", "%s, until %s", field_text(one, "scope"),
+                 field_when(when, one, "until"));
+    }
+    free(services);
+}
+
 static void show(struct json_object *daemon)
 {
     const char *state = field_text(daemon, "state"), *health = field_text(daemon, "health");
@@ -169,8 +200,7 @@ static void show(struct json_object *daemon)
         if (field_u64(daemon, "busy_ns"))
             page_add(&t, STYLE_WARN, "busy", "in one call for %s",
                      format_duration(text, (int64_t)field_u64(daemon, "busy_ns")));
-        page_add(&t, STYLE_PLAIN, "subscriptions", "%llu",
-                 (unsigned long long)field_u64(daemon, "subscriptions"));
+        show_channels(&t, daemon);
     }
     show_keeping(&t, daemon);
     if (*field_text(daemon, "plugin"))
@@ -222,6 +252,51 @@ static int add_config(struct json_object *body, const char *said)
     return EXIT_DONE;
 }
 
+/* Each value of a repeated option into a list of the body. */
+static void add_list(struct json_object *body, const cli_invocation *inv, const char *option)
+{
+    struct json_object *list = NULL;
+    const char *value;
+
+    for (size_t at = 0; (value = cli_next_value(inv, option, &at));) {
+        if (!list)
+            list = json_object_new_array();
+        json_object_array_add(list, json_object_new_string(value));
+    }
+    if (list)
+        json_put(body, option, list);
+}
+
+/* The files are looked at here: where they lie, and what is wrong in them, is said as they were
+ * named. Whether the daemon can use them the host knows. */
+static int add_tokens(struct json_object *body, const cli_invocation *inv)
+{
+    struct json_object *list = NULL;
+    berth_error error = {0};
+    const char *path;
+
+    for (size_t at = 0; (path = cli_next_value(inv, "token", &at));) {
+        struct json_object *token;
+        token_file file;
+        char *text;
+
+        if (token_file_read(path, &file, &error) != BERTH_OK) {
+            json_object_put(list);
+            return output_fail(&error);
+        }
+        text = token_file_format(&file);
+        token = json_bytes_new(slice_str(text ? text : ""));
+        free(text);
+        json_put_string(token, "name", slice_str(path));
+        if (!list)
+            list = json_object_new_array();
+        json_object_array_add(list, token);
+    }
+    if (list)
+        json_put(body, "tokens", list);
+    return EXIT_DONE;
+}
+
 int cmd_daemon_spawn(const cli_invocation *inv)
 {
     const char *name = cli_value(inv, "name"), *config = cli_value(inv, "config");
@@ -234,6 +309,10 @@ int cmd_daemon_spawn(const cli_invocation *inv)
         json_put_string(body, "name", slice_str(name));
     if (code == EXIT_DONE && config)
         code = add_config(body, config);
+    add_list(body, inv, "subscribe");
+    add_list(body, inv, "serve");
+    if (code == EXIT_DONE)
+        code = add_tokens(body, inv);
     if (code == EXIT_DONE && seed[0]) {
         identity = json_object_new_object();
         json_put_string(identity, "seed", slice_str(seed));

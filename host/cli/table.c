@@ -278,6 +278,22 @@ const cli_command cli_commands[] = {
                 {.name = "config",
                  .value = "STRING|@FILE",
                  .help = "what the kind is told at birth; @FILE: the bytes of a file"},
+                {.name = "subscribe",
+                 .value = "CHANNEL[@GROUP]",
+                 .hint = HINT_CHANNEL,
+                 .repeat = true,
+                 .help = "a channel that it hears; with a group, in turn with its members; may be "
+                         "given several times"},
+                {.name = "token",
+                 .value = "FILE",
+                 .hint = HINT_FILE,
+                 .repeat = true,
+                 .help = "leave that it shows to subscribe or to publish; may be given several "
+                         "times"},
+                {.name = "serve",
+                 .value = "SERVICE",
+                 .repeat = true,
+                 .help = "a service that it answers for; may be given several times"},
                 IDENTITY,
             },
         .examples =
@@ -285,6 +301,9 @@ const cli_command cli_commands[] = {
                 {"berth daemon spawn tally --name words", NULL},
                 {"berth daemon spawn org.example.thermostat --config '{\"target\": 21}'", NULL},
                 {"berth daemon spawn counter --identity counter.id --config @counter.conf", NULL},
+                {"berth daemon spawn tally --subscribe jobs@workers --token tally.token "
+                 "--identity tally.id",
+                 "one of those who share the jobs"},
             },
     },
     {
@@ -443,6 +462,27 @@ const cli_command cli_commands[] = {
         .run = cmd_channel_pub,
         .arguments = {{.name = "NAME", .help = "the channel", .hint = HINT_CHANNEL}},
         .examples = {{"echo -n 21.5 | berth channel pub house/temperature", NULL}},
+    },
+    {
+        .noun = "channel",
+        .verb = "sub",
+        .summary = "have a running daemon hear a channel",
+        .text =
+            "It stays so, also when the host is restarted. With a group each message is for one\n"
+            "of its members, which take turns, on this host and on others.",
+        .run = cmd_channel_sub,
+        .arguments = {{.name = "NAME[@GROUP]", .help = "the channel", .hint = HINT_CHANNEL},
+                      THE_DAEMON},
+        .examples = {{"berth channel sub house/temperature words", NULL},
+                     {"berth channel sub jobs@workers words", "in turn with the others"}},
+    },
+    {
+        .noun = "channel",
+        .verb = "unsub",
+        .summary = "have a running daemon hear a channel no more",
+        .run = cmd_channel_unsub,
+        .arguments = {{.name = "NAME", .help = "the channel", .hint = HINT_CHANNEL}, THE_DAEMON},
+        .examples = {{"berth channel unsub house/temperature words", NULL}},
     },
     {
         .noun = "channel",

@@ -15,9 +15,12 @@ typedef struct question {
     void (*fn)(struct question *q, struct daemon *d);
     void *ctx; /* bytes that fn leaves for the asker, count of them */
     uint64_t publisher;
-    slice channel, token;
+    slice channel, group, token;
+    const berth_token_chain *chain;
     bool on;
+    bool ran; /* fn was called */
     size_t count;
+    latch *stored; /* answered when the store has it; NULL: nothing is stored */
 } question;
 
 static void answer(command *c, struct daemon *d)
@@ -28,7 +31,9 @@ static void answer(command *c, struct daemon *d)
 
 static void call_fn(command *c, struct daemon *d)
 {
-    ((question *)c)->fn((question *)c, d);
+    question *q = (question *)c;
+    q->ran = true;
+    q->fn(q, d);
 }
 
 static berth_status ask(runtime *rt, uint64_t origin, question *q, berth_error *error)
@@ -173,22 +178,32 @@ out:
 
 static void subscribe(question *q, struct daemon *d)
 {
-    q->command.status = daemon_subscribe(d, q->publisher, q->channel,
+    q->command.status = daemon_subscribe(d, q->publisher, q->channel, &q->group,
                                          q->token.ptr ? &q->token : NULL, q->on, &q->command.error);
+}
+
+berth_status berth_subscribe_group(berth_runtime *rt, uint64_t origin, uint64_t publisher,
+                                   const char *channel, const char *group, const void *token,
+                                   uint64_t token_len, berth_error *error)
+{
+    question q = {.command = {.kind = COMMAND_CALL},
+                  .fn = subscribe,
+                  .publisher = publisher,
+                  .channel = slice_str(channel),
+                  .group = slice_str(group ? group : ""),
+                  .token = slice_of(token, token_len),
+                  .on = true};
+    berth_status status = channel_name_check(q.channel, error);
+    if (status == BERTH_OK)
+        status = bonds_group_check(q.group, error);
+    return status == BERTH_OK ? ask(rt, origin, &q, error) : status;
 }
 
 berth_status berth_subscribe_channel(berth_runtime *rt, uint64_t origin, uint64_t publisher,
                                      const char *channel, const void *token, uint64_t token_len,
                                      berth_error *error)
 {
-    question q = {.command = {.kind = COMMAND_CALL},
-                  .fn = subscribe,
-                  .publisher = publisher,
-                  .channel = slice_str(channel),
-                  .token = slice_of(token, token_len),
-                  .on = true};
-    berth_status status = channel_name_check(q.channel, error);
-    return status == BERTH_OK ? ask(rt, origin, &q, error) : status;
+    return berth_subscribe_group(rt, origin, publisher, channel, NULL, token, token_len, error);
 }
 
 berth_status berth_unsubscribe_channel(berth_runtime *rt, uint64_t origin, uint64_t publisher,
@@ -232,6 +247,146 @@ berth_status berth_subscriptions(berth_runtime *rt, uint64_t origin,
     free(list);
     free(q.ctx);
     return status;
+}
+
+void runtime_hearings(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const runtime_hearing *h),
+                      void *ctx)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return;
+    channels_of(&rt->channels, d, fn, ctx);
+    daemon_unref(d);
+}
+
+/* ---- What the operator wants ----------------------------------------------------------------- */
+
+/* The row as it is to be from now on; the latch is answered in any case. */
+static void keep_wants(question *q, struct daemon *d)
+{
+    writer w = {0};
+    store_daemon row = {0};
+    berth_status status = daemon_wants_bytes(d, &w, &q->command.error);
+    memcpy(row.entity, d->make->key.entity, sizeof(row.entity));
+    row.name = d->name;
+    row.wants = slice_of(w.data, w.len);
+    if (status == BERTH_OK)
+        store_update_daemon(d->rt->store, &row, STORE_SET_WANTS, store_answered, q->stored);
+    else
+        latch_answer(q->stored, status, &q->command.error);
+    writer_free(&w);
+}
+
+static berth_status take_want(question *q, struct daemon *d)
+{
+    extras *x = daemon_extras(d);
+    berth_error *error = &q->command.error;
+    if (!x)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (!q->on) {
+        bool heard = ledger_has(&x->ledger, 0, q->channel);
+        if (!bonds_forget(&x->wants, q->channel) && !heard)
+            return fail(error, BERTH_ERR_NOT_FOUND,
+                        "daemon '%s' is not subscribed to channel '%.*s'", d->name,
+                        (int)q->channel.len, (const char *)q->channel.ptr);
+        return daemon_subscribe(d, 0, q->channel, NULL, NULL, false, error);
+    }
+    if (!bonds_find(&x->wants, q->channel, NULL) &&
+        x->wants.channel_count >= WANTS_SUBSCRIPTIONS_MAX + WANTS_SERVICES_MAX)
+        return fail(error, BERTH_ERR_LIMIT, "daemon '%s' was subscribed to %u channels already",
+                    d->name, x->wants.channel_count);
+    berth_status status = daemon_subscribe(d, 0, q->channel, &q->group, NULL, true, error);
+    return status == BERTH_OK ? bonds_put(&x->wants, q->channel, q->group, error) : status;
+}
+
+static void want(question *q, struct daemon *d)
+{
+    q->command.status = take_want(q, d);
+    if (!q->stored)
+        return;
+    if (q->command.status == BERTH_OK)
+        keep_wants(q, d);
+    else
+        latch_answer(q->stored, BERTH_OK, NULL);
+}
+
+/* Ask, and wait for the store as well. */
+static berth_status ask_and_keep(runtime *rt, uint64_t origin, question *q, berth_error *error)
+{
+    latch stored;
+    latch_init(&stored, 1);
+    q->stored = rt->store ? &stored : NULL;
+    q->command.kind = COMMAND_CALL;
+    berth_status status = ask(rt, origin, q, error);
+    if (q->ran && q->stored) {
+        berth_error why = {0};
+        berth_status kept = latch_wait(&stored, &why);
+        if (status == BERTH_OK && kept != BERTH_OK)
+            status =
+                fail(error, kept, "it is so now, and will not be after a restart: %s", why.text);
+    }
+    latch_fini(&stored);
+    return status;
+}
+
+berth_status runtime_subscribe(runtime *rt, uint64_t origin, slice channel, slice group, bool on,
+                               berth_error *error)
+{
+    question q = {.fn = want, .channel = channel, .group = group, .on = on};
+    berth_status status = channel_name_check(channel, error);
+    if (status == BERTH_OK)
+        status = bonds_group_check(group, error);
+    return status == BERTH_OK ? ask_and_keep(rt, origin, &q, error) : status;
+}
+
+/* ---- Tokens ---------------------------------------------------------------------------------- */
+
+static void hold(question *q, struct daemon *d)
+{
+    berth_error *error = &q->command.error;
+    extras *x = daemon_extras(d);
+    berth_status status = x ? daemon_hold_token(d, q->chain, error)
+                            : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (status == BERTH_OK)
+        status = bonds_keep(&x->wants, q->chain, daemon_now_s(), error);
+    if (status == BERTH_OK)
+        status = daemon_renew(d, error);
+    q->command.status = status;
+    if (q->stored && status == BERTH_OK)
+        keep_wants(q, d);
+    else if (q->stored)
+        latch_answer(q->stored, BERTH_OK, NULL);
+}
+
+berth_status berth_give_token(berth_runtime *rt, uint64_t origin, const void *bytes, uint64_t len,
+                              berth_error *error)
+{
+    berth_token_chain tokens;
+    question q = {.fn = hold, .chain = &tokens};
+    berth_status status = runtime_check(rt, true, error);
+    if (status != BERTH_OK)
+        return status;
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
+                    (unsigned long long)origin);
+    status = daemon_token_check(d->make->key.entity, slice_of(bytes, len), &tokens, error);
+    daemon_unref(d);
+    return status == BERTH_OK ? ask_and_keep(rt, origin, &q, error) : status;
+}
+
+buf *runtime_tokens(runtime *rt, uint64_t origin)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    buf *tokens = NULL;
+    if (!d)
+        return NULL;
+    pthread_mutex_lock(&d->lock);
+    if (d->tokens)
+        tokens = buf_ref(d->tokens);
+    pthread_mutex_unlock(&d->lock);
+    daemon_unref(d);
+    return tokens;
 }
 
 /* ---- Sources --------------------------------------------------------------------------------- */

@@ -146,10 +146,22 @@ static berth_status release_publish(struct daemon *d, pending_output *p)
 {
     effect *e = &p->effect;
     slice name = slice_of(e->name->data, e->name->len);
+    berth_event event = event_of(d, e, BERTH_EVENT_MESSAGE);
+    if (!p->routed) {
+        event.channel = (berth_bytes){name.ptr, name.len};
+        berth_status status = send_publish(d, &event, e->bytes, &p->deadline_ns);
+        if (status == BERTH_ERR_WOULD_BLOCK)
+            return status;
+        if (status != BERTH_OK)
+            lost(d, e, BERTH_REPLY_LOST);
+        if (status == BERTH_ERR_REFUSED)
+            return BERTH_OK; /* nobody gets what it may not say */
+        p->routed = true;
+    }
     if (!p->started) {
         ring *tails;
-        p->targets =
-            channels_hearers(&d->rt->channels, name, d->rt->node_id, &p->target_count, &tails);
+        p->targets = channels_hearers(&d->rt->channels, name, d->rt->node_id, !d->rt->route.publish,
+                                      &p->target_count, &tails);
         if (tails) {
             tail_item item = {.bytes = e->bytes,
                               .wall_ns = d->last_time_ns,
@@ -159,16 +171,6 @@ static berth_status release_publish(struct daemon *d, pending_output *p)
             ring_unref(tails);
         }
         p->started = true;
-    }
-    berth_event event = event_of(d, e, BERTH_EVENT_MESSAGE);
-    if (!p->routed) {
-        event.channel = (berth_bytes){name.ptr, name.len};
-        berth_status status = send_publish(d, &event, e->bytes, &p->deadline_ns);
-        if (status == BERTH_ERR_WOULD_BLOCK)
-            return status;
-        if (status != BERTH_OK)
-            lost(d, e, BERTH_REPLY_LOST);
-        p->routed = true;
     }
     /* The channel's name has to live as long as the event: behind the payload it does. */
     buf *bytes = NULL;
@@ -252,7 +254,8 @@ static void join_or_leave(struct daemon *d, const effect *e)
 {
     slice name = slice_of(e->name->data, e->name->len);
     berth_error error = {0};
-    if (daemon_subscribe(d, e->peer, name, NULL, e->op == EFFECT_SUBSCRIBE, &error) != BERTH_OK)
+    if (daemon_subscribe(d, e->peer, name, NULL, NULL, e->op == EFFECT_SUBSCRIBE, &error) !=
+        BERTH_OK)
         log_warn("daemon", "%s: %s", d->name, error.text);
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/map.h"
 #include "berth/runtime.h"
+#include "chain/bonds.h"
 #include "chain/chain.h"
 #include "chain/continuity.h"
 #include "chain/horizon.h"
@@ -127,6 +128,10 @@ typedef struct extras {
     map64 requests; /* number -> due */
     strmap cursors; /* source -> cursor */
     ledger ledger;
+    bonds bonds; /* groups on channels of the ledger, tokens */
+    bonds wants; /* what its operator wants it to hear, and has given it */
+    int64_t refusal_told_ns;
+    uint64_t refusals; /* of publishes, since then */
     pending_output *out_head, *out_tail;
     uint64_t next_anonymous; /* number for the next timer without one */
     uint32_t next_generation;
@@ -223,6 +228,7 @@ struct daemon {
     uint32_t recent_breaks;   /* [runner] */
     int64_t break_window_ns;  /* [runner] */
     char *quarantine;         /* why, or NULL [lock] */
+    buf *tokens;              /* bonds with those that it holds, or NULL [lock] */
 };
 
 static inline struct daemon *daemon_ref(struct daemon *d)
@@ -399,12 +405,42 @@ void keep_reserve(struct daemon *d);
 
 /* ---- subscribe.c ----------------------------------------------------------------------------- */
 
-/* The runner's: into the ledger and the channel table, or out of both. */
+/* The runner's: into the ledger and the channel table, or out of both. group, token NULL: as they
+ * are. EXISTS, with nothing changed: another daemon serves what this channel is the requests of. */
 berth_status daemon_subscribe(struct daemon *d, uint64_t publisher, slice channel,
-                              const slice *token, bool on, berth_error *error);
+                              const slice *group, const slice *token, bool on, berth_error *error);
 /* Join, or leave, every channel of the ledger. */
 void daemon_join_all(struct daemon *d);
 void daemon_leave_all(struct daemon *d);
+/* Before it is published: what it will serve, nobody else can. EXISTS. */
+berth_status daemon_claim_all(struct daemon *d, berth_error *error);
+/* The runner's: it holds another token; subscriptions that are better off with it get it. */
+berth_status daemon_renew(struct daemon *d, berth_error *error);
+
+/* ---- tokens.c -------------------------------------------------------------------------------- */
+
+uint64_t daemon_now_s(void);
+/* Whether it is a chain that this daemon can show, now or later; which roots count is not known
+ * here. CORRUPT, SIGNATURE, REFUSED, naming subject and reason. */
+berth_status daemon_token_check(const uint8_t entity[BERTH_ENTITY_SIZE], slice bytes,
+                                berth_token_chain *out, berth_error *error);
+/* The runner's: keep one that was checked. LIMIT, NO_MEMORY. */
+berth_status daemon_hold_token(struct daemon *d, const berth_token_chain *chain,
+                               berth_error *error);
+/* The runner's: what to show when it publishes there; lives until it holds others. NULL: nothing.
+ */
+buf *daemon_leave_to_publish(const struct daemon *d, slice channel);
+/* Bonds have come from elsewhere. */
+void daemon_show_tokens(struct daemon *d);
+
+/* ---- wants.c --------------------------------------------------------------------------------- */
+
+/* Before it is published: what the configuration, or else the stored row, wants it to hear and
+ * gives it. Errors name the channel, service or token. */
+berth_status daemon_wants(struct daemon *d, const berth_daemon_config *config, slice stored,
+                          berth_error *error);
+/* The same as bytes for the row; empty when there is nothing. */
+berth_status daemon_wants_bytes(const struct daemon *d, writer *out, berth_error *error);
 
 /* ---- wish.c --------------------------------------------------------------------------------- */
 

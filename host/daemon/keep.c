@@ -112,6 +112,7 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
         qsort(c.timers, c.timer_count, sizeof(*c.timers), by_number);
         qsort(c.requests, c.request_count, sizeof(*c.requests), by_request);
         c.snapshot.bindings = slice_of(bindings.data, bindings.len);
+        c.bonds = d->more->bonds; /* lent, like the horizon */
     }
     if (status == BERTH_OK && d->link) {
         d->rt->route.save(d->rt->route.ctx, d->link, &sent);

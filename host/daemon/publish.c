@@ -85,10 +85,11 @@ berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*fn)(
     };
     uint32_t count;
     ring *tails;
-    struct daemon **list = channels_hearers(&rt->channels, channel, rt->node_id, &count, &tails);
+    struct daemon **list =
+        channels_hearers(&rt->channels, channel, rt->node_id, !rt->route.publish, &count, &tails);
     status = room_for_all(list, count, data.len, fn, ctx, error);
     if (status == BERTH_OK && rt->route.publish) {
-        route_event away = {0, 0, &event, bytes};
+        route_event away = {.event = &event, .hold = bytes};
         status = rt->route.publish(rt->route.ctx, NULL, &away, fn, ctx, error);
     }
     if (status == BERTH_OK)
@@ -118,6 +119,21 @@ bool runtime_channel_hear(runtime *rt, slice channel, buf *bytes)
     buf_unref(name);
     ring_unref(tails);
     return heard;
+}
+
+slice runtime_channel_service(slice channel)
+{
+    return channels_service(channel);
+}
+
+bool runtime_service_find(runtime *rt, slice service, uint64_t *origin)
+{
+    return channels_server(&rt->channels, service, origin);
+}
+
+void runtime_services(runtime *rt, void (*fn)(void *ctx, slice service, uint64_t origin), void *ctx)
+{
+    channels_services(&rt->channels, fn, ctx);
 }
 
 void runtime_channels_each(runtime *rt, void (*fn)(void *ctx, const channel_info *info), void *ctx)

@@ -93,6 +93,13 @@ berth_status rebuild_restore(struct daemon *d, const container *c, berth_error *
         if (status != BERTH_OK)
             return status;
     }
+    if (!bonds_empty(&c->bonds)) {
+        extras *x = daemon_extras(d);
+        berth_status status = x ? bonds_copy(&x->bonds, &c->bonds, error)
+                                : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+        if (status != BERTH_OK)
+            return status;
+    }
     return restore_link(d, c, error);
 }
 
@@ -275,8 +282,12 @@ static void go_back(struct daemon *d)
         status = ledger_decode(&before, c.snapshot.bindings, &error);
     for (size_t i = 0; status == BERTH_OK && i < before.count; i++) {
         binding b = ledger_at(&before, i);
-        status = daemon_subscribe(d, b.publisher, b.channel, b.has_token ? &b.token : NULL, true,
-                                  &error);
+        slice group = {0};
+        if (d->more && ledger_has(&d->more->ledger, b.publisher, b.channel))
+            continue; /* as it is now: its token may be newer */
+        bonds_find(&c.bonds, b.channel, &group);
+        status = daemon_subscribe(d, b.publisher, b.channel, &group, b.has_token ? &b.token : NULL,
+                                  true, &error);
     }
     if (status != BERTH_OK)
         log_error("daemon", "%s: not all that stood around its state is back: %s", d->name,

@@ -50,7 +50,9 @@ static bool row_copy(store_daemon *to, const store_daemon *from)
     to->plugin = copy_bytes(from->plugin, strlen(from->plugin));
     to->identity.ptr = copy_bytes(from->identity.ptr, from->identity.len);
     to->config.ptr = copy_bytes(from->config.ptr, from->config.len);
-    return to->name && to->kind && to->plugin && to->identity.ptr && to->config.ptr;
+    to->wants.ptr = copy_bytes(from->wants.ptr, from->wants.len);
+    return to->name && to->kind && to->plugin && to->identity.ptr && to->config.ptr &&
+           to->wants.ptr;
 }
 
 static void row_fini(store_daemon *row)
@@ -60,6 +62,7 @@ static void row_fini(store_daemon *row)
     free((void *)row->plugin);
     free((void *)row->identity.ptr);
     free((void *)row->config.ptr);
+    free((void *)row->wants.ptr);
 }
 
 typedef struct rows {

@@ -32,6 +32,7 @@ typedef struct route_event {
     uint64_t incarnation, epoch; /* of the sender */
     const berth_event *event;
     buf *hold;
+    buf *leave; /* of a publish: the chain of tokens that it shows; NULL: none */
 } route_event;
 
 typedef struct route {
@@ -51,13 +52,15 @@ typedef struct route {
      * lost. WOULD_BLOCK: wake is called once there is room; it may be NULL. LOST: it cannot be. */
     berth_status (*send)(void *ctx, route_link *link, uint64_t target, const route_event *e,
                          void (*wake)(void *wake_ctx), void *wake_ctx);
-    /* To everyone on other nodes who hears event->channel: all or, with WOULD_BLOCK, nobody.
-     * link NULL: from outside. REFUSED: the channel's rules do not let this daemon. */
+    /* To everyone on other nodes who hears event->channel, and to one of each queue group, wherever
+     * it is, also here: all or, with WOULD_BLOCK, nobody. link NULL: from outside. REFUSED: the
+     * channel's rules do not let this daemon, and nobody is to get it. */
     berth_status (*publish)(void *ctx, route_link *link, const route_event *e,
                             void (*wake)(void *wake_ctx), void *wake_ctx, berth_error *error);
-    /* The daemon hears this channel of a node (0: of any), or does no longer. */
-    void (*subscribe)(void *ctx, route_link *link, uint64_t publisher, slice channel, slice token,
-                      bool on);
+    /* The daemon hears this channel of a node (0: of any), or does no longer. group empty: all of
+     * it; else in turn with others. Again with another group or token: so from now on. */
+    void (*subscribe)(void *ctx, route_link *link, uint64_t publisher, slice channel, slice group,
+                      slice token, bool on);
     /* Somebody on this host follows a channel. */
     void (*listen)(void *ctx, slice channel);
 

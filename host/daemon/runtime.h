@@ -58,6 +58,9 @@ typedef struct runtime_face {
 bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const runtime_face *face),
                      void *ctx);
 
+/* The daemon here of exactly this name, or whose origin it is in hex. */
+bool runtime_find_exactly(runtime *rt, const char *name, uint64_t *origin);
+
 /* Give the daemon a link of the route, if it has none. */
 void runtime_need_link(runtime *rt, uint64_t origin);
 
@@ -77,6 +80,33 @@ berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*cred
 /* Something from another node, for those who follow the channel here: 32 bytes of link (zeros:
  * none) and the payload; NULL: only look. False: nobody follows it. */
 bool runtime_channel_hear(runtime *rt, slice channel, buf *bytes);
+
+/*
+ * What an operator wants: that the daemon hears a channel, whoever publishes, as a member of a
+ * queue group (empty: all of it); or does not any more. As berth_subscribe_group; and it is so
+ * again after a restart of the host, without a snapshot. NOT_FOUND: there is nothing to end.
+ * Blocks.
+ */
+berth_status runtime_subscribe(runtime *rt, uint64_t origin, slice channel, slice group, bool on,
+                               berth_error *error);
+
+/* One subscription of a daemon. */
+typedef struct runtime_hearing {
+    slice channel, group;
+    uint64_t publisher; /* node id; 0: any */
+} runtime_hearing;
+/* Call fn for each, ordered by channel, without locks; never waits for the daemon. */
+void runtime_hearings(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const runtime_hearing *h),
+                      void *ctx);
+/* The tokens that it holds: one reference to bonds (chain/bonds.h); NULL: none. Never waits. */
+buf *runtime_tokens(runtime *rt, uint64_t origin);
+/* The service whose requests come on this channel ("SERVICE.requests"); empty: of none. */
+slice runtime_channel_service(slice channel);
+/* Which daemon of this host serves it; false: none does. */
+bool runtime_service_find(runtime *rt, slice service, uint64_t *origin);
+/* Call fn for each service that a daemon of this host serves, without locks. */
+void runtime_services(runtime *rt, void (*fn)(void *ctx, slice service, uint64_t origin),
+                      void *ctx);
 
 typedef struct channel_info {
     const char *name;

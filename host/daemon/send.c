@@ -52,7 +52,7 @@ void send_answer(runtime *rt, struct daemon *from, const berth_ref *to, int32_t 
         send_system(d, &event, hold, false, 0);
         daemon_unref(d);
     } else {
-        route_event out = {from->incarnation, from->epoch, &event, hold};
+        route_event out = {from->incarnation, from->epoch, &event, hold, NULL};
         if (rt->route.send(rt->route.ctx, link, to->w[0], &out, NULL, NULL) != BERTH_OK)
             atomic_fetch_add_explicit(&from->lost, 1, memory_order_relaxed);
     }
@@ -184,7 +184,7 @@ static berth_status send_away(runtime *rt, struct daemon *from, uint64_t target,
 {
     const route *r = &rt->route;
     route_link *link = daemon_link(from);
-    route_event e = {from->incarnation, from->epoch, event, hold};
+    route_event e = {from->incarnation, from->epoch, event, hold, NULL};
     if (!link)
         return BERTH_ERR_NOT_FOUND;
     berth_status status = r->send(r->ctx, link, target, &e, NULL, NULL);
@@ -198,6 +198,24 @@ static berth_status send_away(runtime *rt, struct daemon *from, uint64_t target,
     return status;
 }
 
+#define REFUSALS_TOLD_NS 60000000000
+
+/* Once in a while, with how often: a daemon that may not publish will try for every event. */
+static void tell_refusal(struct daemon *from, const char *why)
+{
+    extras *x = daemon_extras(from);
+    int64_t now = clock_mono_ns();
+    if (!x)
+        return;
+    x->refusals++;
+    if (x->refusal_told_ns && now - x->refusal_told_ns < REFUSALS_TOLD_NS)
+        return;
+    log_warn("daemon", "%s: may not publish, %llu refused: %s", from->name,
+             (unsigned long long)x->refusals, why);
+    x->refusal_told_ns = now;
+    x->refusals = 0;
+}
+
 berth_status send_publish(struct daemon *from, const berth_event *event, buf *hold,
                           int64_t *deadline_ns)
 {
@@ -206,7 +224,12 @@ berth_status send_publish(struct daemon *from, const berth_event *event, buf *ho
     if (!r->publish)
         return BERTH_OK;
     route_link *link = daemon_link(from);
-    route_event e = {from->incarnation, from->epoch, event, hold};
+    route_event e = {
+        .incarnation = from->incarnation,
+        .epoch = from->epoch,
+        .event = event,
+        .hold = hold,
+        .leave = daemon_leave_to_publish(from, slice_of(event->channel.ptr, event->channel.len))};
     if (!link)
         return BERTH_ERR_LOST;
     berth_status status = r->publish(r->ctx, link, &e, NULL, NULL, &error);
@@ -218,7 +241,7 @@ berth_status send_publish(struct daemon *from, const berth_event *event, buf *ho
             cancel_await(from);
     }
     if (status == BERTH_ERR_REFUSED)
-        log_warn("daemon", "%s: %s", from->name, error.text);
+        tell_refusal(from, error.text);
     return status;
 }
 

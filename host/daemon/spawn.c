@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "identity/entity.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,14 +56,22 @@ uint32_t spawn_durability(const plugin_kind *kind, uint32_t asked)
                                                           : DURABILITY_SNAPSHOT;
 }
 
+/* As far as the caller's version has it; what is behind is not said. */
+static berth_status take_config(berth_daemon_config *out, const berth_daemon_config *c,
+                                berth_error *error)
+{
+    *out = (berth_daemon_config){.size = sizeof(*out)};
+    if (!c)
+        return BERTH_OK;
+    if (c->size < offsetof(berth_daemon_config, subscribe))
+        return fail(error, BERTH_ERR_INVALID, "berth_daemon_config.size is not set");
+    memcpy(out, c, c->size < sizeof(*out) ? c->size : sizeof(*out));
+    return BERTH_OK;
+}
+
 static berth_status check_config(const plugin_kind *kind, const berth_daemon_config *c,
                                  berth_error *error)
 {
-    static const berth_daemon_config none = {.size = sizeof(none)};
-    if (!c)
-        c = &none;
-    if (c->size < sizeof(*c))
-        return fail(error, BERTH_ERR_INVALID, "berth_daemon_config.size is not set");
     if (c->name && !daemon_name_valid(c->name))
         return fail(error, BERTH_ERR_INVALID,
                     "'%s' is no name for a daemon: use 1 to 127 of a-z A-Z 0-9 - _ .", c->name);
@@ -82,9 +91,9 @@ static berth_status check_config(const plugin_kind *kind, const berth_daemon_con
     return BERTH_OK;
 }
 
-static factory *make_factory(const spawn_wish *wish, berth_error *error)
+static factory *make_factory(const spawn_wish *wish, const berth_daemon_config *c,
+                             berth_error *error)
 {
-    const berth_daemon_config *c = wish->config;
     factory *f = factory_new();
     if (!f)
         goto memory;
@@ -92,9 +101,9 @@ static factory *make_factory(const spawn_wish *wish, berth_error *error)
     f->origin = wish->identity->origin;
     f->key = *wish->identity;
     f->has_key = true;
-    f->durability = spawn_durability(wish->kind, c ? c->durability : 0);
-    f->auto_snapshot = c ? c->auto_snapshot : 0;
-    if (c && c->config_len) {
+    f->durability = spawn_durability(wish->kind, c->durability);
+    f->auto_snapshot = c->auto_snapshot;
+    if (c->config_len) {
         f->config = buf_new(c->config_len + 1);
         if (!f->config)
             goto memory;
@@ -138,7 +147,7 @@ static struct daemon *make_daemon(runtime *rt, factory *f, const berth_daemon_co
                                   slice had)
 {
     char name[DAEMON_NAME_MAX + 1];
-    choose_name(name, f, config ? config->name : NULL, had);
+    choose_name(name, f, config->name, had);
     size_t name_size = strlen(name) + 1;
     struct daemon *d = calloc(1, sizeof(*d) + name_size);
     if (!d)
@@ -170,6 +179,8 @@ void daemon_unref(struct daemon *d)
         map64_fini(&d->more->timers);
         map64_fini(&d->more->requests);
         ledger_fini(&d->more->ledger);
+        bonds_fini(&d->more->bonds);
+        bonds_fini(&d->more->wants);
         free(d->more);
     }
     horizon_fini(&d->seen);
@@ -177,6 +188,7 @@ void daemon_unref(struct daemon *d)
     buf_unref(d->last_snapshot);
     pthread_mutex_destroy(&d->lock);
     free(d->quarantine);
+    buf_unref(d->tokens);
     factory_unref(d->make);
     free(d);
 }
@@ -291,7 +303,10 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
     bool claimed = false, named = false;
     struct daemon *d = NULL;
     factory *f = NULL;
-    berth_status status = check_config(wish->kind, wish->config, error);
+    berth_daemon_config config;
+    berth_status status = take_config(&config, wish->config, error);
+    if (status == BERTH_OK)
+        status = check_config(wish->kind, &config, error);
     if (status == BERTH_OK && !berth_keypair_is_full(wish->identity))
         status = fail(error, BERTH_ERR_READ_ONLY,
                       "the identity has no secret half: it cannot run a daemon");
@@ -300,14 +315,14 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
     if (status != BERTH_OK)
         goto out;
     status = BERTH_ERR_NO_MEMORY;
-    if (!(f = make_factory(wish, error)))
+    if (!(f = make_factory(wish, &config, error)))
         goto out;
     /* The identity first: whoever has it keeps it, and no plugin code runs for nothing. */
     status = factories_add(&rt->factories, f, error);
     if (status != BERTH_OK)
         goto out;
     claimed = true;
-    d = make_daemon(rt, f, wish->config, c.name);
+    d = make_daemon(rt, f, &config, c.name);
     if (!d) {
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
         goto out;
@@ -327,6 +342,12 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
         if (status == BERTH_OK && !rt->store)
             d->last_snapshot = buf_copy(wish->snapshot.ptr, wish->snapshot.len);
     }
+    if (status == BERTH_OK)
+        status = daemon_wants(d, &config, wish->row ? wish->row->wants : (slice){0}, error);
+    if (status == BERTH_OK)
+        status = daemon_claim_all(d, error);
+    if (status == BERTH_OK && d->more && d->more->bonds.token_count)
+        daemon_show_tokens(d);
     if (status == BERTH_OK)
         status = make_instance(d, wish, restored ? &c : NULL, on, error);
     if (status == BERTH_OK && restored)
@@ -372,9 +393,13 @@ void spawn_record(struct daemon *d, store_done *done, void *ctx)
     uint8_t sealed[SEAL_SIZE];
     berth_error error = {0};
     plugin_info info;
+    writer wants = {0};
     berth_status status =
         seal_identity(sealed, &d->make->key, rt->host_key, "daemon", d->epoch, &error);
+    if (status == BERTH_OK)
+        status = daemon_wants_bytes(d, &wants, &error);
     if (status != BERTH_OK) {
+        writer_free(&wants);
         done(ctx, status, &error);
         return;
     }
@@ -389,6 +414,7 @@ void spawn_record(struct daemon *d, store_done *done, void *ctx)
         .plugin = kind_has_file(&info) ? info.manifest->name : "",
         .identity = slice_of(sealed, sizeof(sealed)),
         .config = config ? slice_of(config->data, config->len - 1) : (slice){0},
+        .wants = slice_of(wants.data, wants.len),
         .desired = STORE_RUN,
         .durability = d->make->durability,
         .auto_snapshot = d->make->auto_snapshot,
@@ -400,6 +426,7 @@ void spawn_record(struct daemon *d, store_done *done, void *ctx)
     memcpy(row.entity, d->make->key.entity, sizeof(row.entity));
     memcpy(row.digest, info.digest, sizeof(row.digest));
     store_add_daemon(rt->store, &row, done, ctx);
+    writer_free(&wants);
 }
 
 /* ---- Publishing ------------------------------------------------------------------------------ */

@@ -16,13 +16,17 @@
 #include "daemon/latch.h"
 #include "daemon/rebuild.h"
 
+/* What an operator may want one daemon to hear and to serve. */
+#define WANTS_SUBSCRIPTIONS_MAX 256
+#define WANTS_SERVICES_MAX      64
+
 typedef struct spawn_wish {
-    plugin_kind *kind;             /* borrowed */
-    const berth_keypair *identity; /* full */
-    const berth_daemon_config *config;
-    slice snapshot;          /* ptr NULL: born new */
-    void *self;              /* the embedder's instance, or NULL */
-    const store_daemon *row; /* of a daemon that comes back, or NULL */
+    plugin_kind *kind;                 /* borrowed */
+    const berth_keypair *identity;     /* full */
+    const berth_daemon_config *config; /* of this size, or that of an earlier version */
+    slice snapshot;                    /* ptr NULL: born new */
+    void *self;                        /* the embedder's instance, or NULL */
+    const store_daemon *row;           /* of a daemon that comes back, or NULL */
 } spawn_wish;
 
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,

@@ -203,14 +203,10 @@ static bool gate(const membership *m, const channel_rule *rule, slice channel, s
  * what is published goes to the subscriber, wherever it lives.
  */
 static channel_reason judge(membership *m, uint64_t node, const channel_message *msg,
-                            int64_t now_ns, uint64_t now_s, uint64_t *until_s, bool *keep_chain)
+                            uint64_t now_s, uint64_t *until_s, bool *keep_chain)
 {
     const channel_rule *rule;
 
-    *until_s = UINT64_MAX;
-    *keep_chain = false;
-    if (is_throttled(m, node, now_ns))
-        return CHANNEL_RATE_LIMITED;
     if (!roster_may_add_channel(m->roster, node, msg->name))
         return CHANNEL_TOO_MANY;
     rule = m->config.rules ? channel_rules_find(m->config.rules, msg->name) : NULL;
@@ -252,12 +248,12 @@ static void schedule(membership *m, uint64_t until_s, int64_t now_ns, uint64_t n
         m->sweep_ns = later(now_ns, m->config.sweep_ns);
 }
 
-static void subscribe(membership *m, uint64_t node, const channel_message *msg, int64_t now_ns,
-                      uint64_t now_s)
+static channel_reason accept(membership *m, uint64_t node, const channel_message *msg,
+                             int64_t now_ns, uint64_t now_s)
 {
-    bool keep_chain, changed = false;
-    uint64_t until_s;
-    channel_reason reason = judge(m, node, msg, now_ns, now_s, &until_s, &keep_chain);
+    bool keep_chain = false, changed = false;
+    uint64_t until_s = UINT64_MAX;
+    channel_reason reason = judge(m, node, msg, now_s, &until_s, &keep_chain);
 
     if (!reason && roster_add(m->roster, node, msg->subscriber, msg->name, msg->group,
                               keep_chain ? msg->token : slice_of(NULL, 0), until_s, &changed,
@@ -266,8 +262,19 @@ static void subscribe(membership *m, uint64_t node, const channel_message *msg, 
     if (!reason) {
         m->counters.accepted += changed;
         m->counters.renewed += !changed;
-        forgive(m, node);
         schedule(m, until_s, now_ns, now_s);
+    }
+    return reason;
+}
+
+static void subscribe(membership *m, uint64_t node, const channel_message *msg, int64_t now_ns,
+                      uint64_t now_s)
+{
+    channel_reason reason =
+        is_throttled(m, node, now_ns) ? CHANNEL_RATE_LIMITED : accept(m, node, msg, now_ns, now_s);
+
+    if (!reason) {
+        forgive(m, node);
     } else {
         m->counters.refused[reason]++;
         if (reason != CHANNEL_TOO_MANY && reason != CHANNEL_RATE_LIMITED)
@@ -296,6 +303,31 @@ berth_status membership_receive(membership *m, uint64_t node, slice message, int
         answer(m, node, msg.nonce, CHANNEL_FINE);
     }
     return BERTH_OK;
+}
+
+berth_status membership_join(membership *m, uint64_t node,
+                             const uint8_t subscriber[BERTH_ENTITY_SIZE], slice channel,
+                             slice group, slice chain, int64_t now_ns, uint64_t now_s,
+                             berth_error *error)
+{
+    channel_message msg = {
+        .kind = MESSAGE_CHANNEL_SUBSCRIBE, .name = channel, .group = group, .token = chain};
+    channel_reason reason;
+
+    memcpy(msg.subscriber, subscriber, sizeof msg.subscriber);
+    reason = accept(m, node, &msg, now_ns, now_s);
+    if (!reason)
+        return BERTH_OK;
+    m->counters.refused[reason]++;
+    return fail(error, reason == CHANNEL_TOO_MANY ? BERTH_ERR_LIMIT : BERTH_ERR_REFUSED,
+                "channel '%.*s': %s", (int)channel.len, (const char *)channel.ptr,
+                channel_reason_text(reason));
+}
+
+bool membership_leave(membership *m, uint64_t node, const uint8_t subscriber[BERTH_ENTITY_SIZE],
+                      slice channel)
+{
+    return roster_remove(m->roster, node, subscriber, channel);
 }
 
 /* ---- Publish --------------------------------------------------------------------------------- */
@@ -339,7 +371,12 @@ berth_status membership_recipients(membership *m, slice channel, uint64_t now_s,
     return roster_pick(m->roster, channel, admit, &a, out);
 }
 
-berth_status membership_may_publish(const membership *m, slice channel, slice chain,
+void membership_recall(membership *m, const roster_picks *picks)
+{
+    roster_unpick(m->roster, picks);
+}
+
+berth_status membership_may_publish(const membership *m, slice channel, slice chain, bool presigned,
                                     const uint8_t publisher[BERTH_ENTITY_SIZE],
                                     bool (*matches)(void *ctx, const struct capability_filter *f),
                                     void *ctx, uint64_t now_s, berth_error *error)
@@ -352,6 +389,7 @@ berth_status membership_may_publish(const membership *m, slice channel, slice ch
                            .presenter = publisher,
                            .now_s = now_s,
                            .skew_s = m->config.skew_s,
+                           .presigned = presigned,
                            .revoked = m->config.revoked};
 
     if (!rule) /* nobody has restricted it */

@@ -56,13 +56,28 @@ berth_status membership_receive(membership *m, uint64_t node, slice message, int
                                 uint64_t now_s, berth_error *error);
 
 /*
+ * A daemon of this very node, so that it takes its turns in a group: what its node would be told by
+ * a Subscribe; the node that is given is not throttled. REFUSED with the reason; LIMIT.
+ */
+berth_status membership_join(membership *m, uint64_t node,
+                             const uint8_t subscriber[BERTH_ENTITY_SIZE], slice channel,
+                             slice group, slice chain, int64_t now_ns, uint64_t now_s,
+                             berth_error *error);
+/* False: it was no member. */
+bool membership_leave(membership *m, uint64_t node, const uint8_t subscriber[BERTH_ENTITY_SIZE],
+                      slice channel);
+
+/*
  * Who gets one publish. Members whose leave has ended since, or who are not visible, are passed
  * over, and a group goes on to its next. The picks live until the next call of membership_*.
  */
 berth_status membership_recipients(membership *m, slice channel, uint64_t now_s, roster_picks *out);
+/* It was not published after all: groups go on where they were. Before anything else changes. */
+void membership_recall(membership *m, const roster_picks *picks);
 
-/* May this daemon of ours publish? filter: told whether our own capabilities match. */
-berth_status membership_may_publish(const membership *m, slice channel, slice chain,
+/* May this daemon of ours publish? presigned: these very bytes were verified before. filter: told
+ * whether our own capabilities match. */
+berth_status membership_may_publish(const membership *m, slice channel, slice chain, bool presigned,
                                     const uint8_t publisher[BERTH_ENTITY_SIZE],
                                     bool (*matches)(void *ctx, const struct capability_filter *f),
                                     void *ctx, uint64_t now_s, berth_error *error);

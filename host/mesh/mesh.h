@@ -138,6 +138,11 @@ berth_status mesh_set_policy(mesh *m, const mesh_policy *policy, berth_error *er
 berth_status mesh_peer_add(mesh *m, const mesh_peer *peer, berth_error *error);
 /* NOT_FOUND. Its sessions end; a node that the mesh passes on comes back. */
 berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error);
+/* Which daemon of another node is called so there? answer is called once, on the loop's thread: OK,
+ * NOT_FOUND, TIMEOUT, NOT_READY (no session). Does not block. */
+void mesh_find_daemon(mesh *m, uint64_t node, const char *name, int64_t timeout_ns,
+                      void (*answer)(void *ctx, berth_status status, uint64_t origin), void *ctx);
+
 /* ---- Requests to what daemons serve ---------------------------------------------------------- */
 
 typedef struct mesh_reply {

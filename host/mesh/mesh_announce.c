@@ -52,9 +52,16 @@ static void gather(mesh *m)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES);
     kind_names kinds = {0};
+    size_t service_count = services_names(m->services, NULL, 0);
+    const char **served = calloc(service_count + 1, sizeof *served);
     capabilities set = {0};
     berth_error error = {0};
     host_facts facts;
+
+    if (served)
+        services_names(m->services, served, service_count);
+    else
+        service_count = 0;
 
     plugins_each(runtime_plugins(m->rt), take_kinds, &kinds);
     facts = (host_facts){.cores = cores > 0 ? (unsigned)cores : 1,
@@ -65,6 +72,8 @@ static void gather(mesh *m)
                          .abi_minor = BERTH_ABI_MINOR,
                          .kinds = kinds.names,
                          .kind_count = kinds.count,
+                         .services = served,
+                         .service_count = service_count,
                          .subprotocols = spoken,
                          .subprotocol_count = sizeof spoken / sizeof *spoken};
     if (host_facts_write(&set, &facts, &error) != BERTH_OK ||
@@ -74,6 +83,7 @@ static void gather(mesh *m)
     for (size_t i = 0; i < kinds.count; i++)
         free((char *)kinds.names[i]);
     free(kinds.names);
+    free(served);
 }
 
 void mesh_facts_changed(mesh *m)

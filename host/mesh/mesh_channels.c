@@ -11,6 +11,9 @@
 
 #include <stdlib.h>
 
+/* Between two tries to make a daemon of this node a member of a group. */
+#define MEMBER_RETRY_NS (5 * S_NS)
+
 /* ---- What the machines ask, and say ---------------------------------------------------------- */
 
 static void member_send(void *ctx, uint64_t node, slice msg)
@@ -24,7 +27,8 @@ static bool member_hosts(void *ctx, uint64_t node, const uint8_t subscriber[BERT
     mesh *m = ctx;
     directory_place place;
 
-    if (berth_entity_node_id(subscriber) == node)
+    /* Ours are members as long as they run here. */
+    if (berth_entity_node_id(subscriber) == node || node == m->key.node_id)
         return true;
     pthread_mutex_lock(&m->places_lock);
     directory_look(m->directory, berth_entity_origin(subscriber), &place);
@@ -117,11 +121,73 @@ berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t 
     return status;
 }
 
+/* Under channels_lock. */
+static void count_members(mesh *m)
+{
+    atomic_store(&m->members, roster_count(membership_roster(m->membership)) != 0);
+}
+
+/* ---- Members of this node ------------------------------------------------------------------- */
+
+/*
+ * Who is in a queue group takes turns with those of other nodes, so what is published here has to
+ * choose among all: ours are members here, too. Any thread: it is so when this returns.
+ */
+static void set_member(mesh *m, const uint8_t *subscriber, slice channel, slice group, slice token,
+                       bool tell)
+{
+    berth_error error = {0};
+
+    pthread_mutex_lock(&m->channels_lock);
+    if (!group.len)
+        membership_leave(m->membership, m->key.node_id, subscriber, channel);
+    else if (membership_join(m->membership, m->key.node_id, subscriber, channel, group, token,
+                             clock_mono_ns(), (uint64_t)mesh_wall_s(m), &error) != BERTH_OK &&
+             tell)
+        log_warn("mesh", "a daemon of this node does not hear %s; will try again", error.text);
+    count_members(m);
+    pthread_mutex_unlock(&m->channels_lock);
+    if (atomic_load(&m->members))
+        mesh_wake(m); /* there may be a leave that ends */
+}
+
+void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
+{
+    pthread_mutex_lock(&m->channels_lock);
+    membership_unhost(m->membership, m->key.node_id, entity);
+    count_members(m);
+    pthread_mutex_unlock(&m->channels_lock);
+}
+
+static bool is_member(mesh *m, const wish *w)
+{
+    bool there;
+
+    pthread_mutex_lock(&m->channels_lock);
+    there = roster_find(membership_roster(m->membership), m->key.node_id, w->subscriber,
+                        slice_of(w->channel->data, w->channel->len)) != NULL;
+    pthread_mutex_unlock(&m->channels_lock);
+    return there;
+}
+
+/* Those who were refused, or whose leave ended, may have another by now; or the rules have. */
+static void restore_members(mesh *m)
+{
+    for (wish *w = m->wishes; w; w = w->next) {
+        if (!w->group || m->now_ns < w->retry_ns || is_member(m, w))
+            continue;
+        w->retry_ns = m->now_ns + MEMBER_RETRY_NS;
+        set_member(m, w->subscriber, slice_of(w->channel->data, w->channel->len),
+                   slice_of(w->group->data, w->group->len),
+                   w->token ? slice_of(w->token->data, w->token->len) : (slice){0}, false);
+    }
+}
+
 /* ---- Wishes ---------------------------------------------------------------------------------- */
 
-static bool is_wish(const wish *w, const uint8_t *subscriber, slice channel)
+static bool is_wish(const wish *w, const uint8_t *subscriber, uint64_t publisher, slice channel)
 {
-    return entity_eq(w->subscriber, subscriber) &&
+    return w->publisher == publisher && entity_eq(w->subscriber, subscriber) &&
            slice_eq(slice_of(w->channel->data, w->channel->len), channel);
 }
 
@@ -129,8 +195,11 @@ static void want(mesh *m, const wish *w, uint64_t node)
 {
     berth_error error = {0};
 
+    if (w->publisher)
+        return; /* only what this node publishes */
     if (subscriptions_want(m->subscriptions, node, w->subscriber,
-                           slice_of(w->channel->data, w->channel->len), (slice){0},
+                           slice_of(w->channel->data, w->channel->len),
+                           w->group ? slice_of(w->group->data, w->group->len) : (slice){0},
                            w->token ? slice_of(w->token->data, w->token->len) : (slice){0},
                            m->now_ns, &error) != BERTH_OK)
         log_warn("mesh", "%s", error.text);
@@ -139,17 +208,19 @@ static void want(mesh *m, const wish *w, uint64_t node)
 static void wish_free(wish *w)
 {
     buf_unref(w->channel);
+    buf_unref(w->group);
     buf_unref(w->token);
     free(w);
 }
 
-/* From whoever publishes it: all nodes there are, and those to come. */
-static void wish_add(mesh *m, const uint8_t *subscriber, slice channel, slice token)
+/* From whoever publishes it (0): all nodes there are, and those to come; or from this node. */
+static void wish_add(mesh *m, const uint8_t *subscriber, uint64_t publisher, slice channel,
+                     slice group, slice token)
 {
     wish *w = m->wishes;
     void *value;
 
-    while (w && !is_wish(w, subscriber, channel))
+    while (w && !is_wish(w, subscriber, publisher, channel))
         w = w->next;
     if (!w) {
         w = calloc(1, sizeof *w);
@@ -158,10 +229,13 @@ static void wish_add(mesh *m, const uint8_t *subscriber, slice channel, slice to
             return;
         }
         memcpy(w->subscriber, subscriber, BERTH_ENTITY_SIZE);
+        w->publisher = publisher;
         w->next = m->wishes;
         m->wishes = w;
     }
+    buf_unref(w->group);
     buf_unref(w->token);
+    w->group = group.len ? buf_copy(group.ptr, group.len) : NULL;
     w->token = token.len ? buf_copy(token.ptr, token.len) : NULL;
     for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);) {
         const mesh_node *n = value;
@@ -171,23 +245,47 @@ static void wish_add(mesh *m, const uint8_t *subscriber, slice channel, slice to
     }
 }
 
-static void wish_drop(mesh *m, const uint8_t *subscriber, slice channel)
+static void wish_drop(mesh *m, const uint8_t *subscriber, uint64_t publisher, slice channel)
 {
     void *value;
 
     for (wish **at = &m->wishes; *at;) {
         wish *w = *at;
 
-        if (!is_wish(w, subscriber, channel)) {
+        if (!is_wish(w, subscriber, publisher, channel)) {
             at = &w->next;
             continue;
         }
         *at = w->next;
         wish_free(w);
     }
-    for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);)
+    for (size_t at = 0; !publisher && map64_next(&m->nodes, &at, NULL, &value);)
         subscriptions_drop(m->subscriptions, ((const mesh_node *)value)->id, subscriber, channel,
                            m->now_ns);
+}
+
+static void take_service(void *ctx, slice service, uint64_t origin)
+{
+    mesh *m = ctx;
+    berth_error error = {0};
+    uint64_t before;
+
+    if (services_find(m->services, service, &before) && before != origin)
+        services_remove(m->services, service, before);
+    if (services_add(m->services, service, origin, &error) != BERTH_OK)
+        log_warn("mesh", "%s", error.text);
+}
+
+/* What the runtime says is so; changes may come here in another order. */
+static void review_service(mesh *m, slice service)
+{
+    uint64_t origin;
+
+    if (runtime_service_find(m->rt, service, &origin))
+        take_service(m, service, origin);
+    else if (services_find(m->services, service, &origin))
+        services_remove(m->services, service, origin);
+    atomic_store(&m->facts_flag, true);
 }
 
 void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
@@ -203,6 +301,10 @@ void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
         wish_free(w);
     }
     subscriptions_drop_all(m->subscriptions, entity, m->now_ns);
+    if (services_remove_origin(m->services, berth_entity_origin(entity))) {
+        runtime_services(m->rt, take_service, m); /* it may be here again already */
+        atomic_store(&m->facts_flag, true);
+    }
 }
 
 typedef struct change {
@@ -210,48 +312,59 @@ typedef struct change {
     uint8_t subscriber[BERTH_ENTITY_SIZE];
     uint64_t publisher;
     bool on;
-    size_t channel_len, token_len;
-    uint8_t bytes[]; /* channel, token */
+    size_t channel_len, group_len, token_len;
+    uint8_t bytes[]; /* channel, group, token */
 } change;
 
 static void take_change(mesh *m, mesh_task *t, bool closed)
 {
     change *c = (change *)t;
     slice channel = slice_of(c->bytes, c->channel_len);
-    slice token = slice_of(c->bytes + c->channel_len, c->token_len);
+    slice group = slice_of(c->bytes + c->channel_len, c->group_len);
+    slice token = slice_of(c->bytes + c->channel_len + c->group_len, c->token_len);
+    bool own = c->publisher == m->key.node_id;
     berth_error error = {0};
 
-    if (closed)
-        ;
-    else if (!c->publisher && c->on)
-        wish_add(m, c->subscriber, channel, token);
-    else if (!c->publisher)
-        wish_drop(m, c->subscriber, channel);
+    if (closed) {
+        free(c);
+        return;
+    }
+    if (c->on && (!c->publisher || (own && group.len)))
+        wish_add(m, c->subscriber, c->publisher, channel, group, token);
+    else if (!c->publisher || own)
+        wish_drop(m, c->subscriber, c->publisher, channel);
     else if (!c->on)
         subscriptions_drop(m->subscriptions, c->publisher, c->subscriber, channel, m->now_ns);
-    else if (subscriptions_want(m->subscriptions, c->publisher, c->subscriber, channel, (slice){0},
+    else if (subscriptions_want(m->subscriptions, c->publisher, c->subscriber, channel, group,
                                 token, m->now_ns, &error) != BERTH_OK)
         log_warn("mesh", "%s", error.text);
+    if (runtime_channel_service(channel).len)
+        review_service(m, runtime_channel_service(channel));
     free(c);
 }
 
 void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel,
-                             slice token, bool on)
+                             slice group, slice token, bool on)
 {
     mesh *m = ctx;
-    change *c = calloc(1, sizeof *c + channel.len + token.len);
+    change *c = calloc(1, sizeof *c + channel.len + group.len + token.len);
 
     if (!c)
         return;
+    if (!publisher || publisher == m->key.node_id)
+        set_member(m, link->entity, channel, on ? group : (slice){0}, token, true);
     c->task.run = take_change;
     memcpy(c->subscriber, link->entity, sizeof c->subscriber);
     c->publisher = publisher;
     c->on = on;
     c->channel_len = channel.len;
+    c->group_len = group.len;
     c->token_len = token.len;
     memcpy(c->bytes, channel.ptr, channel.len);
+    if (group.len)
+        memcpy(c->bytes + channel.len, group.ptr, group.len);
     if (token.len)
-        memcpy(c->bytes + channel.len, token.ptr, token.len);
+        memcpy(c->bytes + channel.len + group.len, token.ptr, token.len);
     mesh_post(m, &c->task);
 }
 
@@ -271,7 +384,7 @@ static void take_listener(mesh *m, mesh_task *t, bool closed)
             l->next = m->listeners;
             m->listeners = l;
             mesh_sweep_in(m, SWEEP_NS);
-            wish_add(m, m->key.entity, channel, (slice){0});
+            wish_add(m, m->key.entity, 0, channel, (slice){0}, (slice){0});
         } else {
             free(l);
         }
@@ -294,6 +407,7 @@ void mesh_channels_listen(void *ctx, slice channel)
 /* A tail does not say that it ends; whether there is one is looked at now and then. */
 void mesh_channels_sweep(mesh *m)
 {
+    restore_members(m);
     for (listener **at = &m->listeners; *at;) {
         listener *l = *at;
         slice channel = slice_of(l->channel->data, l->channel->len);
@@ -303,7 +417,7 @@ void mesh_channels_sweep(mesh *m)
             continue;
         }
         *at = l->next;
-        wish_drop(m, m->key.entity, channel);
+        wish_drop(m, m->key.entity, 0, channel);
         buf_unref(l->channel);
         free(l);
     }
@@ -321,11 +435,6 @@ void mesh_channels_node_up(mesh *m, uint64_t node)
 void mesh_channels_node_down(mesh *m, uint64_t node)
 {
     subscriptions_down(m->subscriptions, node, m->now_ns);
-}
-
-static void count_members(mesh *m)
-{
-    atomic_store(&m->members, roster_count(membership_roster(m->membership)) != 0);
 }
 
 void mesh_channels_node_gone(mesh *m, uint64_t node)
@@ -373,43 +482,58 @@ void mesh_channels_expire(mesh *m)
 /* ---- Publishing ------------------------------------------------------------------------------ */
 
 /* Under l->lock. To all, or with WOULD_BLOCK to nobody. */
-static berth_status queue_all(route_link *l, uint64_t incarnation, const uint64_t *targets,
-                              size_t count, buf *bytes)
+static berth_status queue_all(route_link *l, uint64_t incarnation, const roster_picks *to,
+                              buf *bytes)
 {
     flow_out *flows = link_outbox(l, incarnation);
     berth_status status = BERTH_OK;
 
     if (!flows)
         return BERTH_ERR_NO_MEMORY;
-    if (!flow_out_fits(flows, (uint32_t)count, count * bytes->len, (uint32_t)count))
+    if (!flow_out_fits(flows, (uint32_t)to->count, to->count * bytes->len, (uint32_t)to->count))
         return BERTH_ERR_WOULD_BLOCK;
-    for (size_t i = 0; i < count && status == BERTH_OK; i++)
-        status = flow_out_send(flows, targets[i], bytes, NULL);
+    for (size_t i = 0; i < to->count && status == BERTH_OK; i++)
+        status = flow_out_send(flows, to->items[i]->origin, bytes, NULL);
     /* An empty outbox takes as much as there is: some have it, and it cannot be taken back. */
     return status == BERTH_ERR_WOULD_BLOCK ? BERTH_ERR_LOST : status;
 }
 
-/* The origins of all who hear it now, malloc'd. */
-static berth_status recipients(mesh *m, const route_link *l, slice channel, uint64_t **out,
-                               size_t *count, berth_error *error)
+/* Under channels_lock. The signatures of a chain are checked when it is first shown: the daemon
+ * keeps its bytes, so the same buffer is the same bytes. */
+static berth_status may_publish(mesh *m, route_link *l, const route_event *e, slice channel,
+                                uint64_t now_s, berth_error *error)
 {
-    uint64_t now_s = (uint64_t)mesh_wall_s(m);
+    slice chain = e->leave ? slice_of(e->leave->data, e->leave->len) : (slice){0};
+    berth_status status =
+        membership_may_publish(m->membership, channel, chain, e->leave && e->leave == l->verified,
+                               l->entity, NULL, NULL, now_s, error);
+    const channel_rule *rule;
+
+    if (status != BERTH_OK || !e->leave || e->leave == l->verified)
+        return status;
+    rule = channel_rules_find(m->rules, channel);
+    if (rule && channel_rule_wants_token(rule)) {
+        buf_unref(l->verified);
+        l->verified = buf_ref(e->leave);
+    }
+    return status;
+}
+
+/* Under channels_lock. */
+static berth_status send_picks(route_link *l, uint64_t incarnation, const roster_picks *to,
+                               const berth_event *event, void (*wake)(void *), void *wake_ctx)
+{
+    buf *bytes = event_wire_make(event);
     berth_status status;
 
-    *out = NULL;
-    *count = 0;
-    pthread_mutex_lock(&m->channels_lock);
-    status = membership_may_publish(m->membership, channel, (slice){0}, l->entity, NULL, NULL,
-                                    now_s, error);
-    if (status == BERTH_OK && atomic_load(&m->members)) {
-        status = membership_recipients(m->membership, channel, now_s, &m->picks);
-        if (status == BERTH_OK && m->picks.count) {
-            *out = malloc(m->picks.count * sizeof **out);
-            for (size_t i = 0; *out && i < m->picks.count; i++)
-                (*out)[(*count)++] = m->picks.items[i]->origin;
-        }
-    }
-    pthread_mutex_unlock(&m->channels_lock);
+    if (!bytes)
+        return BERTH_ERR_NO_MEMORY;
+    pthread_mutex_lock(&l->lock);
+    status = queue_all(l, incarnation, to, bytes);
+    if (status == BERTH_ERR_WOULD_BLOCK && wake && !link_wait(l, wake, wake_ctx))
+        status = BERTH_ERR_NO_MEMORY;
+    pthread_mutex_unlock(&l->lock);
+    buf_unref(bytes);
     return status;
 }
 
@@ -419,35 +543,32 @@ berth_status mesh_channels_publish(void *ctx, route_link *link, const route_even
     mesh *m = ctx;
     route_link *l = link ? link : m->node_link;
     uint64_t incarnation = link ? e->incarnation : m->config.boot;
+    uint64_t now_s = (uint64_t)mesh_wall_s(m);
     slice channel = slice_of(e->event->channel.ptr, e->event->channel.len);
-    uint64_t *targets;
-    size_t count;
-    buf *bytes;
-    berth_status status = recipients(m, l, channel, &targets, &count, error);
+    berth_status status;
+    size_t count = 0;
 
+    pthread_mutex_lock(&m->channels_lock);
+    status = may_publish(m, l, e, channel, now_s, error);
+    if (status == BERTH_OK && atomic_load(&m->members))
+        status = membership_recipients(m->membership, channel, now_s, &m->picks);
+    else
+        m->picks.count = 0;
+    if (status == BERTH_OK && (count = m->picks.count)) {
+        status = send_picks(l, incarnation, &m->picks, e->event, wake, wake_ctx);
+        if (status != BERTH_OK)
+            membership_recall(m->membership, &m->picks);
+    }
+    pthread_mutex_unlock(&m->channels_lock);
     if (status == BERTH_ERR_REFUSED)
         atomic_fetch_add(&m->refused_publish, 1);
-    if (status != BERTH_OK || !count) {
-        free(targets);
-        return status;
-    }
-    bytes = event_wire_make(e->event);
-    if (!bytes) {
-        free(targets);
-        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    }
-    pthread_mutex_lock(&l->lock);
-    status = queue_all(l, incarnation, targets, count, bytes);
-    if (status == BERTH_ERR_WOULD_BLOCK && wake && !link_wait(l, wake, wake_ctx))
-        status = BERTH_ERR_NO_MEMORY;
-    pthread_mutex_unlock(&l->lock);
-    buf_unref(bytes);
-    free(targets);
-    if (status == BERTH_OK) {
+    if (status == BERTH_OK && count) {
         atomic_fetch_add(&m->published, count);
         link_touch(l);
     } else if (status == BERTH_ERR_WOULD_BLOCK) {
         fail(error, status, "what was published before has not arrived everywhere yet");
+    } else if (status == BERTH_ERR_NO_MEMORY) {
+        fail(error, status, "out of memory");
     }
     return status;
 }

@@ -102,6 +102,8 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
 
     if (t)
         target_add(t, l);
+    if (map64_get(&m->links, receiver) && !map64_get(&m->locals, receiver))
+        places_own(m, receiver, 0); /* one of ours, in a queue group */
     if (m->idle_look_ns == NEVER)
         m->idle_look_ns = m->now_ns + IDLE_LOOK_NS;
     places_find(m, receiver, &place);
@@ -114,7 +116,8 @@ static void frame_out(mesh *m, route_link *l, uint64_t receiver, uint64_t incarn
     if (place.known && !place.conflict)
         n = mesh_node_of(m, berth_entity_node_id(place.node));
     if (n && n->id == m->key.node_id) {
-        /* It has come here since: the way is short, but the rules are the same. */
+        /* It has come here since, or it is its turn in a queue group: the way is short, but the
+         * rules are the same. */
         buf *b;
 
         places_own(m, l->origin, incarnation);

@@ -45,6 +45,7 @@ void link_free(route_link *l)
         free(s);
     }
     map64_fini(&l->hinted);
+    buf_unref(l->verified);
     berth_keypair_wipe(&l->key);
     pthread_mutex_destroy(&l->lock);
     free(l);
@@ -226,6 +227,7 @@ static void detach(void *ctx, route_link *l)
     mesh *m = ctx;
     link_task *t = calloc(1, sizeof *t);
 
+    mesh_channels_unhost(m, l->entity);
     if (!t) {
         log_error("mesh", "out of memory: %016llx stays known", (unsigned long long)l->origin);
         return;

@@ -14,6 +14,7 @@
  *     mesh_receive.c    events in, answers out
  *     mesh_deliver.c    from there to the daemons
  *     mesh_places.c     where origins live: presences of our own, questions, hints
+ *     mesh_names.c      what daemons of other nodes are called
  *     mesh_channels.c   subscriptions both ways, publishing
  *     mesh_calls.c      batches for daemons of other nodes, as calls
  *     mesh_serve.c      calls of other nodes to daemons here
@@ -114,6 +115,7 @@ struct route_link {
     pthread_mutex_t lock;
     outbox outs[OUTS_MAX]; /* [lock] the first is being sent */
     unsigned out_count;    /* [lock] */
+    buf *verified;         /* [channels_lock] the chain whose signatures were found to hold last */
     waiter *waiters;       /* [lock] */
     bool dirty;            /* [lock] in the list of those to be sent */
     route_link *dirty_next;
@@ -172,7 +174,9 @@ typedef struct home {
 typedef struct wish {
     struct wish *next;
     uint8_t subscriber[BERTH_ENTITY_SIZE];
-    buf *channel, *token; /* token NULL: none */
+    uint64_t publisher;           /* 0: whoever it is; else this node, for a member of a group */
+    buf *channel, *group, *token; /* group NULL: all of it; token NULL: none */
+    int64_t retry_ns;             /* when to try again to be a member here */
 } wish;
 
 typedef struct ping {
@@ -257,6 +261,8 @@ struct mesh {
     size_t peer_count, peer_cap;
     map64 nodes; /* mesh_node */
     ping *pings;
+    struct naming *naming; /* names that other nodes are asked for */
+    size_t naming_count;
     struct {
         peer_subscriber *call;
         void *ctx;
@@ -461,6 +467,12 @@ void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
 
+/* ---- mesh_names.c ---------------------------------------------------------------------------- */
+
+void names_message(mesh *m, uint64_t node, uint16_t kind, slice msg);
+void names_node_down(mesh *m, uint64_t node);
+void names_sweep(mesh *m);
+
 /* ---- mesh_channels.c ------------------------------------------------------------------------- */
 
 berth_status mesh_channels_open(mesh *m, berth_error *error);
@@ -475,7 +487,9 @@ void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
 berth_status mesh_channels_publish(void *ctx, route_link *link, const route_event *e,
                                    void (*wake)(void *), void *wake_ctx, berth_error *error);
 void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel,
-                             slice token, bool on);
+                             slice group, slice token, bool on);
+/* It does not run here any more. Any thread. */
+void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
 void mesh_channels_listen(void *ctx, slice channel);
 void mesh_channels_fini(mesh *m);
 berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,

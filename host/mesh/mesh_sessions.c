@@ -148,6 +148,10 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
         call_server_receive(m->call_server, node, msg, m->now_ns, &error);
         break;
     }
+    case MESSAGE_DIRECTORY_NAME:
+    case MESSAGE_DIRECTORY_NAMED:
+        names_message(m, node, kind, bytes);
+        break;
     case MESSAGE_ANNOUNCEMENT: {
         berth_error error = {0};
 
@@ -254,6 +258,7 @@ static void answer_pings(mesh *m, uint64_t node, berth_status status, int64_t rt
 
 void sessions_sweep(mesh *m)
 {
+    names_sweep(m);
     for (ping **at = &m->pings; *at;) {
         ping *p = *at;
 
@@ -324,6 +329,7 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         announcements_peer_down(m->announcements, e->node);
         mesh_channels_node_down(m, e->node);
         answer_pings(m, e->node, BERTH_ERR_NOT_READY, 0);
+        names_node_down(m, e->node);
         break;
     case PEER_LEFT:
         log_info("mesh", "node %s: it has left", id);

@@ -581,6 +581,16 @@ berth_status roster_pick(roster *r, slice name,
     return BERTH_OK;
 }
 
+void roster_unpick(roster *r, const roster_picks *picks)
+{
+    (void)r;
+    for (size_t i = 0; i < picks->count; i++) {
+        const member *m = (const member *)picks->items[i]; /* seen is its first */
+
+        m->in->turn = m->at;
+    }
+}
+
 static void pick_node(const node_entry *n, roster_picks *out)
 {
     for (const member *m = n->first; m; m = m->next)

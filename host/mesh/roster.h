@@ -83,6 +83,9 @@ berth_status roster_pick(roster *r, slice channel,
                          bool (*admit)(void *ctx, const roster_member *member), void *ctx,
                          roster_picks *out);
 
+/* Nobody got it: whose turn it was, it is again. The roster has not changed since the pick. */
+void roster_unpick(roster *r, const roster_picks *picks);
+
 /* All members, in no order; for sweeps. NO_MEMORY with none. */
 berth_status roster_all(const roster *r, roster_picks *out);
 /* All of one node. */

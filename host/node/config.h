@@ -190,5 +190,7 @@ bool config_start_changes(const config *running, const config *now, char *out, s
 
 /* Whether both say the same about what a daemon is told at its birth, and who it is. */
 bool config_daemon_born_same(const config_daemon *a, const config_daemon *b);
+/* Whether both say the same about what it hears and serves. */
+bool config_daemon_wired_same(const config_daemon *a, const config_daemon *b);
 
 #endif

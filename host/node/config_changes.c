@@ -104,3 +104,8 @@ bool config_daemon_born_same(const config_daemon *a, const config_daemon *b)
     return same_text(a->config, b->config) && same_text(a->config_file, b->config_file) &&
            same_text(a->identity_file, b->identity_file);
 }
+
+bool config_daemon_wired_same(const config_daemon *a, const config_daemon *b)
+{
+    return same_list(&a->subscribe, &b->subscribe) && same_list(&a->serve, &b->serve);
+}

@@ -4,7 +4,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "chain/channel.h"
 #include "identity/keyfile.h"
+#include "identity/token_file.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@ typedef struct wish {
     config_daemon want;
     wish_state state;
     bool reborn;     /* what the section says about its birth is not what it said before */
+    bool rewired;    /* nor what it says that it hears and serves */
     char *complaint; /* what was logged last, so that the same is not logged again */
 } wish;
 
@@ -111,26 +114,68 @@ static berth_status read_config(const config_daemon *want, buf **out, berth_erro
     return *out ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
 }
 
+typedef struct token_bytes {
+    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
+} token_bytes;
+
+/* What the token files say, named after them; free both. */
+static berth_status read_tokens(const config_daemon *want, berth_daemon_token **out,
+                                token_bytes **room, berth_error *error)
+{
+    size_t n = want->tokens.count;
+    berth_daemon_token *list = calloc(n + 1, sizeof *list);
+    token_bytes *bytes = calloc(n + 1, sizeof *bytes);
+    berth_status status =
+        list && bytes ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+
+    for (size_t i = 0; i < n && status == BERTH_OK; i++) {
+        token_file file;
+
+        status = token_file_read(want->tokens.items[i], &file, error);
+        if (status == BERTH_OK)
+            list[i] =
+                (berth_daemon_token){.bytes = bytes[i].bytes,
+                                     .len = berth_token_chain_encode(bytes[i].bytes, &file.chain),
+                                     .name = want->tokens.items[i]};
+    }
+    *out = list;
+    *room = bytes;
+    return status;
+}
+
 static berth_status spawn(keeper *k, const config_daemon *want, berth_error *error)
 {
     berth_daemon_config how = {.size = sizeof how,
                                .name = want->name,
                                .durability = want->durability,
-                               .auto_snapshot = want->auto_snapshot};
+                               .auto_snapshot = want->auto_snapshot,
+                               .subscribe = (const char *const *)want->subscribe.items,
+                               .subscribe_count = want->subscribe.count,
+                               .serve = (const char *const *)want->serve.items,
+                               .serve_count = want->serve.count,
+                               .token_count = want->tokens.count};
+    berth_daemon_token *tokens = NULL;
+    token_bytes *room = NULL;
     berth_keypair identity = {0};
     uint64_t origin = 0;
     buf *text = NULL;
     berth_status status = read_config(want, &text, error);
+
+    if (status == BERTH_OK)
+        status = read_tokens(want, &tokens, &room, error);
 
     if (status == BERTH_OK && want->identity_file)
         status = keyfile_read(want->identity_file, &identity, error);
     if (status == BERTH_OK) {
         how.config = text ? text->data : NULL;
         how.config_len = text ? text->len : 0;
+        how.tokens = tokens;
         status = berth_spawn_kind(k->rt, want->kind, want->identity_file ? &identity : NULL, &how,
                                   &origin, error);
     }
     berth_keypair_wipe(&identity);
+    free(tokens);
+    free(room);
     buf_unref(text);
     return status;
 }
@@ -165,11 +210,52 @@ static void add_word(char *list, size_t cap, const char *word)
     snprintf(list + used, cap - used, "%s%s", used ? ", " : "", word);
 }
 
+typedef struct searching {
+    slice channel, group;
+    bool found;
+} searching;
+
+static void search(void *ctx, const runtime_hearing *h)
+{
+    searching *s = ctx;
+
+    if (slice_eq(h->channel, s->channel) && slice_eq(h->group, s->group))
+        s->found = true;
+}
+
+static bool hears(keeper *k, uint64_t origin, slice channel, slice group)
+{
+    searching s = {.channel = channel, .group = group};
+
+    runtime_hearings(k->rt, origin, search, &s);
+    return s.found;
+}
+
+/* Whether it hears and serves all that it is wanted to; what it hears beside that is its own. */
+static bool is_wired(keeper *k, const config_daemon *want, uint64_t origin)
+{
+    char name[CHANNEL_NAME_MAX + 16];
+    slice channel, group;
+
+    for (size_t i = 0; i < want->subscribe.count; i++) {
+        config_subscription(want->subscribe.items[i], &channel, &group);
+        if (!hears(k, origin, channel, group))
+            return false;
+    }
+    for (size_t i = 0; i < want->serve.count; i++) {
+        snprintf(name, sizeof name, "%s.requests", want->serve.items[i]);
+        if (!hears(k, origin, slice_str(name), (slice){0}))
+            return false;
+    }
+    return true;
+}
+
 /* A daemon that runs stays what it is; who changed its section has to know. */
-static void compare(const wishes *ws, wish *w, const berth_daemon_info *info)
+static void compare(keeper *k, const wishes *ws, wish *w, const berth_daemon_info *info)
 {
     const config_daemon *want = &w->want;
-    char other[96] = "", text[400];
+    bool wired = !w->rewired && is_wired(k, want, info->origin);
+    char other[128] = "", text[400];
 
     if (strcmp(info->kind, want->kind) != 0)
         add_word(other, sizeof other, "kind");
@@ -179,13 +265,36 @@ static void compare(const wishes *ws, wish *w, const berth_daemon_info *info)
         add_word(other, sizeof other, "auto_snapshot");
     if (want->durability && info->durability != want->durability)
         add_word(other, sizeof other, "durability");
+    if (!wired)
+        add_word(other, sizeof other, "subscribe or serve");
     if (!other[0])
         return;
     snprintf(text, sizeof text,
              "runs on as it was, with another %s than configured; to change that stop it, which "
-             "forgets its state, and reload",
-             other);
+             "forgets its state, and reload%s",
+             other, wired ? "" : "; what it hears `berth channel sub` and `unsub` change");
     complain(ws, w, LOG_LEVEL_WARN, text);
+}
+
+/* Tokens end, and are issued anew into the same files: a daemon that runs gets what is there now.
+ */
+static void give_tokens(keeper *k, const wishes *ws, wish *w, uint64_t origin)
+{
+    berth_daemon_token *tokens = NULL;
+    token_bytes *room = NULL;
+    berth_error error = {0};
+    berth_status status = read_tokens(&w->want, &tokens, &room, &error);
+
+    for (size_t i = 0; i < w->want.tokens.count && status == BERTH_OK; i++) {
+        status = berth_give_token((berth_runtime *)k->rt, origin, tokens[i].bytes, tokens[i].len,
+                                  &error);
+        if (status != BERTH_OK)
+            fail_prefix(&error, "%s", tokens[i].name);
+    }
+    if (status != BERTH_OK)
+        complain(ws, w, LOG_LEVEL_WARN, error.text);
+    free(tokens);
+    free(room);
 }
 
 static void start(keeper *k, const wishes *ws, wish *w)
@@ -197,7 +306,8 @@ static void start(keeper *k, const wishes *ws, wish *w)
 
     if (runs(k, &w->want, &info)) {
         w->state = WISH_DONE;
-        compare(ws, w, &info);
+        compare(k, ws, w, &info);
+        give_tokens(k, ws, w, info.origin);
         return;
     }
     status = spawn(k, &w->want, &error);
@@ -231,9 +341,10 @@ static void note_changes(keeper *k, const wishes *before, wishes *now)
         for (size_t j = 0; j < now->count && !same; j++)
             if (strcmp(now->items[j].want.name, old->name) == 0)
                 same = &now->items[j];
-        if (same)
+        if (same) {
             same->reborn = !config_daemon_born_same(old, &same->want);
-        else if (runs(k, old, &info))
+            same->rewired = !config_daemon_wired_same(old, &same->want);
+        } else if (runs(k, old, &info))
             log_info("node",
                      "daemon \"%s\" is not in the configuration any more: it runs on until it is "
                      "stopped",

@@ -87,7 +87,8 @@ static bool row_fits(change *c, const store_daemon *row, const char *name, const
            fits(c, name, "kind's name", strlen(kind), STORE_NAME_MAX) &&
            fits(c, name, "plugin's name", strlen(plugin), STORE_NAME_MAX) &&
            fits(c, name, "identity", row->identity.len, STORE_IDENTITY_MAX) &&
-           fits(c, name, "config", row->config.len, STORE_CONFIG_MAX);
+           fits(c, name, "config", row->config.len, STORE_CONFIG_MAX) &&
+           fits(c, name, "list of what it hears", row->wants.len, STORE_WANTS_MAX);
 }
 
 change *change_add(const store_daemon *row)
@@ -96,7 +97,8 @@ change *change_add(const store_daemon *row)
     const char *kind = row->kind ? row->kind : "";
     const char *plugin = row->plugin ? row->plugin : "";
     size_t texts = strlen(name) + strlen(kind) + strlen(plugin) + 3;
-    change *c = change_new(CHANGE_ADD, texts + row->identity.len + row->config.len);
+    change *c =
+        change_new(CHANGE_ADD, texts + row->identity.len + row->config.len + row->wants.len);
     store_daemon *own;
     uint8_t *at;
 
@@ -110,22 +112,27 @@ change *change_add(const store_daemon *row)
     own->plugin = put_text(&at, plugin);
     own->identity = put_slice(&at, row->identity);
     own->config = put_slice(&at, row->config);
+    own->wants = put_slice(&at, row->wants);
     return c;
 }
 
 change *change_update(const store_daemon *row, unsigned set)
 {
     slice config = set & STORE_SET_CONFIG ? row->config : slice_of(NULL, 0);
-    change *c = change_new(CHANGE_UPDATE, config.len);
+    slice wants = set & STORE_SET_WANTS ? row->wants : slice_of(NULL, 0);
+    change *c = change_new(CHANGE_UPDATE, config.len + wants.len);
+    const char *name = row->name ? row->name : "";
     uint8_t *at;
 
-    if (!c || !fits(c, row->name ? row->name : "", "config", config.len, STORE_CONFIG_MAX))
+    if (!c || !fits(c, name, "config", config.len, STORE_CONFIG_MAX) ||
+        !fits(c, name, "list of what it hears", wants.len, STORE_WANTS_MAX))
         return c;
     at = (uint8_t *)(c + 1);
     c->daemon.row = *row;
     c->daemon.row.name = c->daemon.row.kind = c->daemon.row.plugin = NULL;
     c->daemon.row.identity = slice_of(NULL, 0);
     c->daemon.row.config = put_slice(&at, config);
+    c->daemon.row.wants = put_slice(&at, wants);
     c->daemon.set = set;
     return c;
 }

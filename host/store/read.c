@@ -23,7 +23,7 @@ static const char *const sql[READ_STATEMENTS] = {
     [READ_EACH] = ("SELECT d.entity, d.origin, ifnull(d.name, ''), d.kind, d.plugin, d.digest, "
                    "d.identity, d.config, d.desired, d.durability, d.auto_snapshot, d.incarnation, "
                    "d.epoch, d.sequence_limit, d.clean, d.created, s.id, s.sequence, s.bytes, "
-                   "s.taken, d.id "
+                   "s.taken, d.id, d.wants "
                    "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id ORDER BY d.id"),
     [READ_SNAPSHOT] = ("SELECT s.bytes, s.digest, s.file, s.body "
                        "FROM daemon d JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
@@ -128,6 +128,7 @@ static bool load_row(sqlite3_stmt *st, store_daemon *row)
         !db_bytes(st, 5, row->digest, sizeof row->digest) ||
         !db_blob(st, 6, STORE_IDENTITY_MAX, &row->identity) ||
         !db_blob(st, 7, STORE_CONFIG_MAX, &row->config) ||
+        !db_blob(st, 21, STORE_WANTS_MAX, &row->wants) ||
         !small(st, 8, STORE_RUN, STORE_STOPPED, &desired) ||
         !small(st, 9, 0, UINT32_MAX, &durability) || !small(st, 14, 0, 1, &clean))
         return false;

@@ -65,7 +65,10 @@ static const char version_1[] =
     " key TEXT PRIMARY KEY,"
     " value BLOB NOT NULL) STRICT, WITHOUT ROWID;";
 
-const char *const schema_steps[] = {version_1};
+/* What its operator wants a daemon to hear. */
+static const char version_2[] = "ALTER TABLE daemon ADD COLUMN wants BLOB NOT NULL DEFAULT x'';";
+
+const char *const schema_steps[] = {version_1, version_2};
 const size_t schema_count = sizeof schema_steps / sizeof *schema_steps;
 
 berth_status schema_upgrade(sqlite3 *db, const char *const *steps, size_t count, berth_error *error)

@@ -29,6 +29,7 @@ typedef struct store store;
 #define STORE_IDENTITY_MAX 4096
 #define STORE_CONFIG_MAX   (64 * 1024)
 #define STORE_FACT_MAX     (64 * 1024)
+#define STORE_WANTS_MAX    (256 * 1024)
 #define STORE_SNAPSHOT_MAX 0xFFFFFFFFull
 
 typedef enum store_desired { STORE_RUN = 1, STORE_STOPPED = 2 } store_desired;
@@ -43,6 +44,7 @@ typedef struct store_daemon {
     uint8_t digest[32]; /* the plugin copy it runs on; zero: none */
     slice identity;     /* seed sealed under the host key (identity/seal.h) */
     slice config;
+    slice wants; /* what its operator wants it to hear, and has given it: chain/bonds.h; or empty */
     store_desired desired;
     uint32_t durability;    /* manifest_durability */
     uint64_t auto_snapshot; /* events; 0: never */
@@ -91,6 +93,7 @@ void store_add_daemon(store *s, const store_daemon *row, store_done *done, void 
 #define STORE_SET_CLEAN       0x10
 #define STORE_SET_DIGEST      0x20
 #define STORE_SET_CONFIG      0x40
+#define STORE_SET_WANTS       0x80
 
 /* Changes the fields named in `set` of the row with row->entity. NOT_FOUND without one. */
 void store_update_daemon(store *s, const store_daemon *row, unsigned set, store_done *done,

@@ -13,8 +13,8 @@ static const char *const sql[TABLE_STATEMENTS] = {
     [TABLE_ADD] =
         ("INSERT INTO daemon (entity, origin, name, kind, plugin, digest, desired, "
          "durability, auto_snapshot, incarnation, epoch, sequence_limit, clean, created, "
-         "identity, config) "
-         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"),
+         "identity, config, wants) "
+         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"),
     [TABLE_HOLDER] = ("SELECT entity = ?1, origin = ?2, "
                       "ifnull(name, kind || printf('-%016x', origin)) FROM daemon "
                       "WHERE entity = ?1 OR origin = ?2 OR name = ?3 LIMIT 1"),
@@ -22,7 +22,8 @@ static const char *const sql[TABLE_STATEMENTS] = {
     [TABLE_UPDATE] = ("UPDATE daemon SET desired = ifnull(?2, desired), "
                       "incarnation = ifnull(?3, incarnation), epoch = ifnull(?4, epoch), "
                       "sequence_limit = ifnull(?5, sequence_limit), clean = ifnull(?6, clean), "
-                      "digest = ifnull(?7, digest), config = ifnull(?8, config) WHERE entity = ?1"),
+                      "digest = ifnull(?7, digest), config = ifnull(?8, config), "
+                      "wants = ifnull(?9, wants) WHERE entity = ?1"),
     [TABLE_LOOKUP] = ("SELECT d.id, d.incarnation, s.incarnation, s.sequence, s.file, s.id, "
                       "d.sequence_limit "
                       "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
@@ -88,6 +89,7 @@ static void bind_row(sqlite3_stmt *st, const store_daemon *row)
     sqlite3_bind_int64(st, 14, row->created_wall_ns);
     db_bind_slice(st, 15, row->identity);
     db_bind_slice(st, 16, row->config);
+    db_bind_slice(st, 17, row->wants);
 }
 
 /* Who already has the entity, origin or name of row. */
@@ -176,6 +178,7 @@ static berth_status update(table *t, change *c, berth_error *error)
     bind_u64_if(st, 6, set & STORE_SET_CLEAN, row->clean);
     bind_slice_if(st, 7, set & STORE_SET_DIGEST, slice_of(row->digest, sizeof row->digest));
     bind_slice_if(st, 8, set & STORE_SET_CONFIG, row->config);
+    bind_slice_if(st, 9, set & STORE_SET_WANTS, row->wants);
     rc = db_run(st);
     if (rc)
         return db_fail(t->db, rc, error);

@@ -50,6 +50,62 @@ static void after_a_clean_stop_a_daemon_goes_on_exactly(void **state)
     assert_int_equal(records, 0);
 }
 
+static bool hears(home *h, const char *channel)
+{
+    uint64_t reached = 0;
+    OK(runtime_publish(h->rt, slice_str(channel), slice_str("add:1"), NULL, NULL, &reached, NULL));
+    return reached == 1;
+}
+
+/* Without a snapshot: the row has it. What the daemon did itself belongs to its state. */
+static void what_its_operator_wants_comes_back_without_a_snapshot(void **state)
+{
+    static const char *const subscribe[] = {"jobs@workers", "news"}, *const serve[] = {"echo"};
+    berth_keypair owner = key_of(7), self = key_of(8);
+    berth_token_grant grant = {.channel = 1, .ttl_s = 1000, .scope = BERTH_SCOPE_PUBLISH};
+    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
+    berth_token_chain tokens;
+    berth_token token;
+    memcpy(grant.subject, self.entity, sizeof(grant.subject));
+    OK(berth_token_issue(&token, &owner, &grant, (uint64_t)(clock_wall_ns() / 1000000000), NULL,
+                         NULL));
+    berth_token_chain_of(&tokens, &token);
+    berth_daemon_token given = {.bytes = bytes, .len = berth_token_chain_encode(bytes, &tokens)};
+    berth_daemon_config config = {.size = sizeof(config),
+                                  .name = "one",
+                                  .durability = 1, /* volatile: there never is a snapshot */
+                                  .subscribe = subscribe,
+                                  .subscribe_count = 2,
+                                  .serve = serve,
+                                  .serve_count = 1,
+                                  .tokens = &given,
+                                  .token_count = 1};
+    uint64_t d, e, server;
+    home h = home_open(state, 0);
+    OK(berth_spawn_kind(h.rt, "script", &self, &config, &d, NULL));
+    e = spawn_named(&h, "script", "two");
+    OK(berth_subscribe_group(h.rt, e, 0, "jobs", "workers", NULL, 0, NULL));
+    OK(runtime_subscribe(h.rt, d, slice_str("more"), slice_str("g"), true, NULL));
+    OK(runtime_subscribe(h.rt, d, slice_str("news"), (slice){0}, false, NULL));
+    OK(tell_it(h.rt, d, "sub:own"));
+    assert_true(hears(&h, "own"));
+    for (int life = 0; life < 2; life++) {
+        home_close(state, &h);
+        h = home_open(state, 0);
+        assert_true(hears(&h, "jobs")); /* one of the two */
+        assert_true(hears(&h, "more"));
+        assert_false(hears(&h, "news"));
+        assert_false(hears(&h, "own"));
+        assert_true(runtime_service_find(h.rt, slice_str("echo"), &server) && server == d);
+        buf *held = runtime_tokens(h.rt, d);
+        assert_non_null(held);
+        buf_unref(held);
+        FAILS(runtime_subscribe(h.rt, e, slice_str("echo.requests"), (slice){0}, true, NULL),
+              EXISTS);
+    }
+    home_close(state, &h);
+}
+
 static void its_configuration_timers_sources_and_subscriptions_come_back(void **state)
 {
     home h = home_open(state, 0);
@@ -476,6 +532,7 @@ int main(void)
         KEPT(after_a_clean_stop_a_daemon_goes_on_exactly),
         LATER(after_a_clean_stop_a_daemon_goes_on_exactly),
         KEPT(its_configuration_timers_sources_and_subscriptions_come_back),
+        KEPT(what_its_operator_wants_comes_back_without_a_snapshot),
         LATER(its_configuration_timers_sources_and_subscriptions_come_back),
         KEPT(one_without_a_name_of_its_own_is_called_as_before),
         KEPT(a_volatile_daemon_begins_anew_as_another_incarnation),

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "berth/abi.h"
+#include "identity/token_file.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -232,6 +233,15 @@ static void a_wrong_member_is_named_with_what_would_be_right(void **state)
         {"{\"kind\":\"x\",\"config\":{\"base64\":\"?\"}}", "config"},
         {"{\"kind\":\"x\",\"identity\":{\"seed\":\"abc\"}}", "identity.seed"},
         {"{\"kind\":\"x\",\"identity\":{\"key\":\"abc\"}}", "there is seed"},
+        {"{\"kind\":\"x\",\"subscribe\":\"jobs\"}", "subscribe: must be an array"},
+        {"{\"kind\":\"x\",\"subscribe\":[\"a\",7]}", "subscribe[1]"},
+        {"{\"kind\":\"x\",\"serve\":[\"a\\u0000b\"]}", "serve[0]: must not contain a zero byte"},
+        {"{\"kind\":\"x\",\"tokens\":[\"AQ==\"]}", "tokens[0]: must be an object"},
+        {"{\"kind\":\"x\",\"tokens\":[{}]}", "tokens[0]"},
+        {"{\"kind\":\"x\",\"tokens\":[{\"file\":\"a\"}]}", "there is text, base64, name"},
+        {"{\"kind\":\"x\",\"tokens\":[{\"text\":\"a\",\"name\":7}]}", "tokens[0].name"},
+        {"{\"kind\":\"x\",\"tokens\":[{\"text\":\"nonsense\",\"name\":\"a.token\"}]}", "a.token"},
+        {"{\"kind\":\"x\",\"tokens\":[{\"base64\":\"AQ==\"}]}", ""},
     };
 
     (void)state;
@@ -245,6 +255,72 @@ static void a_wrong_member_is_named_with_what_would_be_right(void **state)
         if (!strstr(error.text, rows[i].part))
             fail_msg("%s: '%s' does not say '%s'", rows[i].body, error.text, rows[i].part);
     }
+}
+
+/* A chain as its bytes, or as a file has it. */
+static void tokens_and_channels_are_read(void **state)
+{
+    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
+    berth_keypair owner;
+    token_file file = {.channel = "jobs"};
+    berth_token_grant grant = {.channel = 1, .ttl_s = 100, .scope = BERTH_SCOPE_PUBLISH};
+    struct json_object *body = json_object_new_object(), *list = json_object_new_array(), *token;
+    subscribe_order sub;
+    spawn_order order;
+    char *text;
+    void *read = NULL;
+    size_t len, got = 0;
+    berth_token t;
+
+    (void)state;
+    berth_keypair_generate(&owner);
+    memcpy(grant.subject, owner.entity, sizeof grant.subject);
+    assert_int_equal(berth_token_issue(&t, &owner, &grant, 1000, NULL, NULL), BERTH_OK);
+    berth_token_chain_of(&file.chain, &t);
+    len = berth_token_chain_encode(bytes, &file.chain);
+    text = token_file_format(&file);
+    token = json_bytes_new(slice_str(text));
+    json_put_string(token, "name", slice_str("a.token"));
+    json_object_array_add(list, token);
+    json_object_array_add(list, json_bytes_new(slice_of(bytes, len)));
+    json_put(body, "tokens", list);
+    json_put_string(body, "kind", slice_str("k"));
+    list = json_object_new_array();
+    json_object_array_add(list, json_object_new_string("jobs@workers"));
+    json_put(body, "subscribe", list);
+    assert_int_equal(spawn_order_read(&order, slice_str(json_object_to_json_string(body)), NULL),
+                     BERTH_OK);
+    assert_int_equal(order.token_count, 2);
+    assert_string_equal(order.tokens[0].name, "a.token");
+    assert_string_equal(order.tokens[1].name, "tokens[1]");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(order.tokens[i].len, len);
+        assert_memory_equal(order.tokens[i].bytes, bytes, len);
+    }
+    assert_int_equal(order.subscribe_count, 1);
+    assert_string_equal(order.subscribe[0], "jobs@workers");
+    assert_int_equal(order.serve_count, 0);
+    spawn_order_fini(&order);
+    json_object_put(body);
+
+    body = json_bytes_new(slice_str(text));
+    assert_int_equal(
+        token_order_read(&read, &got, slice_str(json_object_to_json_string(body)), NULL), BERTH_OK);
+    assert_int_equal(got, len);
+    assert_memory_equal(read, bytes, len);
+    free(read);
+    json_object_put(body);
+    assert_int_equal(token_order_read(&read, &got, slice_str("{\"text\":\"x\"}"), NULL),
+                     BERTH_ERR_INVALID);
+    assert_null(read);
+    assert_int_equal(
+        subscribe_order_read(&sub, slice_str("{\"channel\":\"a\",\"group\":\"g\"}"), NULL),
+        BERTH_OK);
+    assert_string_equal(sub.channel, "a");
+    assert_string_equal(sub.group, "g");
+    assert_int_equal(subscribe_order_read(&sub, slice_str("{\"group\":\"g\"}"), NULL),
+                     BERTH_ERR_INVALID);
+    free(text);
 }
 
 static void a_config_of_the_limit_passes_in_its_longest_form(void **state)
@@ -303,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_spool_reads_the_same_in_memory_and_from_its_file),
         cmocka_unit_test(a_spool_past_its_limit_says_so),
         cmocka_unit_test(a_spawn_order_is_read_whole),
+        cmocka_unit_test(tokens_and_channels_are_read),
         cmocka_unit_test(a_wrong_member_is_named_with_what_would_be_right),
         cmocka_unit_test(a_config_of_the_limit_passes_in_its_longest_form),
         cmocka_unit_test(controls_and_loads_are_read),

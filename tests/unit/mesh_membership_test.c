@@ -99,6 +99,36 @@ static void each_subscription_shows_its_token_again(void **state)
 }
 
 /* 7: the identity has to be known first */
+/* 8: the members of the publisher's own host are members as any other, by the same rules */
+static void a_daemon_of_the_publishers_own_host_is_a_member_with_leave(void **state)
+{
+    struct fixture *f = *state;
+    berth_error error = {0};
+    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
+    slice none = {0}, group = slice_str("pool"), shown;
+    unsigned acks = f->acks;
+
+    shown = leave_of(f, bytes, &f->owner, &f->user, BERTH_SCOPE_SUBSCRIBE);
+    for (unsigned i = 0; i < 20; i++) /* and is never silenced */
+        assert_int_equal(membership_join(f->m, 7, f->user.entity, slice_str("gated"), group, none,
+                                         f->now_ns, f->now_s, &error),
+                         BERTH_ERR_REFUSED);
+    assert_non_null(strstr(error.text, "gated"));
+    assert_int_equal(membership_join(f->m, 7, f->user.entity, slice_str("gated"), group, shown,
+                                     f->now_ns, f->now_s, NULL),
+                     BERTH_OK);
+    assert_int_equal(f->acks, acks); /* nobody is told */
+    assert_int_equal(recipients(f, "gated"), 1);
+    pass(f, 3600);
+    expire(f);
+    assert_int_equal(members(f), 0);
+    assert_int_equal(membership_join(f->m, 7, f->user.entity, slice_str("open"), group, none,
+                                     f->now_ns, f->now_s, NULL),
+                     BERTH_OK);
+    assert_true(membership_leave(f->m, 7, f->user.entity, slice_str("open")));
+    assert_false(membership_leave(f->m, 7, f->user.entity, slice_str("open")));
+}
+
 static void a_node_that_has_not_proven_to_run_the_subscriber_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -407,7 +437,7 @@ static void a_host_keeps_to_its_own_rules_when_it_publishes(void **state)
     slice shown;
 
 #define MAY(channel, chain)                                                                        \
-    membership_may_publish(f->m, slice_str(channel), chain, f->user.entity, no_match, NULL,        \
+    membership_may_publish(f->m, slice_str(channel), chain, false, f->user.entity, no_match, NULL, \
                            f->now_s, &error)
     assert_int_equal(MAY("open", slice_of(NULL, 0)), BERTH_OK);
     assert_int_equal(MAY("nobody/restricts/this", slice_of(NULL, 0)), BERTH_OK);
@@ -437,6 +467,7 @@ int main(void)
         TEST(tokens_that_do_not_hold_are_refused),
         TEST(a_refusal_leaves_nothing_behind),
         TEST(each_subscription_shows_its_token_again),
+        TEST(a_daemon_of_the_publishers_own_host_is_a_member_with_leave),
         TEST(a_node_that_has_not_proven_to_run_the_subscriber_is_refused),
         TEST(what_a_node_may_not_see_it_may_not_hear),
         TEST(at_the_limit_one_may_subscribe_again_and_is_judged_again),

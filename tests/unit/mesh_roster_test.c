@@ -190,6 +190,27 @@ static void the_members_of_a_group_take_turns(void **state)
         assert_int_equal(got[i], 33);
 }
 
+/* A publish that could not be sent is tried again, and has cost nobody a turn. */
+static void what_reached_nobody_was_nobodys_turn(void **state)
+{
+    uint64_t first;
+
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++)
+        add(i, i, "a", "g");
+    add(9, 9, "a", NULL);
+    add(5, 5, "a", "h");
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(pick("a"), 3);
+        first = picks.items[2]->node;
+        roster_unpick(r, &picks);
+        assert_int_equal(pick("a"), 3);
+        assert_int_equal(picks.items[2]->node, first);
+    }
+    assert_int_equal(pick("a"), 3);
+    assert_int_equal(picks.items[2]->node, (first + 1) % 3);
+}
+
 /* 20.4 distinct_queue_groups_dispatch_independently */
 static void each_group_gets_one(void **state)
 {
@@ -423,6 +444,7 @@ int main(void)
         TEST(an_unknown_node_goes_without_harm),
         TEST(a_member_is_found_in_either_mode),
         TEST(the_members_of_a_group_take_turns),
+        TEST(what_reached_nobody_was_nobodys_turn),
         TEST(each_group_gets_one),
         TEST(an_auditor_hears_all_while_a_pool_shares),
         TEST(a_group_that_shrinks_between_picks_stays_in_range),

@@ -189,7 +189,7 @@ typedef struct wanted {
     store_daemon row;
     char name[256], kind[256], plugin[256];
     size_t identity_len, config_len;
-    uint8_t identity[STORE_IDENTITY_MAX], config[STORE_CONFIG_MAX];
+    uint8_t identity[STORE_IDENTITY_MAX], config[STORE_CONFIG_MAX], wants[STORE_WANTS_MAX];
 } wanted;
 
 static inline bool keep_wanted(void *ctx, const store_daemon *row)
@@ -207,6 +207,8 @@ static inline bool keep_wanted(void *ctx, const store_daemon *row)
     memcpy(w->config, row->config.ptr ? row->config.ptr : w->config, row->config.len);
     w->row.identity = slice_of(w->identity, row->identity.len);
     w->row.config = slice_of(w->config, row->config.len);
+    memcpy(w->wants, row->wants.ptr ? row->wants.ptr : w->wants, row->wants.len);
+    w->row.wants = slice_of(w->wants, row->wants.len);
     return false;
 }
 

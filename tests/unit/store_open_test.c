@@ -186,6 +186,27 @@ static void an_older_database_is_upgraded_step_by_step(void **state)
     sqlite3_close(db);
 }
 
+/* A daemon of the first version wants to hear nothing. */
+static void a_database_of_the_first_version_is_brought_up(void **state)
+{
+    sqlite3 *db = bare_database();
+    int64_t n;
+
+    (void)state;
+    assert_int_equal(schema_upgrade(db, schema_steps, 1, NULL), BERTH_OK);
+    assert_int_equal(
+        db_exec(db,
+                "INSERT INTO daemon VALUES (1, x'01', 1, 'a', 'k', '', x'00', 1, 1, 0, 1, 1, 1, 0, "
+                "0, x'00', x'')",
+                NULL),
+        BERTH_OK);
+    assert_int_equal(schema_upgrade(db, schema_steps, schema_count, NULL), BERTH_OK);
+    assert_int_equal(db_number(db, "SELECT count(*) FROM daemon WHERE wants = x''", &n, NULL),
+                     BERTH_OK);
+    assert_int_equal(n, 1);
+    sqlite3_close(db);
+}
+
 static void an_upgrade_that_fails_leaves_the_version_before(void **state)
 {
     static const char *const steps[] = {
@@ -488,6 +509,7 @@ int main(void)
         TEST(a_database_of_a_newer_berth_is_refused_and_untouched),
         TEST(a_negative_version_is_damage),
         TEST(an_older_database_is_upgraded_step_by_step),
+        TEST(a_database_of_the_first_version_is_brought_up),
         TEST(an_upgrade_that_fails_leaves_the_version_before),
         TEST(a_file_that_is_no_database_of_ours_is_refused_with_the_cure),
         TEST(tables_that_are_not_as_they_should_be_are_damage),

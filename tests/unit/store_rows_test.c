@@ -15,6 +15,7 @@ static void assert_same_row(const store_daemon *a, const store_daemon *b)
     assert_memory_equal(a->digest, b->digest, 32);
     assert_true(slice_eq(a->identity, b->identity));
     assert_true(slice_eq(a->config, b->config));
+    assert_true(slice_eq(a->wants, b->wants));
     assert_int_equal(a->desired, b->desired);
     assert_int_equal(a->durability, b->durability);
     assert_int_equal(a->auto_snapshot, b->auto_snapshot);
@@ -36,6 +37,7 @@ static void every_field_of_a_row_survives_the_host(void **state)
     memset(row.digest, 0xD1, sizeof row.digest);
     row.plugin = "org.example.tally";
     row.config = slice_of(config, sizeof config);
+    row.wants = slice_of(config + 1, 3);
     row.desired = STORE_STOPPED;
     row.durability = UINT32_MAX;
     row.origin = row.auto_snapshot = row.incarnation = row.epoch = UINT64_MAX;
@@ -119,7 +121,7 @@ static void an_update_changes_the_fields_it_names_and_no_others(void **state)
 {
     static const unsigned fields[] = {
         STORE_SET_DESIRED, STORE_SET_INCARNATION, STORE_SET_EPOCH,  STORE_SET_LIMIT,
-        STORE_SET_CLEAN,   STORE_SET_DIGEST,      STORE_SET_CONFIG,
+        STORE_SET_CLEAN,   STORE_SET_DIGEST,      STORE_SET_CONFIG, STORE_SET_WANTS,
     };
     static wanted w;
     store_daemon now = a_row(1), change = a_row(1);
@@ -133,6 +135,7 @@ static void an_update_changes_the_fields_it_names_and_no_others(void **state)
     change.sequence_limit = UINT64_MAX;
     change.clean = true;
     memset(change.digest, 9, sizeof change.digest);
+    change.wants = slice_str("some");
     change.config = slice_of(NULL, 0); /* set to nothing, which is not the same as not set */
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         assert_int_equal(update_row(s, &change, fields[i]).status, BERTH_OK);
@@ -154,6 +157,9 @@ static void an_update_changes_the_fields_it_names_and_no_others(void **state)
             break;
         case STORE_SET_DIGEST:
             memcpy(now.digest, change.digest, 32);
+            break;
+        case STORE_SET_WANTS:
+            now.wants = change.wants;
             break;
         default:
             now.config = change.config;
@@ -227,23 +233,25 @@ static void rows_come_in_order_of_creation_until_the_reader_has_enough(void **st
 
 static void values_at_their_limit_are_stored_and_above_it_refused(void **state)
 {
-    static char name[STORE_NAME_MAX + 2], bytes[STORE_CONFIG_MAX + 1];
+    static char name[STORE_NAME_MAX + 2], bytes[STORE_WANTS_MAX + 1];
     static wanted w;
     struct {
         const char *name, *kind, *plugin;
-        size_t identity, config;
+        size_t identity, config, wants;
         berth_status status;
     } cases[] = {
-        {name + 1, "k", "", 1, 1, BERTH_OK},
-        {name, "k", "", 1, 1, BERTH_ERR_LIMIT},
-        {"a", name + 1, "", 1, 1, BERTH_OK},
-        {"b", name, "", 1, 1, BERTH_ERR_LIMIT},
-        {"c", "k", name + 1, 1, 1, BERTH_OK},
-        {"d", "k", name, 1, 1, BERTH_ERR_LIMIT},
-        {"e", "k", "", STORE_IDENTITY_MAX, 1, BERTH_OK},
-        {"f", "k", "", STORE_IDENTITY_MAX + 1, 1, BERTH_ERR_LIMIT},
-        {"g", "k", "", 1, STORE_CONFIG_MAX, BERTH_OK},
-        {"h", "k", "", 1, STORE_CONFIG_MAX + 1, BERTH_ERR_LIMIT},
+        {name + 1, "k", "", 1, 1, 0, BERTH_OK},
+        {name, "k", "", 1, 1, 0, BERTH_ERR_LIMIT},
+        {"a", name + 1, "", 1, 1, 0, BERTH_OK},
+        {"b", name, "", 1, 1, 0, BERTH_ERR_LIMIT},
+        {"c", "k", name + 1, 1, 1, 0, BERTH_OK},
+        {"d", "k", name, 1, 1, 0, BERTH_ERR_LIMIT},
+        {"e", "k", "", STORE_IDENTITY_MAX, 1, 0, BERTH_OK},
+        {"f", "k", "", STORE_IDENTITY_MAX + 1, 1, 0, BERTH_ERR_LIMIT},
+        {"g", "k", "", 1, STORE_CONFIG_MAX, 0, BERTH_OK},
+        {"h", "k", "", 1, STORE_CONFIG_MAX + 1, 0, BERTH_ERR_LIMIT},
+        {"i", "k", "", 1, 1, STORE_WANTS_MAX, BERTH_OK},
+        {"j", "k", "", 1, 1, STORE_WANTS_MAX + 1, BERTH_ERR_LIMIT},
     };
     store *s = open_store();
 
@@ -258,6 +266,7 @@ static void values_at_their_limit_are_stored_and_above_it_refused(void **state)
         row.plugin = cases[i].plugin;
         row.identity = slice_of(bytes, cases[i].identity);
         row.config = slice_of(bytes, cases[i].config);
+        row.wants = slice_of(bytes, cases[i].wants);
         assert_int_equal(add_row(s, &row).status, cases[i].status);
         assert_int_equal(find_row(s, i, &w), cases[i].status == BERTH_OK);
         if (w.found)
@@ -266,6 +275,8 @@ static void values_at_their_limit_are_stored_and_above_it_refused(void **state)
     store_daemon row = a_row(0);
     row.config = slice_of(bytes, STORE_CONFIG_MAX + 1);
     assert_int_equal(update_row(s, &row, STORE_SET_CONFIG).status, BERTH_ERR_LIMIT);
+    row.wants = slice_of(bytes, STORE_WANTS_MAX + 1);
+    assert_int_equal(update_row(s, &row, STORE_SET_WANTS).status, BERTH_ERR_LIMIT);
     assert_int_equal(update_row(s, &row, STORE_SET_EPOCH).status, BERTH_OK);
     store_close(s);
 }

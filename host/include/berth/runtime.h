@@ -99,7 +99,14 @@ BERTH_API berth_status berth_unregister_factory(berth_runtime *rt, const char *k
 
 /* ---- Daemons --------------------------------------------------------------------------------- */
 
-/* How a daemon is to be kept. */
+/* A permission token that a daemon is given. */
+typedef struct berth_daemon_token {
+    const void *bytes; /* a chain of tokens, as berth_token_chain_encode writes it */
+    uint64_t len;
+    const char *name; /* what errors call it: the file that it comes from, say; or NULL */
+} berth_daemon_token;
+
+/* How a daemon is to be kept, and what it hears and serves. */
 typedef struct berth_daemon_config {
     uint32_t size;
     uint32_t durability; /* 0: what the kind prefers; 1 volatile; 2 snapshot */
@@ -109,6 +116,18 @@ typedef struct berth_daemon_config {
     const void *config; /* for create; at most 64 KiB */
     uint64_t config_len;
     uint64_t auto_snapshot; /* a snapshot after every N events; 0: never */
+    /* Since 0.2. "CHANNEL", or "CHANNEL@GROUP" to take turns with the others of a queue group; at
+     * most 256. */
+    const char *const *subscribe;
+    uint64_t subscribe_count;
+    /* Names of services: it hears "SERVICE.requests". A host has one server of a service, so with
+     * the second one the spawn ends in EXISTS. At most 64. */
+    const char *const *serve;
+    uint64_t serve_count;
+    /* What it shows where a channel asks for leave, to subscribe or to publish. Each has to be
+     * issued for the daemon's identity and not to be over, else REFUSED. At most 64. */
+    const berth_daemon_token *tokens;
+    uint64_t token_count;
 } berth_daemon_config;
 
 /*
@@ -297,11 +316,25 @@ BERTH_API berth_status berth_daemon_find(berth_runtime *rt, const char *text, ui
 /* ---- Channels -------------------------------------------------------------------------------- */
 
 /* Subscribe a daemon, as its own call->api->subscribe would; recorded in its ledger, which moves
- * with it. publisher 0: any node. token may be empty; it is kept in the ledger. Blocks. */
+ * with it. publisher 0: any node. token may be empty; it is kept in the ledger. EXISTS: the channel
+ * is "SERVICE.requests", and another daemon serves that. Blocks. */
 BERTH_API berth_status berth_subscribe_channel(berth_runtime *rt, uint64_t origin,
                                                uint64_t publisher, const char *channel,
                                                const void *token, uint64_t token_len,
                                                berth_error *error);
+/* The same as a member of a queue group of the channel: each message is for one of its members, who
+ * take turns, on this host and on others. group: at most 255 bytes of UTF-8; NULL or "": as above,
+ * all messages. A daemon is on a channel in one way: subscribing again changes it. Since 0.2. */
+BERTH_API berth_status berth_subscribe_group(berth_runtime *rt, uint64_t origin, uint64_t publisher,
+                                             const char *channel, const char *group,
+                                             const void *token, uint64_t token_len,
+                                             berth_error *error);
+/* Give a daemon a permission token, which it holds from then on, and takes with it: it shows it
+ * where a channel asks for leave to publish, or to subscribe without another token. bytes: a chain.
+ * CORRUPT, SIGNATURE; REFUSED: it is for another identity, or is over. LIMIT: it holds 64 that are
+ * not over. Blocks. Since 0.2. */
+BERTH_API berth_status berth_give_token(berth_runtime *rt, uint64_t origin, const void *bytes,
+                                        uint64_t len, berth_error *error);
 BERTH_API berth_status berth_unsubscribe_channel(berth_runtime *rt, uint64_t origin,
                                                  uint64_t publisher, const char *channel,
                                                  berth_error *error);

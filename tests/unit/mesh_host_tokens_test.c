@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A channel that asks for leave, over hosts: who has a token hears and publishes, who has none does
+ * not and is counted, and leave ends when it is over or taken back (channels §5, §10.1, §11, §12).
+ */
+#include "mesh_hosts.h"
+
+#include "chain/channel.h"
+#include "mesh/mesh_private.h"
+
+static hosts h;
+static berth_keypair owner;
+
+static void start(unsigned count)
+{
+    owner = key_of(0xaaaa);
+    hosts_init(&h, count);
+    h.rules[0] = (channel_rule){.name = slice_str("jobs"), .roots = owner.entity, .root_count = 1};
+    h.rules[1] = (channel_rule){.name = slice_str("open")};
+    h.rule_count = 2;
+    for (unsigned i = 0; i < count; i++)
+        hosts_up(&h, i);
+    UNTIL(hosts_joined(&h));
+}
+
+typedef struct given {
+    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
+    berth_daemon_token token;
+} given;
+
+static void issue(given *g, uint64_t key, uint32_t scope, uint64_t ttl_s)
+{
+    berth_token_grant grant = {
+        .channel = channel_hash(slice_str("jobs")), .ttl_s = ttl_s, .scope = scope};
+    berth_keypair subject = key_of(key);
+    berth_token_chain tokens;
+    berth_token token;
+
+    memcpy(grant.subject, subject.entity, sizeof grant.subject);
+    OK(berth_token_issue(&token, &owner, &grant, (uint64_t)(clock_wall_ns() / 1000000000), NULL,
+                         NULL));
+    berth_token_chain_of(&tokens, &token);
+    g->token =
+        (berth_daemon_token){.bytes = g->bytes, .len = berth_token_chain_encode(g->bytes, &tokens)};
+}
+
+/* Spawned with a token of this scope (0: none), subscribed to this (NULL: to nothing). */
+static uint64_t spawn(unsigned i, uint64_t key, const char *subscribe, uint32_t scope,
+                      uint64_t ttl_s)
+{
+    berth_keypair identity = key_of(key);
+    berth_daemon_config config = {
+        .size = sizeof config, .subscribe = &subscribe, .subscribe_count = subscribe != NULL};
+    berth_error error = {0};
+    uint64_t origin = 0;
+    given g;
+
+    if (scope) {
+        issue(&g, key, scope, ttl_s);
+        config.tokens = &g.token;
+        config.token_count = 1;
+    }
+    if (berth_spawn_kind(h.list[i].rt, "script", &identity, &config, &origin, &error) != BERTH_OK)
+        fail_msg("%s", error.text);
+    return origin;
+}
+
+static mesh_counters counters(unsigned i)
+{
+    mesh_counters c;
+
+    mesh_get_counters(h.list[i].mesh, &c);
+    return c;
+}
+
+static uint64_t lost(unsigned i, uint64_t origin)
+{
+    return info_of(h.list[i].rt, origin).events_lost;
+}
+
+static void publish(unsigned i, uint64_t origin)
+{
+    OK(hosts_tell(&h, i, origin, "pub:jobs:add:1", NULL));
+}
+
+static void who_has_a_token_hears_and_who_has_none_is_refused(void **state)
+{
+    uint64_t a, with, without;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 1000);
+    with = spawn(1, 2, "jobs", BERTH_SCOPE_SUBSCRIBE, 1000);
+    without = spawn(1, 3, "jobs", 0, 0);
+    UNTIL(counters(0).members == 1 && counters(0).membership.refused[CHANNEL_UNAUTHORIZED] >= 1);
+    publish(0, a);
+    publish(0, a); /* the second time the signatures are known */
+    UNTIL(hosts_count(&h, 1, with) == 2);
+    assert_int_equal(hosts_count(&h, 1, without), 0);
+    assert_int_equal(counters(0).flows.refused_publish, 0);
+    /* Leave to publish is not leave to hear. */
+    spawn(1, 4, "jobs", BERTH_SCOPE_PUBLISH, 1000);
+    UNTIL(counters(0).membership.refused[CHANNEL_UNAUTHORIZED] >= 2);
+    assert_int_equal(counters(0).members, 1);
+    hosts_end(&h);
+}
+
+static void who_may_not_publish_reaches_nobody_and_is_counted(void **state)
+{
+    uint64_t a, wrong, far, near;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, 0, 0);
+    wrong = spawn(0, 5, NULL, BERTH_SCOPE_SUBSCRIBE, 1000);
+    near = spawn(0, 2, "jobs", BERTH_SCOPE_SUBSCRIBE, 1000);
+    far = spawn(1, 3, "jobs", BERTH_SCOPE_SUBSCRIBE, 1000);
+    UNTIL(counters(0).members == 1);
+    for (unsigned i = 0; i < 10; i++)
+        publish(0, a);
+    publish(0, wrong);
+    UNTIL(lost(0, a) == 10 && lost(0, wrong) == 1);
+    assert_int_equal(counters(0).flows.refused_publish, 11);
+    assert_int_equal(hosts_count(&h, 0, near), 0);
+    assert_int_equal(hosts_count(&h, 1, far), 0);
+    /* With leave, given while it runs, it reaches both. */
+    given g;
+    issue(&g, 1, BERTH_SCOPE_PUBLISH, 1000);
+    OK(berth_give_token(h.list[0].rt, a, g.bytes, g.token.len, NULL));
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, near) == 1 && hosts_count(&h, 1, far) == 1);
+    assert_int_equal(lost(0, a), 10);
+    hosts_end(&h);
+}
+
+/* channels §10.1 (3): signatures are checked once, everything else each time */
+static void leave_to_publish_ends(void **state)
+{
+    uint64_t a, far;
+    given g;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 1000);
+    far = spawn(1, 3, "jobs", BERTH_SCOPE_SUBSCRIBE, 9000);
+    UNTIL(counters(0).members == 1);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 1, far) == 1);
+    mesh_wall_skew(h.list[0].mesh, 2000);
+    publish(0, a);
+    UNTIL(lost(0, a) == 1);
+    assert_int_equal(counters(0).flows.refused_publish, 1);
+    issue(&g, 1, BERTH_SCOPE_PUBLISH, 5000);
+    OK(berth_give_token(h.list[0].rt, a, g.bytes, g.token.len, NULL));
+    publish(0, a);
+    UNTIL(hosts_count(&h, 1, far) == 2);
+    hosts_end(&h);
+}
+
+/* channels §11 */
+static void leave_to_hear_ends_and_can_be_renewed(void **state)
+{
+    uint64_t a, far;
+    given g;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 9000);
+    far = spawn(1, 3, "jobs", BERTH_SCOPE_SUBSCRIBE, 1000);
+    UNTIL(counters(0).members == 1);
+    mesh_wall_skew(h.list[0].mesh, 2000);
+    publish(0, a); /* who publishes finds it first */
+    UNTIL(counters(0).members == 0);
+    assert_int_equal(counters(0).membership.swept, 1);
+    assert_int_equal(hosts_count(&h, 1, far), 0);
+    issue(&g, 3, BERTH_SCOPE_SUBSCRIBE, 8000);
+    OK(berth_give_token(h.list[1].rt, far, g.bytes, g.token.len, NULL));
+    UNTIL(counters(0).members == 1);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 1, far) == 1);
+    hosts_end(&h);
+}
+
+static void revoke_all(mesh *m, void *ctx)
+{
+    (void)ctx;
+    pthread_mutex_lock(&m->channels_lock);
+    token_revocations_raise(m->revoked, owner.entity, 1, NULL);
+    membership_recheck(m->membership);
+    pthread_mutex_unlock(&m->channels_lock);
+}
+
+/* channels §12.6 */
+static void what_its_issuer_has_taken_back_is_no_leave(void **state)
+{
+    uint64_t a, near, far;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 9000);
+    near = spawn(0, 2, "jobs@workers", BERTH_SCOPE_SUBSCRIBE, 1000);
+    far = spawn(1, 3, "jobs", BERTH_SCOPE_SUBSCRIBE, 1000);
+    UNTIL(counters(0).members == 2);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, near) == 1 && hosts_count(&h, 1, far) == 1);
+    mesh_ask(h.list[0].mesh, revoke_all, NULL);
+    publish(0, a);
+    UNTIL(lost(0, a) == 1 && counters(0).members == 0);
+    assert_int_equal(counters(0).membership.swept, 2);
+    hosts_end(&h);
+}
+
+/* A member of a group on the publisher's own host needs leave as any other. */
+static void a_group_passes_over_who_has_no_leave(void **state)
+{
+    uint64_t a, with, without, far;
+    given g;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 9000);
+    without = spawn(0, 2, "jobs@workers", 0, 0);
+    with = spawn(0, 3, "jobs@workers", BERTH_SCOPE_SUBSCRIBE, 1000);
+    far = spawn(1, 4, "jobs@workers", BERTH_SCOPE_SUBSCRIBE, 9000);
+    UNTIL(counters(0).members == 2);
+    for (unsigned i = 0; i < 10; i++)
+        publish(0, a);
+    UNTIL(hosts_count(&h, 0, with) == 5 && hosts_count(&h, 1, far) == 5);
+    assert_int_equal(hosts_count(&h, 0, without), 0);
+    mesh_wall_skew(h.list[0].mesh, 2000); /* the near one's is over */
+    for (unsigned i = 0; i < 10; i++)
+        publish(0, a);
+    UNTIL(hosts_count(&h, 1, far) == 15);
+    UNTIL(counters(0).members == 1);
+    issue(&g, 2, BERTH_SCOPE_SUBSCRIBE, 9000);
+    OK(berth_give_token(h.list[0].rt, without, g.bytes, g.token.len, NULL));
+    assert_int_equal(counters(0).members, 2); /* at once */
+    for (unsigned i = 0; i < 10; i++)
+        publish(0, a);
+    UNTIL(hosts_count(&h, 0, without) == 5 && hosts_count(&h, 1, far) == 20);
+    assert_int_equal(hosts_count(&h, 0, with), 5);
+    hosts_end(&h);
+}
+
+/* The token is in the snapshot, with the subscription. */
+static void a_daemon_that_comes_from_a_snapshot_shows_its_token_again(void **state)
+{
+    berth_keypair identity = key_of(3);
+    berth_error error = {0};
+    uint64_t a, b, len = 0;
+    void *bytes = NULL;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, BERTH_SCOPE_PUBLISH, 9000);
+    b = spawn(1, 3, "jobs", BERTH_SCOPE_SUBSCRIBE, 9000);
+    UNTIL(counters(0).members == 1);
+    OK(berth_snapshot(h.list[1].rt, b, &bytes, &len, &error));
+    OK(berth_stop(h.list[1].rt, b, 0, &error));
+    UNTIL(counters(0).members == 0);
+    OK(berth_spawn_from_snapshot(h.list[1].rt, NULL, &identity, bytes, len, NULL, &b, &error));
+    UNTIL(counters(0).members == 1);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 1, b) == 1);
+    free(bytes);
+    hosts_end(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_has_a_token_hears_and_who_has_none_is_refused),
+        cmocka_unit_test(who_may_not_publish_reaches_nobody_and_is_counted),
+        cmocka_unit_test(leave_to_publish_ends),
+        cmocka_unit_test(leave_to_hear_ends_and_can_be_renewed),
+        cmocka_unit_test(what_its_issuer_has_taken_back_is_no_leave),
+        cmocka_unit_test(a_group_passes_over_who_has_no_leave),
+        cmocka_unit_test(a_daemon_that_comes_from_a_snapshot_shows_its_token_again),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
