@@ -70,7 +70,7 @@ berth_status mesh_new(const mesh_config *config, mesh **out, berth_error *error)
     snprintf(m->name, sizeof m->name, "%s", config->name);
     sodium_ready();
     m->log = log_get_capture();
-    m->sweep_ns = m->stage_until_ns = m->idle_look_ns = NEVER;
+    m->sweep_ns = m->stage_until_ns = m->idle_look_ns = m->members_ns = NEVER;
     pthread_mutex_init(&m->task_lock, NULL);
     pthread_mutex_init(&m->places_lock, NULL);
     pthread_mutex_init(&m->done_lock, NULL);

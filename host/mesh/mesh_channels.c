@@ -13,6 +13,7 @@
 
 /* Between two tries to make a daemon of this node a member of a group. */
 #define MEMBER_RETRY_NS (5 * S_NS)
+#define MEMBER_PAUSE_NS (600 * S_NS) /* at most */
 
 /* ---- What the machines ask, and say ---------------------------------------------------------- */
 
@@ -81,46 +82,6 @@ berth_status mesh_channels_open(mesh *m, berth_error *error)
                                              : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
 }
 
-/* ---- Rules ----------------------------------------------------------------------------------- */
-
-static berth_status put_rules(channel_rules *r, const channel_rule *rules, size_t count,
-                              berth_error *error)
-{
-    static const channel_rule open = {.prefix = true};
-    berth_status status = BERTH_OK;
-
-    if (!count)
-        return channel_rules_put(r, &open, NULL, error);
-    for (size_t i = 0; i < count && status == BERTH_OK; i++) {
-        bool closed = false;
-
-        status = channel_rules_put(r, &rules[i], &closed, error);
-        if (closed)
-            log_warn("mesh", "channel '%.*s' needs a token and names no root: nobody can use it",
-                     (int)rules[i].name.len, (const char *)rules[i].name.ptr);
-    }
-    return status;
-}
-
-/* The membership machine has the table of rules, so the table stays and its contents change. */
-berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
-                                     berth_error *error)
-{
-    channel_rules *trial = channel_rules_new();
-    berth_status status = trial ? put_rules(trial, rules, count, error)
-                                : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-
-    channel_rules_free(trial);
-    if (status != BERTH_OK)
-        return status;
-    pthread_mutex_lock(&m->channels_lock);
-    channel_rules_clear(m->rules);
-    status = put_rules(m->rules, rules, count, error);
-    membership_recheck(m->membership);
-    pthread_mutex_unlock(&m->channels_lock);
-    return status;
-}
-
 /* Under channels_lock. */
 static void count_members(mesh *m)
 {
@@ -170,17 +131,80 @@ static bool is_member(mesh *m, const wish *w)
     return there;
 }
 
-/* Those who were refused, or whose leave ended, may have another by now; or the rules have. */
+static void look_at_members(mesh *m, int64_t in_ns)
+{
+    if (m->members_ns > m->now_ns + in_ns)
+        m->members_ns = m->now_ns + in_ns;
+}
+
+/* Those who were refused, or whose leave has ended, are tried again, ever more seldom. */
 static void restore_members(mesh *m)
 {
+    m->members_ns = NEVER;
     for (wish *w = m->wishes; w; w = w->next) {
-        if (!w->group || m->now_ns < w->retry_ns || is_member(m, w))
+        if (!w->group || is_member(m, w))
             continue;
-        w->retry_ns = m->now_ns + MEMBER_RETRY_NS;
-        set_member(m, w->subscriber, slice_of(w->channel->data, w->channel->len),
-                   slice_of(w->group->data, w->group->len),
-                   w->token ? slice_of(w->token->data, w->token->len) : (slice){0}, false);
+        if (w->retry_ns <= m->now_ns) {
+            w->pause_ns = w->pause_ns ? 2 * w->pause_ns : MEMBER_RETRY_NS;
+            if (w->pause_ns > MEMBER_PAUSE_NS)
+                w->pause_ns = MEMBER_PAUSE_NS;
+            w->retry_ns = m->now_ns + w->pause_ns;
+            set_member(m, w->subscriber, slice_of(w->channel->data, w->channel->len),
+                       slice_of(w->group->data, w->group->len),
+                       w->token ? slice_of(w->token->data, w->token->len) : (slice){0}, false);
+        }
+        if (!is_member(m, w))
+            look_at_members(m, w->retry_ns - m->now_ns);
     }
+}
+
+/* Whatever was in their way may be gone. */
+static void retry_members(mesh *m)
+{
+    for (wish *w = m->wishes; w; w = w->next)
+        w->retry_ns = w->pause_ns = 0;
+    look_at_members(m, 0);
+}
+
+/* ---- Rules ----------------------------------------------------------------------------------- */
+
+static berth_status put_rules(channel_rules *r, const channel_rule *rules, size_t count,
+                              berth_error *error)
+{
+    static const channel_rule open = {.prefix = true};
+    berth_status status = BERTH_OK;
+
+    if (!count)
+        return channel_rules_put(r, &open, NULL, error);
+    for (size_t i = 0; i < count && status == BERTH_OK; i++) {
+        bool closed = false;
+
+        status = channel_rules_put(r, &rules[i], &closed, error);
+        if (closed)
+            log_warn("mesh", "channel '%.*s' needs a token and names no root: nobody can use it",
+                     (int)rules[i].name.len, (const char *)rules[i].name.ptr);
+    }
+    return status;
+}
+
+/* The membership machine has the table of rules, so the table stays and its contents change. */
+berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
+                                     berth_error *error)
+{
+    channel_rules *trial = channel_rules_new();
+    berth_status status = trial ? put_rules(trial, rules, count, error)
+                                : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+
+    channel_rules_free(trial);
+    if (status != BERTH_OK)
+        return status;
+    pthread_mutex_lock(&m->channels_lock);
+    channel_rules_clear(m->rules);
+    status = put_rules(m->rules, rules, count, error);
+    membership_recheck(m->membership);
+    pthread_mutex_unlock(&m->channels_lock);
+    retry_members(m);
+    return status;
 }
 
 /* ---- Wishes ---------------------------------------------------------------------------------- */
@@ -236,6 +260,10 @@ static void wish_add(mesh *m, const uint8_t *subscriber, uint64_t publisher, sli
     buf_unref(w->group);
     buf_unref(w->token);
     w->group = group.len ? buf_copy(group.ptr, group.len) : NULL;
+    w->pause_ns = 0;
+    w->retry_ns = m->now_ns + MEMBER_RETRY_NS; /* it was tried when it came */
+    if (w->group)
+        look_at_members(m, MEMBER_RETRY_NS);
     w->token = token.len ? buf_copy(token.ptr, token.len) : NULL;
     for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);) {
         const mesh_node *n = value;
@@ -407,7 +435,6 @@ void mesh_channels_listen(void *ctx, slice channel)
 /* A tail does not say that it ends; whether there is one is looked at now and then. */
 void mesh_channels_sweep(mesh *m)
 {
-    restore_members(m);
     for (listener **at = &m->listeners; *at;) {
         listener *l = *at;
         slice channel = slice_of(l->channel->data, l->channel->len);
@@ -467,16 +494,27 @@ int64_t mesh_channels_deadline(mesh *m)
     pthread_mutex_lock(&m->channels_lock);
     members = membership_deadline(m->membership);
     pthread_mutex_unlock(&m->channels_lock);
+    if (m->members_ns < members)
+        members = m->members_ns;
     return members < wanted ? members : wanted;
 }
 
 void mesh_channels_expire(mesh *m)
 {
+    size_t before;
+    bool swept;
+
     subscriptions_expire(m->subscriptions, m->now_ns);
     pthread_mutex_lock(&m->channels_lock);
+    before = roster_count(membership_roster(m->membership));
     membership_expire(m->membership, m->now_ns, (uint64_t)mesh_wall_s(m));
+    swept = roster_count(membership_roster(m->membership)) < before;
     count_members(m);
     pthread_mutex_unlock(&m->channels_lock);
+    if (swept)
+        look_at_members(m, MEMBER_RETRY_NS);
+    if (m->members_ns <= m->now_ns)
+        restore_members(m);
 }
 
 /* ---- Publishing ------------------------------------------------------------------------------ */

@@ -176,7 +176,7 @@ typedef struct wish {
     uint8_t subscriber[BERTH_ENTITY_SIZE];
     uint64_t publisher;           /* 0: whoever it is; else this node, for a member of a group */
     buf *channel, *group, *token; /* group NULL: all of it; token NULL: none */
-    int64_t retry_ns;             /* when to try again to be a member here */
+    int64_t retry_ns, pause_ns;   /* when to try again to be a member here */
 } wish;
 
 typedef struct ping {
@@ -305,6 +305,7 @@ struct mesh {
     _Atomic bool members;       /* there may be any */
     subscriptions *subscriptions;
     wish *wishes;
+    int64_t members_ns; /* when to look whether those in groups are members here */
     listener *listeners;
 
     pthread_mutex_t calls_lock;

@@ -171,15 +171,15 @@ static void tokens_are_given_and_refused_by_the_name_of_their_file(void **state)
 static void a_second_server_is_refused(void **state)
 {
     (void)state;
-    expect("daemon spawn echo --name a --serve maths", NULL, 0, NULL, "");
-    expect("daemon spawn echo --name b --serve maths", NULL, 1, "",
-           "service 'maths' is served by daemon 'a'");
-    expect("daemon show b", NULL, 1, "", "b");
-    expect("daemon spawn echo --name b", NULL, 0, NULL, "");
-    expect("channel sub maths.requests b", NULL, 1, "", "is served by daemon 'a'");
-    expect("daemon stop a", NULL, 0, NULL, "");
-    expect("channel sub maths.requests b", NULL, 0, NULL, "");
-    shows("b", "serves", "[\"maths\"]");
+    expect("daemon spawn echo --name first --serve maths", NULL, 0, NULL, "");
+    expect("daemon spawn echo --name second --serve maths", NULL, 1, "",
+           "service 'maths' is served by daemon 'first'");
+    expect("daemon show second", NULL, 1, "", "second");
+    expect("daemon spawn echo --name second", NULL, 0, NULL, "");
+    expect("channel sub maths.requests second", NULL, 1, "", "is served by daemon 'first'");
+    expect("daemon stop first", NULL, 0, NULL, "");
+    expect("channel sub maths.requests second", NULL, 0, NULL, "");
+    shows("second", "serves", "[\"maths\"]");
     host_end();
 }
 

@@ -242,6 +242,29 @@ static void a_group_passes_over_who_has_no_leave(void **state)
     hosts_end(&h);
 }
 
+/* A reload that opens the channel lets in who was refused, also without asking again. */
+static void rules_that_become_open_let_members_in(void **state)
+{
+    mesh_peer others[HOSTS_MAX];
+    berth_error error = {0};
+    mesh_policy policy;
+    uint64_t a, w;
+
+    (void)state;
+    start(2);
+    a = spawn(0, 1, NULL, 0, 0);
+    w = spawn(0, 2, "jobs@workers", 0, 0);
+    publish(0, a);
+    UNTIL(lost(0, a) == 1);
+    h.rules[0] = (channel_rule){.name = slice_str("jobs")};
+    policy = hosts_policy(&h, 0, others);
+    OK(mesh_set_policy(h.list[0].mesh, &policy, &error));
+    UNTIL(counters(0).members == 1);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, w) == 1);
+    hosts_end(&h);
+}
+
 /* The token is in the snapshot, with the subscription. */
 static void a_daemon_that_comes_from_a_snapshot_shows_its_token_again(void **state)
 {
@@ -275,6 +298,7 @@ int main(void)
         cmocka_unit_test(leave_to_hear_ends_and_can_be_renewed),
         cmocka_unit_test(what_its_issuer_has_taken_back_is_no_leave),
         cmocka_unit_test(a_group_passes_over_who_has_no_leave),
+        cmocka_unit_test(rules_that_become_open_let_members_in),
         cmocka_unit_test(a_daemon_that_comes_from_a_snapshot_shows_its_token_again),
     };
 
