@@ -11,6 +11,8 @@
 
 #include "daemon/runtime.h"
 
+typedef struct mesh mesh; /* mesh/mesh.h */
+
 /* What the node knows about a plugin it has loaded for us. */
 typedef struct api_loaded {
     char name[128];
@@ -22,6 +24,7 @@ typedef struct api_config {
     const char *socket; /* path; its directory is made with mode 0700 when it is missing */
     runtime *rt;        /* borrowed */
     store *store;       /* borrowed; NULL: ephemeral */
+    mesh *mesh;         /* borrowed; NULL: the host is alone */
 
     /* Facts about the host. Copied. */
     const char *name;
@@ -34,6 +37,7 @@ typedef struct api_config {
     berth_status (*load)(void *ctx, const char *path, bool allow_downgrade, api_loaded *out,
                          berth_error *error);
     berth_status (*reload)(void *ctx, berth_error *error);
+    void (*unloaded)(void *ctx); /* a plugin is gone; NULL: nobody is told */
 
     /* Limits; 0 is the default in parentheses. Those of the runtime must be what it was given. */
     uint64_t max_event;      /* bytes (1 MiB) */

@@ -2,28 +2,97 @@
 #include "api/emit.h"
 #include "api/server.h"
 #include "base/error.h"
+#include "base/map.h"
+#include "mesh/mesh.h"
 
-static void list_channel(void *ctx, const channel_info *info)
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct channel_row {
+    uint64_t subscribers, tails, published; /* here */
+    mesh_channel_view there;
+    char name[];
+} channel_row;
+
+/* The row of this name, made when there is none; NULL: no memory. */
+static channel_row *row_of(strmap *rows, slice name)
 {
-    writer *w = (writer *)ctx;
+    channel_row *row = strmap_get(rows, name);
 
-    emit_next(w);
+    if (row)
+        return row;
+    row = calloc(1, sizeof *row + name.len + 1);
+    if (!row)
+        return NULL;
+    memcpy(row->name, name.ptr, name.len);
+    if (strmap_put(rows, slice_of(row->name, name.len), row))
+        return row;
+    free(row);
+    return NULL;
+}
+
+static void take_here(void *ctx, const channel_info *info)
+{
+    channel_row *row = row_of(ctx, slice_str(info->name));
+
+    if (!row)
+        return;
+    row->subscribers = info->subscribers;
+    row->tails = info->tails;
+    row->published = info->published;
+}
+
+static void take_there(void *ctx, const mesh_channel_view *view)
+{
+    channel_row *row = row_of(ctx, view->name);
+
+    if (row)
+        row->there = *view;
+}
+
+static void emit_channel(writer *w, const channel_row *row)
+{
+    const mesh_channel_view *v = &row->there;
+
     emit_text(w, "{");
-    emit_member_string(w, "name", info->name);
-    emit_member_u64(w, "subscribers", info->subscribers);
-    emit_member_u64(w, "tails", info->tails);
-    emit_member_u64(w, "published", info->published);
+    emit_member_string(w, "name", row->name);
+    emit_member_u64(w, "subscribers", row->subscribers);
+    emit_member_u64(w, "tails", row->tails);
+    emit_member_u64(w, "published", row->published);
+    emit_member_u64(w, "members", v->members);
+    emit_member_u64(w, "nodes", v->nodes);
+    emit_member_u64(w, "wanted", v->wanted);
+    emit_member_u64(w, "held", v->held);
+    emit_member_string(w, "refused", v->reason ? channel_reason_text(v->reason) : NULL);
     emit_text(w, "}");
 }
 
+static void list_job(request *r)
+{
+    strmap rows = {0};
+    writer w = {0};
+    void *row;
+
+    runtime_channels_each(r->api->rt, take_here, &rows);
+    if (r->api->config.mesh)
+        mesh_channels_each(r->api->config.mesh, take_there, &rows);
+    emit_text(&w, "{\"channels\":[");
+    for (size_t at = 0; strmap_next(&rows, &at, NULL, &row);) {
+        emit_next(&w);
+        emit_channel(&w, row);
+    }
+    emit_text(&w, "]}");
+    strmap_fini_values(&rows);
+    request_answer(r, 200, &w);
+}
+
+/* Asking the mesh waits for its thread. */
 void channels_list(request *r)
 {
-    writer w = {0};
-
-    emit_text(&w, "{\"channels\":[");
-    runtime_channels_each(r->api->rt, list_channel, &w);
-    emit_text(&w, "]}");
-    request_answer(r, 200, &w);
+    if (r->api->config.mesh)
+        request_job(r, list_job);
+    else
+        list_job(r);
 }
 
 static void credit_came(void *ctx)

@@ -2,6 +2,8 @@
 /* Prometheus text format 0.0.4; base units, counters end in _total. */
 #include "api/emit.h"
 #include "api/listing.h"
+#include "api/mesh_counters.h"
+#include "api/peers.h"
 #include "api/server.h"
 #include "base/text.h"
 
@@ -15,6 +17,7 @@
 #endif
 
 #define DAEMONS_SHOWN 1000
+#define PEERS_SHOWN   1000
 
 static const int status_codes[API_STATUS_COUNT] = {
 #define API_STATUS_VALUE(code) [API_STATUS_##code] = code,
@@ -206,6 +209,70 @@ static void put_api(writer *w, api *a)
     }
 }
 
+static void put_mesh_counter(void *ctx, const mesh_counter *one)
+{
+    writer *w = ctx;
+    size_t len = strlen(one->name);
+    bool total = len > 6 && strcmp(one->name + len - 6, "_total") == 0;
+    char name[128];
+
+    snprintf(name, sizeof name, "berth_mesh_%s", one->name);
+    if (one->help)
+        head(w, name, total ? "counter" : "gauge", one->help);
+    emit_text(w, name);
+    if (one->label) {
+        emit_text(w, "{");
+        emit_text(w, one->label);
+        emit_text(w, "}");
+    }
+    number(w, one->value);
+}
+
+static void put_peer_label(writer *w, const char *name, const mesh_peer_view *v)
+{
+    char node[ID_TEXT];
+
+    emit_text(w, name);
+    emit_text(w, "{");
+    label(w, "peer", v->name);
+    emit_text(w, ",");
+    label(w, "node", id_encode(node, v->node));
+    emit_text(w, "}");
+}
+
+static void put_peers(writer *w, const peer_list *l)
+{
+    head(w, "berth_mesh_peer_up", "gauge", "Whether there is a session with the peer.");
+    for (size_t i = 0; i < l->count; i++) {
+        put_peer_label(w, "berth_mesh_peer_up", &l->items[i]);
+        number(w, l->items[i].up);
+    }
+    head(w, "berth_mesh_peer_rtt_seconds", "gauge", "Round trip, as its session measures it.");
+    for (size_t i = 0; i < l->count; i++) {
+        if (!l->items[i].up || l->items[i].session.rtt_ns <= 0)
+            continue;
+        put_peer_label(w, "berth_mesh_peer_rtt_seconds", &l->items[i]);
+        fraction(w, (uint64_t)l->items[i].session.rtt_ns, 1000000000);
+    }
+}
+
+/* Peers only as long as they are few: metrics are no inventory. */
+static void put_mesh(writer *w, mesh *m)
+{
+    mesh_counters c = {0};
+    peer_list all;
+
+    if (!m)
+        return;
+    mesh_get_counters(m, &c);
+    mesh_counters_each(&c, put_mesh_counter, w);
+    if (c.peers_known > PEERS_SHOWN)
+        return;
+    peer_list_read(&all, m);
+    put_peers(w, &all);
+    peer_list_fini(&all);
+}
+
 typedef struct daemon_rows {
     berth_daemon_info *rows;
     unsigned count;
@@ -296,6 +363,7 @@ static void metrics_job(request *r)
     put_runtime(w, a->rt);
     put_store(w, a->store);
     put_api(w, a);
+    put_mesh(w, a->config.mesh);
     if (berth_daemon_count(a->rt) <= DAEMONS_SHOWN)
         all.rows = calloc(DAEMONS_SHOWN, sizeof *all.rows);
     if (all.rows) {

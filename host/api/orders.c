@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The body as an object with no members but these; NULL when it is something else. */
-static berth_status read_body(slice body, const char *const *members, struct json_object **out,
-                              berth_error *error)
+berth_status order_body(slice body, const char *const *members, struct json_object **out,
+                        berth_error *error)
 {
     const char *unknown;
     char names[256];
@@ -32,9 +31,8 @@ static berth_status read_body(slice body, const char *const *members, struct jso
     return status;
 }
 
-/* A string member without zero bytes that fits; "" when it is not there. */
-static berth_status read_string(struct json_object *o, const char *key, enum json_need need,
-                                char *out, size_t cap, berth_error *error)
+berth_status order_string(struct json_object *o, const char *key, enum json_need need, char *out,
+                          size_t cap, berth_error *error)
 {
     slice value = {0};
     berth_status status = json_get_string(o, "", key, need, &value, error);
@@ -56,7 +54,7 @@ static berth_status read_string(struct json_object *o, const char *key, enum jso
 static berth_status read_durability(struct json_object *o, uint32_t *out, berth_error *error)
 {
     char text[32];
-    berth_status status = read_string(o, "durability", JSON_OPTIONAL, text, sizeof text, error);
+    berth_status status = order_string(o, "durability", JSON_OPTIONAL, text, sizeof text, error);
 
     if (status || !*text)
         return status;
@@ -205,10 +203,10 @@ static berth_status read_tokens(struct json_object *o, spawn_order *order, berth
 static berth_status read_spawn(struct json_object *o, spawn_order *order, berth_error *error)
 {
     berth_status status =
-        read_string(o, "kind", JSON_REQUIRED, order->kind, sizeof order->kind, error);
+        order_string(o, "kind", JSON_REQUIRED, order->kind, sizeof order->kind, error);
 
     if (!status)
-        status = read_string(o, "name", JSON_OPTIONAL, order->name, sizeof order->name, error);
+        status = order_string(o, "name", JSON_OPTIONAL, order->name, sizeof order->name, error);
     if (!status)
         status = read_durability(o, &order->durability, error);
     if (!status)
@@ -234,7 +232,7 @@ berth_status spawn_order_read(spawn_order *order, slice body, berth_error *error
     berth_status status;
 
     memset(order, 0, sizeof *order);
-    status = read_body(body, members, &order->lists, error);
+    status = order_body(body, members, &order->lists, error);
     return status ? status : read_spawn(order->lists, order, error);
 }
 
@@ -271,9 +269,9 @@ berth_status control_order_read(control_order *order, slice body, berth_error *e
     berth_status status;
 
     memset(order, 0, sizeof *order);
-    status = read_body(body, members, &o, error);
+    status = order_body(body, members, &o, error);
     if (!status)
-        status = read_string(o, "control", JSON_REQUIRED, name, sizeof name, error);
+        status = order_string(o, "control", JSON_REQUIRED, name, sizeof name, error);
     if (!status)
         status = json_get_u64(o, "", "operand", JSON_OPTIONAL, &order->operand, error);
     for (int32_t i = 1; !status && controls[i]; i++)
@@ -294,12 +292,12 @@ berth_status subscribe_order_read(subscribe_order *order, slice body, berth_erro
     berth_status status;
 
     memset(order, 0, sizeof *order);
-    status = read_body(body, members, &o, error);
+    status = order_body(body, members, &o, error);
     if (!status)
         status =
-            read_string(o, "channel", JSON_REQUIRED, order->channel, sizeof order->channel, error);
+            order_string(o, "channel", JSON_REQUIRED, order->channel, sizeof order->channel, error);
     if (!status)
-        status = read_string(o, "group", JSON_OPTIONAL, order->group, sizeof order->group, error);
+        status = order_string(o, "group", JSON_OPTIONAL, order->group, sizeof order->group, error);
     json_object_put(o);
     return status;
 }
@@ -309,7 +307,7 @@ berth_status token_order_read(void **bytes, size_t *len, slice body, berth_error
     static const char *const members[] = {"text", "base64", NULL};
     struct json_object *o;
     uint64_t n = 0;
-    berth_status status = read_body(body, members, &o, error);
+    berth_status status = order_body(body, members, &o, error);
 
     *bytes = NULL;
     if (!status)
@@ -326,9 +324,9 @@ berth_status load_order_read(load_order *order, slice body, berth_error *error)
     berth_status status;
 
     memset(order, 0, sizeof *order);
-    status = read_body(body, members, &o, error);
+    status = order_body(body, members, &o, error);
     if (!status)
-        status = read_string(o, "path", JSON_REQUIRED, order->path, sizeof order->path, error);
+        status = order_string(o, "path", JSON_REQUIRED, order->path, sizeof order->path, error);
     if (!status)
         status =
             json_get_bool(o, "", "allow_downgrade", JSON_OPTIONAL, &order->allow_downgrade, error);

@@ -9,6 +9,7 @@
 #define API_ORDERS_H
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "berth/runtime.h"
 
 #define ORDER_JSON_MAX   (512 * 1024) /* holds any legal configuration, escaped or in base64 */
@@ -55,5 +56,13 @@ typedef struct load_order {
     bool allow_downgrade;
 } load_order;
 berth_status load_order_read(load_order *order, slice body, berth_error *error);
+
+/* For each kind of order: the body as an object with no members but these; NULL when it is
+ * something else. */
+berth_status order_body(slice body, const char *const *members, struct json_object **out,
+                        berth_error *error);
+/* A string member without zero bytes that fits; "" when it is not there. */
+berth_status order_string(struct json_object *o, const char *key, enum json_need need, char *out,
+                          size_t cap, berth_error *error);
 
 #endif

@@ -315,6 +315,8 @@ static void unload_job(request *r)
         refuse_unload(r, name, &error);
         return;
     }
+    if (r->api->config.unloaded)
+        r->api->config.unloaded(r->api->config.ctx);
     emit_text(&w, "{");
     emit_member_bool(&w, "gone", gone);
     if (!gone)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/emit.h"
+#include "api/peers.h"
 #include "api/server.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -114,7 +115,22 @@ static void emit_down(void *ctx, const store_daemon *row, const char *reason)
     emit_text(list->w, "}");
 }
 
-void status_get(request *r)
+static void emit_mesh(writer *w, mesh *m)
+{
+    mesh_counters c = {0};
+
+    emit_key(w, "mesh");
+    if (!m) {
+        emit_text(w, "null");
+        return;
+    }
+    mesh_get_counters(m, &c);
+    emit_text(w, "{");
+    emit_mesh_members(w, m, &c);
+    emit_text(w, "}");
+}
+
+static void status_job(request *r)
 {
     const api *a = r->api;
     runtime_counters counters = {0};
@@ -139,6 +155,7 @@ void status_get(request *r)
     emit_member_bool(&w, "ephemeral", !a->state_dir);
     emit_counters(&w, &counters);
     emit_store(&w, a->store);
+    emit_mesh(&w, a->config.mesh);
     emit_key(&w, "api");
     emit_text(&w, "{");
     emit_member_u64(&w, "connections", atomic_load(&a->connections));
@@ -153,6 +170,15 @@ void status_get(request *r)
     emit_member_u64(&w, "down_count", down.count);
     emit_text(&w, "}");
     request_answer(r, 200, &w);
+}
+
+/* Asking the mesh waits for its thread. */
+void status_get(request *r)
+{
+    if (r->api->config.mesh)
+        request_job(r, status_job);
+    else
+        status_job(r);
 }
 
 static void reload_job(request *r)

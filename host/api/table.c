@@ -12,6 +12,7 @@ static const char *const restore_params[] = {"name", "kind", NULL};
 static const char *const events_params[] = {"framing", "reply", NULL};
 static const char *const from_param[] = {"from", NULL};
 static const char *const channel_param[] = {"channel", NULL};
+static const char *const timeout_param[] = {"timeout_ms", NULL};
 static const char *const name_param[] = {"name", NULL};
 
 const api_route api_routes[] = {
@@ -37,6 +38,12 @@ const api_route api_routes[] = {
      subscriptions_delete},
     {"POST", "/v1/daemons/{daemon}/tokens", BODY_JSON, NULL, NULL, tokens_post},
     {"GET", "/v1/daemons/{daemon}/outputs", BODY_NONE, from_param, NULL, outputs_get},
+    {"GET", "/v1/mesh", BODY_NONE, NULL, NULL, mesh_get},
+    {"GET", "/v1/peers", BODY_NONE, NULL, NULL, peers_list},
+    {"POST", "/v1/peers", BODY_JSON, NULL, NULL, peers_post},
+    {"GET", "/v1/peers/{peer}", BODY_NONE, NULL, NULL, peers_get},
+    {"DELETE", "/v1/peers/{peer}", BODY_NONE, NULL, NULL, peers_delete},
+    {"POST", "/v1/peers/{peer}/ping", BODY_NONE, timeout_param, NULL, peers_ping_post},
     {"GET", "/v1/channels", BODY_NONE, NULL, NULL, channels_list},
     {"GET", "/v1/channels/messages", BODY_NONE, name_param, NULL, messages_get},
     {"POST", "/v1/channels/messages", BODY_EVENT, name_param, NULL, messages_post},

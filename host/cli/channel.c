@@ -5,32 +5,94 @@
 #include "cli/output.h"
 #include "cli/tail.h"
 
+#include "base/error.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether any of it happens between nodes: a host that is alone has no columns for that. */
+static bool has_mesh(struct json_object *list)
+{
+    for (size_t i = 0; i < field_count(list); i++) {
+        struct json_object *channel = json_object_array_get_idx(list, i);
+
+        if (field_u64(channel, "members") || field_u64(channel, "wanted"))
+            return true;
+    }
+    return false;
+}
+
 int cmd_channel_ls(const cli_invocation *inv)
 {
-    static const tab_column columns[] = {
-        {"NAME", false}, {"SUBSCRIBERS", true}, {"READERS", true}, {"PUBLISHED", true}};
-    static const char *const counts[] = {"subscribers", "tails", "published"};
+    static const tab_column columns[] = {{"NAME", false},     {"SUBSCRIBERS", true},
+                                         {"READERS", true},   {"PUBLISHED", true},
+                                         {"ELSEWHERE", true}, {"HEARD FROM", true}};
+    static const char *const counts[] = {"subscribers", "tails", "published", "members", "held"};
     struct json_object *answer, *list;
     int code = ask_list(inv, "/v1/channels", "channels", &answer, &list);
+    size_t shown = has_mesh(list) ? 5 : 3;
     char text[FORMAT_MAX];
     tab t;
 
     if (code == EXIT_DONE && cli_flag(inv, "json")) {
         output_json(answer);
     } else if (code == EXIT_DONE) {
-        tab_begin(&t, columns, 4);
+        tab_begin(&t, columns, shown + 1);
         for (size_t i = 0; i < field_count(list); i++) {
             struct json_object *channel = json_object_array_get_idx(list, i);
 
             tab_add(&t, STYLE_PLAIN, "%s", field_text(channel, "name"));
-            for (size_t k = 0; k < 3; k++)
+            for (size_t k = 0; k < shown; k++)
                 tab_add(&t, STYLE_PLAIN, "%s", format_count(text, field_u64(channel, counts[k])));
         }
         tab_end(&t, stdout, output_has_colours(stdout));
+    }
+    json_object_put(answer);
+    return code;
+}
+
+static void show(struct json_object *channel)
+{
+    unsigned long long members = field_u64(channel, "members"), nodes = field_u64(channel, "nodes"),
+                       wanted = field_u64(channel, "wanted"), held = field_u64(channel, "held");
+    char text[FORMAT_MAX];
+    tab t;
+
+    page_begin(&t);
+    page_add(&t, STYLE_BOLD, "name", "%s", field_text(channel, "name"));
+    page_add(&t, STYLE_PLAIN, "subscribers", "%s here",
+             format_count(text, field_u64(channel, "subscribers")));
+    page_add(&t, STYLE_PLAIN, "elsewhere", "%llu on %llu node%s", members, nodes,
+             nodes == 1 ? "" : "s");
+    page_add(&t, STYLE_PLAIN, "readers", "%s", format_count(text, field_u64(channel, "tails")));
+    page_add(&t, STYLE_PLAIN, "published", "%s here",
+             format_count(text, field_u64(channel, "published")));
+    page_add(&t, held < wanted ? STYLE_WARN : STYLE_PLAIN, "heard from",
+             "%llu of %llu subscriptions to other nodes hold", held, wanted);
+    if (*field_text(channel, "refused"))
+        page_add(&t, STYLE_BAD, "refused", "%s", field_text(channel, "refused"));
+    tab_end(&t, stdout, output_has_colours(stdout));
+}
+
+int cmd_channel_show(const cli_invocation *inv)
+{
+    const char *name = cli_argument_at(inv, 0);
+    struct json_object *answer, *list, *found = NULL;
+    int code = ask_list(inv, "/v1/channels", "channels", &answer, &list);
+    berth_error error = {0};
+
+    for (size_t i = 0; i < field_count(list) && !found; i++)
+        if (strcmp(field_text(json_object_array_get_idx(list, i), "name"), name) == 0)
+            found = json_object_array_get_idx(list, i);
+    if (code == EXIT_DONE && !found) {
+        fail(&error, BERTH_ERR_NOT_FOUND,
+             "nobody listens to a channel '%s': `berth channel ls` lists them", name);
+        code = output_fail(&error);
+    } else if (code == EXIT_DONE && cli_flag(inv, "json")) {
+        output_json(found);
+    } else if (code == EXIT_DONE) {
+        show(found);
     }
     json_object_put(answer);
     return code;

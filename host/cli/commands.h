@@ -35,10 +35,19 @@ int cmd_send(const cli_invocation *inv);
 int cmd_tail(const cli_invocation *inv);
 
 int cmd_channel_ls(const cli_invocation *inv);
+int cmd_channel_show(const cli_invocation *inv);
 int cmd_channel_pub(const cli_invocation *inv);
 int cmd_channel_sub(const cli_invocation *inv);
 int cmd_channel_unsub(const cli_invocation *inv);
 int cmd_channel_tail(const cli_invocation *inv);
+
+int cmd_mesh_show(const cli_invocation *inv);
+
+int cmd_peer_ls(const cli_invocation *inv);
+int cmd_peer_show(const cli_invocation *inv);
+int cmd_peer_add(const cli_invocation *inv);
+int cmd_peer_rm(const cli_invocation *inv);
+int cmd_peer_ping(const cli_invocation *inv);
 
 int cmd_identity_new(const cli_invocation *inv);
 int cmd_identity_show(const cli_invocation *inv);

@@ -20,6 +20,8 @@ const char *complete_names_of(cli_hint hint)
         return "kinds";
     case HINT_CHANNEL:
         return "channels";
+    case HINT_PEER:
+        return "peers";
     default:
         return NULL;
     }
@@ -59,10 +61,9 @@ void complete_each_value_option(void (*fn)(void *ctx, const cli_option *option),
 static const struct source {
     const char *names, *path, *list, *inner;
 } sources[] = {
-    {"daemons", "/v1/daemons", "daemons", NULL},
-    {"plugins", "/v1/plugins", "plugins", NULL},
-    {"kinds", "/v1/plugins", "plugins", "kinds"},
-    {"channels", "/v1/channels", "channels", NULL},
+    {"daemons", "/v1/daemons", "daemons", NULL},  {"plugins", "/v1/plugins", "plugins", NULL},
+    {"kinds", "/v1/plugins", "plugins", "kinds"}, {"channels", "/v1/channels", "channels", NULL},
+    {"peers", "/v1/peers", "peers", NULL},
 };
 
 static void print_names(struct json_object *list, const char *inner)

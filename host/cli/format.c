@@ -58,6 +58,28 @@ char *format_duration(char out[FORMAT_MAX], int64_t ns)
     return out;
 }
 
+char *format_rtt(char out[FORMAT_MAX], uint64_t ns)
+{
+    if (ns < 1000000)
+        snprintf(out, FORMAT_MAX, "%lluus", (unsigned long long)(ns / 1000));
+    else if (ns < SECOND_NS)
+        snprintf(out, FORMAT_MAX, ns < 10000000 ? "%.2fms" : "%.1fms", (double)ns / 1e6);
+    else
+        snprintf(out, FORMAT_MAX, "%.1fs", (double)ns / 1e9);
+    return out;
+}
+
+char *format_share(char out[FORMAT_MAX], uint64_t part, uint64_t whole)
+{
+    double percent = whole ? 100.0 * (double)part / (double)whole : 0;
+
+    if (!part || !whole)
+        snprintf(out, FORMAT_MAX, "0%%");
+    else
+        snprintf(out, FORMAT_MAX, percent < 1 ? "%.2f%%" : "%.1f%%", percent);
+    return out;
+}
+
 char *format_ago(char out[FORMAT_MAX], int64_t then_ns, int64_t now_ns)
 {
     long long s = (now_ns - then_ns) / SECOND_NS, n = s < 0 ? -s : s;

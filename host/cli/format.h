@@ -19,6 +19,10 @@ char *format_bytes(char out[FORMAT_MAX], uint64_t bytes);
 char *format_count(char out[FORMAT_MAX], uint64_t count);
 /* 850ms, 12s, 3m 5s, 2h 7m, 4d 3h */
 char *format_duration(char out[FORMAT_MAX], int64_t ns);
+/* 312us, 1.25ms, 31.2ms, 2.1s: how far away something is. */
+char *format_rtt(char out[FORMAT_MAX], uint64_t ns);
+/* 0%, 0.02%, 12.5%; of nothing: 0% */
+char *format_share(char out[FORMAT_MAX], uint64_t part, uint64_t whole);
 /* "3m ago"; "in 2h" for what is yet to come; "now" below a second. */
 char *format_ago(char out[FORMAT_MAX], int64_t then_ns, int64_t now_ns);
 

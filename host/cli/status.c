@@ -2,6 +2,7 @@
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/fields.h"
+#include "cli/mesh.h"
 #include "cli/output.h"
 
 #include "base/cursor.h"
@@ -100,6 +101,19 @@ static void show_down(struct json_object *down)
     tab_end(&t, stdout, output_has_colours(stdout));
 }
 
+/* The node's own id stands above. */
+static void show_mesh(tab *t, struct json_object *mesh)
+{
+    char *listening;
+
+    if (!mesh)
+        return;
+    listening = field_joined(field_array(mesh, "listening"));
+    page_add(t, STYLE_PLAIN, "mesh", "listening at %s", listening);
+    free(listening);
+    mesh_add_health(t, mesh);
+}
+
 static void show(struct json_object *status, struct json_object *daemons,
                  struct json_object *plugins)
 {
@@ -111,6 +125,7 @@ static void show(struct json_object *status, struct json_object *daemons,
     count_states(states, sizeof states, daemons);
     page_add(&t, STYLE_PLAIN, "plugins", "%zu", field_count(plugins));
     page_add(&t, STYLE_PLAIN, "daemons", "%s", states);
+    show_mesh(&t, field_object(status, "mesh"));
     show_counters(&t, field_object(status, "counters"));
     tab_end(&t, stdout, output_has_colours(stdout));
     show_down(field_array(status, "down"));

@@ -8,6 +8,15 @@
         .name = "D", .help = "name, origin in hex, or a unique prefix of either",                  \
         .hint = HINT_DAEMON                                                                        \
     }
+#define THE_PEER                                                                                   \
+    {                                                                                              \
+        .name = "PEER", .help = "name, node in hex, or a unique prefix of either",                 \
+        .hint = HINT_PEER                                                                          \
+    }
+#define THE_CHANNEL                                                                                \
+    {                                                                                              \
+        .name = "NAME", .help = "the channel", .hint = HINT_CHANNEL                                \
+    }
 #define PLUGIN_FILE                                                                                \
     {                                                                                              \
         .name = "FILE", .help = "the plugin's shared object", .hint = HINT_FILE                    \
@@ -31,7 +40,9 @@ const cli_option cli_global_options[] = {
 const cli_noun cli_nouns[] = {
     {"plugin", "shared objects that provide kinds of daemons"},
     {"daemon", "running instances of a kind"},
-    {"channel", "named streams between daemons of this host"},
+    {"channel", "named streams between daemons, of this host and of other nodes"},
+    {"mesh", "this host as a node among others"},
+    {"peer", "the other nodes of the mesh"},
     {"identity", "the key pairs that daemons and hosts are known by"},
     {"token", "leave to publish on channels and to subscribe to them"},
     {"realm", "whose nodes make up one mesh: certificates and their revocation"},
@@ -448,50 +459,7 @@ const cli_command cli_commands[] = {
             },
     },
 
-    {
-        .noun = "channel",
-        .verb = "ls",
-        .summary = "the channels that somebody listens to",
-        .run = cmd_channel_ls,
-        .examples = {{"berth channel ls", NULL}},
-    },
-    {
-        .noun = "channel",
-        .verb = "pub",
-        .summary = "publish standard input as one message on a channel",
-        .run = cmd_channel_pub,
-        .arguments = {{.name = "NAME", .help = "the channel", .hint = HINT_CHANNEL}},
-        .examples = {{"echo -n 21.5 | berth channel pub house/temperature", NULL}},
-    },
-    {
-        .noun = "channel",
-        .verb = "sub",
-        .summary = "have a running daemon hear a channel",
-        .text =
-            "It stays so, also when the host is restarted. With a group each message is for one\n"
-            "of its members, which take turns, on this host and on others.",
-        .run = cmd_channel_sub,
-        .arguments = {{.name = "NAME[@GROUP]", .help = "the channel", .hint = HINT_CHANNEL},
-                      THE_DAEMON},
-        .examples = {{"berth channel sub house/temperature words", NULL},
-                     {"berth channel sub jobs@workers words", "in turn with the others"}},
-    },
-    {
-        .noun = "channel",
-        .verb = "unsub",
-        .summary = "have a running daemon hear a channel no more",
-        .run = cmd_channel_unsub,
-        .arguments = {{.name = "NAME", .help = "the channel", .hint = HINT_CHANNEL}, THE_DAEMON},
-        .examples = {{"berth channel unsub house/temperature words", NULL}},
-    },
-    {
-        .noun = "channel",
-        .verb = "tail",
-        .summary = "print a channel's messages as they come, one a line",
-        .run = cmd_channel_tail,
-        .arguments = {{.name = "NAME", .help = "the channel", .hint = HINT_CHANNEL}},
-        .examples = {{"berth channel tail house/temperature", NULL}},
-    },
+#include "cli/table_mesh.def"
 
 #include "cli/table_keys.def"
 

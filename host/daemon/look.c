@@ -152,6 +152,18 @@ bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const r
     return here;
 }
 
+bool runtime_find_exactly(runtime *rt, const char *name, uint64_t *origin)
+{
+    struct daemon *d = registry_get_name(&rt->registry, slice_str(name));
+    if (!d && strlen(name) == 16 && is_hex(name))
+        d = registry_get(&rt->registry, strtoull(name, NULL, 16));
+    if (!d)
+        return false;
+    *origin = d->origin;
+    daemon_unref(d);
+    return true;
+}
+
 void runtime_gate_again(runtime *rt, uint64_t origin)
 {
     struct daemon *d = registry_get(&rt->registry, origin);

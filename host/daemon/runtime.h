@@ -58,6 +58,9 @@ typedef struct runtime_face {
 bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const runtime_face *face),
                      void *ctx);
 
+/* The daemon here of exactly this name, or whose origin it is in hex. */
+bool runtime_find_exactly(runtime *rt, const char *name, uint64_t *origin);
+
 /* Give the daemon a link of the route, if it has none. */
 void runtime_need_link(runtime *rt, uint64_t origin);
 

@@ -138,6 +138,17 @@ berth_status mesh_set_policy(mesh *m, const mesh_policy *policy, berth_error *er
 berth_status mesh_peer_add(mesh *m, const mesh_peer *peer, berth_error *error);
 /* NOT_FOUND. Its sessions end; a node that the mesh passes on comes back. */
 berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error);
+/* A record that keep_record was given in an earlier run. Blocks. The errors of record_decode and
+ * record_verify; LIMIT. */
+berth_status mesh_learn(mesh *m, slice record, berth_error *error);
+/* Which daemon of another node is called so there? answer is called once, on the loop's thread: OK,
+ * NOT_FOUND, TIMEOUT, NOT_READY (no session). Does not block. */
+void mesh_find_daemon(mesh *m, uint64_t node, const char *name, int64_t timeout_ns,
+                      void (*answer)(void *ctx, berth_status status, uint64_t origin), void *ctx);
+
+/* Kinds, services or ABI have changed: announce. Does not block. */
+void mesh_facts_changed(mesh *m);
+
 /* ---- Requests to what daemons serve ---------------------------------------------------------- */
 
 typedef struct mesh_reply {
@@ -170,9 +181,6 @@ typedef struct mesh_service_view {
 /* All names that are served, as far as this node knows, by name and node. Blocks. */
 void mesh_services_each(mesh *m, void (*fn)(void *ctx, const mesh_service_view *view), void *ctx);
 
-/* Kinds, services or ABI have changed: announce. Does not block. */
-void mesh_facts_changed(mesh *m);
-
 /* Make the ways to and from an address (NULL: all) as bad as told (mesh/impair.h), from now on, at
  * this node's end; NULL: leave that direction as it is. For tests. Blocks. */
 struct impair_rule;
@@ -194,7 +202,7 @@ typedef struct mesh_peer_view {
     char name[64];
     bool configured, left, dialled;
     health health;
-    bool up;
+    bool up, dialling;
     session_info session; /* with up */
     int64_t rtt_ns;       /* of pings; 0: not measured */
     unsigned failures;

@@ -161,7 +161,7 @@ static int64_t deadline(mesh *m)
 /* An idle node has no timer of its own for this. */
 static bool needs_sweep(const mesh *m)
 {
-    return m->pings || m->listeners || m->requests || flows_need_sweep(m);
+    return m->pings || m->naming || m->listeners || m->requests || flows_need_sweep(m);
 }
 
 static void expire(mesh *m)

@@ -106,6 +106,8 @@ berth_status policy_admit(void *ctx, peer_identity *peer, slice certificate, ber
     berth_status status = trust_admit(m->trust, peer, certificate, mesh_wall_s(m), &reason, error);
 
     m->trust_counts[reason]++;
+    if (status != BERTH_OK && mesh_may_say(m, &m->refused_said_ns, S_NS))
+        log_warn("mesh", "refused: %s", error->text);
     return status;
 }
 
@@ -313,6 +315,30 @@ berth_status mesh_peer_remove(mesh *m, const char *name, berth_error *error)
     policy_call c = {.name = name, .error = error ? error : &unread};
 
     mesh_ask(m, remove_peer, &c);
+    return c.status;
+}
+
+typedef struct learn_call {
+    slice record;
+    berth_status status;
+    berth_error *error;
+} learn_call;
+
+static void learn(mesh *m, void *ctx)
+{
+    learn_call *c = ctx;
+
+    c->status = m->stage == STAGE_RUNNING
+                    ? peers_learn(m->peers, c->record, m->now_ns, c->error)
+                    : fail(c->error, BERTH_ERR_NOT_READY, "the mesh is not running");
+}
+
+berth_status mesh_learn(mesh *m, slice record, berth_error *error)
+{
+    berth_error unread = {0};
+    learn_call c = {.record = record, .error = error ? error : &unread};
+
+    mesh_ask(m, learn, &c);
     return c.status;
 }
 

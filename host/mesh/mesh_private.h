@@ -14,6 +14,7 @@
  *     mesh_receive.c    events in, answers out
  *     mesh_deliver.c    from there to the daemons
  *     mesh_places.c     where origins live: presences of our own, questions, hints
+ *     mesh_names.c      what daemons of other nodes are called
  *     mesh_channels.c   subscriptions both ways, publishing
  *     mesh_calls.c      batches for daemons of other nodes, as calls
  *     mesh_serve.c      calls of other nodes to daemons here
@@ -252,6 +253,7 @@ struct mesh {
     mesh_relay_counters relay;
     trust *trust;
     uint64_t trust_counts[TRUST_REASON_COUNT];
+    int64_t refused_said_ns, dial_said_ns; /* when the log had a line of this sort last */
     peers *peers;
     uint8_t realms[TRUST_REALMS_MAX][BERTH_ENTITY_SIZE]; /* those that are trusted */
     size_t realm_count;
@@ -260,6 +262,8 @@ struct mesh {
     size_t peer_count, peer_cap;
     map64 nodes; /* mesh_node */
     ping *pings;
+    struct naming *naming; /* names that other nodes are asked for */
+    size_t naming_count;
     struct {
         peer_subscriber *call;
         void *ctx;
@@ -367,6 +371,9 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg);
 /* To every node with a session. */
 void mesh_broadcast(mesh *m, lane l, slice msg);
 void sessions_sweep(mesh *m);
+/* May the log have a line of a sort of which it had one at *said_ns? From others comes as much as
+ * they like; every one of them is counted. */
+bool mesh_may_say(const mesh *m, int64_t *said_ns, int64_t pause_ns);
 
 /* ---- mesh_relay.c ---------------------------------------------------------------------------- */
 
@@ -464,6 +471,12 @@ void places_ask_one(mesh *m, uint64_t node, uint64_t origin);
 void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
+
+/* ---- mesh_names.c ---------------------------------------------------------------------------- */
+
+void names_message(mesh *m, uint64_t node, uint16_t kind, slice msg);
+void names_node_down(mesh *m, uint64_t node);
+void names_sweep(mesh *m);
 
 /* ---- mesh_channels.c ------------------------------------------------------------------------- */
 

@@ -20,6 +20,20 @@ const peers_transport mesh_transport = {.dial = endpoint_dial,
                                         .peer = session_peer,
                                         .info = session_get_info};
 
+static const char *end_word(session_end why)
+{
+    static const char *const words[] = {[END_LOCAL] = "closed here",
+                                        [END_PEER] = "closed by the peer",
+                                        [END_IDLE] = "silent",
+                                        [END_HANDSHAKE] = "no handshake",
+                                        [END_REFUSED] = "refused",
+                                        [END_REPLACED] = "replaced",
+                                        [END_EXPIRED] = "no longer let in",
+                                        [END_ERROR] = "it broke the protocol"};
+
+    return words[why];
+}
+
 mesh_node *mesh_node_of(mesh *m, uint64_t id)
 {
     mesh_node *n = map64_get(&m->nodes, id);
@@ -89,10 +103,20 @@ static void on_up(void *ctx, session *s, const peer_identity *peer)
     peers_up(m->peers, s, m->now_ns);
 }
 
+bool mesh_may_say(const mesh *m, int64_t *said_ns, int64_t pause_ns)
+{
+    if (*said_ns && m->now_ns - *said_ns < pause_ns)
+        return false;
+    *said_ns = m->now_ns;
+    return true;
+}
+
 static void on_down(void *ctx, session *s, session_end why, const char *text)
 {
     mesh *m = ctx;
 
+    if (!session_peer(s) && why != END_LOCAL && mesh_may_say(m, &m->dial_said_ns, 10 * S_NS))
+        log_info("mesh", "a call came to nothing: %s%s%s", end_word(why), *text ? ": " : "", text);
     peers_down(m->peers, s, why, text, m->now_ns);
 }
 
@@ -148,6 +172,10 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
         call_server_receive(m->call_server, node, msg, m->now_ns, &error);
         break;
     }
+    case MESSAGE_DIRECTORY_NAME:
+    case MESSAGE_DIRECTORY_NAMED:
+        names_message(m, node, kind, bytes);
+        break;
     case MESSAGE_ANNOUNCEMENT: {
         berth_error error = {0};
 
@@ -214,20 +242,6 @@ transport_events mesh_transport_events(mesh *m)
 
 /* ---- Changes of peers ------------------------------------------------------------------------ */
 
-static const char *end_word(session_end why)
-{
-    static const char *const words[] = {[END_LOCAL] = "closed here",
-                                        [END_PEER] = "closed by the peer",
-                                        [END_IDLE] = "silent",
-                                        [END_HANDSHAKE] = "no handshake",
-                                        [END_REFUSED] = "refused",
-                                        [END_REPLACED] = "replaced",
-                                        [END_EXPIRED] = "no longer let in",
-                                        [END_ERROR] = "it broke the protocol"};
-
-    return words[why];
-}
-
 /* It is gone with all it had here; what was sent to its daemons waits for them. */
 static void node_gone(mesh *m, uint64_t id)
 {
@@ -254,6 +268,7 @@ static void answer_pings(mesh *m, uint64_t node, berth_status status, int64_t rt
 
 void sessions_sweep(mesh *m)
 {
+    names_sweep(m);
     for (ping **at = &m->pings; *at;) {
         ping *p = *at;
 
@@ -324,6 +339,7 @@ void mesh_peer_changed(void *ctx, const peer_event *e)
         announcements_peer_down(m->announcements, e->node);
         mesh_channels_node_down(m, e->node);
         answer_pings(m, e->node, BERTH_ERR_NOT_READY, 0);
+        names_node_down(m, e->node);
         break;
     case PEER_LEFT:
         log_info("mesh", "node %s: it has left", id);

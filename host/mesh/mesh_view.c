@@ -18,6 +18,7 @@ static void view_of(mesh *m, const peer_view *v, mesh_peer_view *out)
                          .left = v->left,
                          .health = v->health,
                          .up = v->session != NULL,
+                         .dialling = v->dialling,
                          .rtt_ns = v->rtt_ns,
                          .failures = v->failures,
                          .dial_in_ns = v->dial_at_ns == NEVER ? NEVER : v->dial_at_ns - m->now_ns};

@@ -30,7 +30,9 @@ enum {
     MESSAGE_DIRECTORY_WHERE = 0x0101,    /* where does an origin live? */
     MESSAGE_DIRECTORY_HINT = 0x0102,     /* it lives here, says its key */
     MESSAGE_DIRECTORY_NOT_HERE = 0x0103, /* not here, and nothing newer is known */
-    MESSAGE_DIRECTORY_CONFLICT = 0x0104  /* two nodes have it, at one epoch */
+    MESSAGE_DIRECTORY_CONFLICT = 0x0104, /* two nodes have it, at one epoch */
+    MESSAGE_DIRECTORY_NAME = 0x0105,     /* nonce u64, name: which daemon of yours is called so? */
+    MESSAGE_DIRECTORY_NAMED = 0x0106     /* nonce u64, origin u64, 0: none */
 };
 
 /* Flows: 0x0200 to 0x02ff; events on LANE_EVENT, the rest on LANE_CONTROL (mesh/flow.h). */

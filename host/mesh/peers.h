@@ -172,6 +172,7 @@ typedef struct peer_view {
     session *session; /* NULL: none */
     int64_t rtt_ns;   /* smoothed; 0: not measured */
     unsigned failures;
+    bool dialling;             /* a dial is under way */
     int64_t dial_at_ns;        /* INT64_MAX: no dial is due */
     const peer_record *record; /* NULL: none */
     slice record_bytes;        /* to keep for the next run */

@@ -31,6 +31,7 @@ static void look(const peers *p, const peer *of, peer_view *out)
         .session = of->current ? of->current->s : NULL,
         .rtt_ns = of->rtt_ns,
         .failures = of->failures,
+        .dialling = !of->current && of->dialling,
         .dial_at_ns = of->current || of->dialling ? NEVER : of->dial_ns,
         .record = of->bytes ? p->viewed : NULL,
         .record_bytes = of->bytes ? slice_of(of->bytes->data, of->bytes->len) : slice_of(NULL, 0)};

@@ -48,6 +48,16 @@ void berth_cluster_get_failure(berth_cluster *c, berth_cluster_failure *out)
     pthread_mutex_unlock(&c->lock);
 }
 
+bool cluster_ended(berth_cluster *c)
+{
+    bool ended;
+
+    pthread_mutex_lock(&c->lock);
+    ended = c->ended;
+    pthread_mutex_unlock(&c->lock);
+    return ended;
+}
+
 bool cluster_has(berth_cluster_set set, uint32_t node)
 {
     for (uint32_t i = 0; set.nodes && i < set.count; i++)

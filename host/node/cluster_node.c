@@ -58,6 +58,7 @@ static mesh_peer *pins(const cluster_node *n, told what)
         if (x == n)
             continue;
         p->has_key = p->has_entity = true;
+        p->may = c->config.relay ? TRUST_MAY_RELAY : 0;
         snprintf(p->name, sizeof p->name, "%s", x->name);
         memcpy(p->key, x->static_public, sizeof p->key);
         memcpy(p->entity, x->identity.entity, sizeof p->entity);
@@ -212,7 +213,9 @@ berth_status node_down(cluster_node *n, bool gently, berth_error *error)
     pthread_mutex_lock(&n->of->lock);
     n->running = false;
     pthread_mutex_unlock(&n->of->lock);
-    if (!gently)
+    if (gently)
+        mesh_stall(n->mesh, 0); /* whatever it was told to sit out */
+    else
         mesh_kill(n->mesh);
     /* From here on no call that is under way waits any more. */
     status = berth_runtime_shutdown(n->rt, grace, error);

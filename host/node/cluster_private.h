@@ -98,6 +98,8 @@ void cluster_derive(const berth_cluster *c, const char *purpose, uint32_t node, 
 /* Note what failed; returns status. error has the reason. */
 berth_status cluster_failed(berth_cluster *c, const berth_cluster_failure *failure,
                             const berth_error *error);
+/* Nothing runs any more. */
+bool cluster_ended(berth_cluster *c);
 bool cluster_has(berth_cluster_set set, uint32_t node);
 /* INVALID: a node that is none. */
 berth_status cluster_check_set(const berth_cluster *c, berth_cluster_set set, berth_error *error);

@@ -71,16 +71,6 @@ static berth_status spawn_on(cluster_node *n, berth_cluster_factory *factory, vo
     return status;
 }
 
-static bool is_ended(berth_cluster *c)
-{
-    bool ended;
-
-    pthread_mutex_lock(&c->lock);
-    ended = c->ended;
-    pthread_mutex_unlock(&c->lock);
-    return ended;
-}
-
 berth_status berth_cluster_spawn_where(berth_cluster *c, bool (*chosen)(void *ctx, uint32_t node),
                                        void *chosen_ctx, berth_cluster_factory *factory,
                                        void *factory_ctx, berth_cluster_daemon *out,
@@ -102,7 +92,7 @@ berth_status berth_cluster_spawn_where(berth_cluster *c, bool (*chosen)(void *ct
         failure.status = spawn_on(&c->nodes[i], factory, factory_ctx, &all[n], &why);
         if (failure.status == BERTH_OK)
             n++;
-        else if (is_ended(c))
+        else if (cluster_ended(c))
             failure.status = fail(&why, BERTH_ERR_SHUTTING_DOWN, "the cluster is shut down");
     }
     if (failure.status != BERTH_OK) {
@@ -144,7 +134,7 @@ static berth_status enter(berth_cluster *c, const berth_cluster_daemon *d, clust
     *out = &c->nodes[d->node];
     if (d->life && node_enter(*out, d->life))
         return BERTH_OK;
-    if (is_ended(c))
+    if (cluster_ended(c))
         return fail(error, BERTH_ERR_SHUTTING_DOWN, "the cluster is shut down");
     return fail(error, BERTH_ERR_STALE, "node %u was killed or started anew since", d->node);
 }

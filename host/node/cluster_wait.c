@@ -276,6 +276,8 @@ berth_status berth_cluster_wait_until(berth_cluster *c,
         uint64_t seen = moves(c);
         bool late = clock_mono_ns() >= until;
 
+        if (cluster_ended(c))
+            return fail(error, BERTH_ERR_SHUTTING_DOWN, "the cluster is shut down");
         if (condition(ctx, c))
             return BERTH_OK;
         if (late)

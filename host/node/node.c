@@ -10,6 +10,7 @@
 #include "node/config.h"
 #include "node/keeper.h"
 #include "node/load.h"
+#include "node/mesh_part.h"
 #include "node/policy.h"
 #include "node/state.h"
 #include "node/watcher.h"
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #define API_GRACE_MS  2000 /* for answers that are under way when the host stops */
+#define MESH_GRACE_MS 2000 /* for what daemons sent last to arrive elsewhere */
 #define FREE_GRACE_MS 5000
 #define PROGRESS_NS   2000000000ll
 
@@ -34,6 +36,7 @@ struct berth_node {
     char name[128];
     node_state state;
     plugins *plugins;
+    mesh_part *mesh; /* NULL: alone. Outlives the runtime, which calls its route */
     runtime *rt;
     bool stuck; /* a daemon did not come back: the runtime cannot be taken down */
     keeper *keeper;
@@ -98,6 +101,7 @@ static void plugin_loaded(void *ctx)
 
     if (!n->keeper)
         return; /* still starting: both come later */
+    mesh_part_facts_changed(n->mesh);
     /* The stored ones first: one of them may be what the configuration wants. */
     if (runtime_resume_down(n->rt, &error))
         log_error("node", "%s", error.text);
@@ -191,7 +195,8 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
                            .plugins = n->plugins,
                            .store = n->state.store,
                            .host_key = n->state.host_key,
-                           .node_id = n->state.identity.node_id};
+                           .node_id = n->state.identity.node_id,
+                           .route = mesh_part_route(n->mesh)};
     resume_progress progress = {.logged_ns = clock_mono_ns(), .node = n};
     uint64_t down = 0;
     berth_status status = runtime_new(&parts, &n->rt, error);
@@ -202,6 +207,8 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
         tell_unclean(n);
         status = runtime_resume(n->rt, on_progress, &progress, error);
     }
+    if (status == BERTH_OK)
+        status = mesh_part_start(n->mesh, n->rt, error);
     if (status != BERTH_OK)
         return status;
     runtime_down_each(n->rt, count_down, &down);
@@ -236,6 +243,13 @@ static berth_status api_load(void *ctx, const char *path, bool allow_downgrade, 
     return BERTH_OK;
 }
 
+static void api_unloaded(void *ctx)
+{
+    berth_node *n = ctx;
+
+    mesh_part_facts_changed(n->mesh);
+}
+
 static berth_status api_reload(void *ctx, berth_error *error)
 {
     return berth_node_reload(ctx, error);
@@ -246,6 +260,7 @@ static berth_status start_api(berth_node *n, const config *c, berth_error *error
     api_config settings = {.socket = n->socket,
                            .rt = n->rt,
                            .store = n->state.store,
+                           .mesh = mesh_part_mesh(n->mesh),
                            .name = n->name,
                            .state_dir = n->state.dir,
                            .node_id = n->state.identity.node_id,
@@ -253,6 +268,7 @@ static berth_status start_api(berth_node *n, const config *c, berth_error *error
                            .started_mono_ns = clock_mono_ns(),
                            .ctx = n,
                            .load = api_load,
+                           .unloaded = api_unloaded,
                            .reload = api_reload,
                            .max_event = c->limits.max_event,
                            .max_state = c->limits.max_state,
@@ -315,6 +331,8 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
         status = state_open(c, &n->state, error);
     if (status == BERTH_OK)
         status = open_plugins(n, c, error);
+    if (status == BERTH_OK)
+        status = mesh_part_new(c, &n->state, n->name, &n->mesh, error);
     if (status == BERTH_OK)
         status = start_runtime(n, c, error);
     if (status == BERTH_OK && n->watcher)
@@ -416,6 +434,8 @@ berth_status berth_node_reload(berth_node *n, berth_error *error)
     if (status == BERTH_OK && c->plugin_dir && !same_directory(n, c))
         status = watcher_check(c->plugin_dir, error);
     if (status == BERTH_OK)
+        status = mesh_part_reload(n->mesh, c, error);
+    if (status == BERTH_OK)
         status = keeper_want(n->keeper, c, error);
     if (status == BERTH_OK)
         take_config(n, c, policy);
@@ -448,6 +468,7 @@ berth_status berth_node_stop(berth_node *n, uint64_t grace_ms, berth_error *erro
         return BERTH_OK;
     left = (end - clock_mono_ns()) / 1000000;
     status = berth_runtime_shutdown(runtime_inside(n), left > 0 ? (uint64_t)left : 0, error);
+    mesh_part_leave(n->mesh, MESH_GRACE_MS);
     pthread_mutex_lock(&n->lock);
     n->stuck = status == BERTH_ERR_TIMEOUT;
     pthread_mutex_unlock(&n->lock);
@@ -468,6 +489,7 @@ void berth_node_free(berth_node *n)
         return;
     }
     berth_runtime_free(runtime_inside(n));
+    mesh_part_free(n->mesh);
     plugins_free(n->plugins);
     state_close(&n->state);
     pthread_mutex_destroy(&n->lock);

@@ -153,7 +153,7 @@ int main(int argc, char **argv)
     crypto_sign_detached(w.signature, NULL, w.message, 64, secret);
     bench_run(&(bench_row){"load", "a signed plugin (tally)", "plugin",
                            "copy + BLAKE2b + 2 verifies + dlopen", "at most 1.5x", load, by_hand,
-                           &w, 20, 9, false});
+                           &w, 20, 9, false, NULL, 0});
     bench_report("load", "fsync of the copy and its directory", "ns", sync_ms(), 0, "on this disk",
                  "-", false);
     bench_end();

@@ -259,7 +259,7 @@ int main(int argc, char **argv)
     }
     bench_run(&(bench_row){"deliver", "caller's thread, batches of 64", "event",
                            "indirect call + XXH3 + malloc(512)", "at most 4x", deliver_inline,
-                           deliver_floor, &w, 1 << 20, 0, false});
+                           deliver_floor, &w, 1 << 20, 0, false, NULL, 0});
     int64_t t = deliver_mailbox(&w, 1 << 20);
     (void)t;
     double best[9];
@@ -276,7 +276,7 @@ int main(int argc, char **argv)
                  "Erlang send and receive", "at least 1.5x faster", true);
     bench_run(&(bench_row){"spawn", "ephemeral, key pair given", "daemon",
                            "create + malloc(512) + 3 map inserts", "at most 3x", spawn_ephemeral,
-                           spawn_floor, &w, SPAWNS, 5, false});
+                           spawn_floor, &w, SPAWNS, 5, false, NULL, 0});
     million(&w);
     bench_end();
     fflush(stdout);

@@ -139,7 +139,7 @@ int main(int argc, char **argv)
         berth_keypair_generate(&w.keys[i]);
     bench_run(&(bench_row){"spawn", "durable, 10,000 in a batch", "daemon",
                            "the same rows, one transaction", "at most 1.5x", spawn_durable,
-                           rows_by_hand, &w, COUNT, 7, false});
+                           rows_by_hand, &w, COUNT, 7, false, NULL, 0});
     bench_end();
     snprintf(command, sizeof(command), "rm -rf %s", w.dir);
     return system(command);

@@ -34,6 +34,7 @@ grep -oP '^    TITLED\("\K[a-z-]+' host/node/config_rules.c | sed 's/$/ "NAME"/'
 {
     grep -oP '"\Kberth_[a-z_]*[a-z](?=")' host/api/metrics.c
     grep -oP 'DAEMON_METRIC\("\K[a-z_]+' host/api/metrics.c | sed 's/^/berth_daemon_/'
+    grep -oP '(ROW|OF|tell_one)\((&t, )?"\K[a-z_]+(?=")' host/api/mesh_counters.c | sed 's/^/berth_mesh_/'
 } | sort -u | named docs/operators.md metric
 
 # Rules of admission, as the second or third argument of find().

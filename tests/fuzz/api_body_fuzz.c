@@ -6,6 +6,7 @@
 #include "api/emit.h"
 #include "api/lines.h"
 #include "api/orders.h"
+#include "api/peer_order.h"
 #include "api/source.h"
 #include "api/table.h"
 #include "base/json.h"
@@ -61,11 +62,13 @@ static void try_orders(slice body)
     control_order control;
     spawn_order spawn;
     load_order load;
+    peer_order peer;
 
     spawn_order_read(&spawn, body, NULL);
     spawn_order_fini(&spawn);
     control_order_read(&control, body, NULL);
     load_order_read(&load, body, NULL);
+    peer_order_read(&peer, body, NULL);
 }
 
 /* Joined again, the lines are the body, whatever the pieces were. */

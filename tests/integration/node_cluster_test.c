@@ -248,6 +248,25 @@ static void topologies_have_the_links_they_say(void **state)
                  "10010");
 }
 
+/* Two groups that share one node, which passes on for them: all meet all. */
+static void groups_meet_by_way_of_the_node_between_them(void **state)
+{
+    berth_cluster_config config = cluster_of(5);
+    berth_cluster_daemon a, b;
+    berth_cluster *c;
+
+    (void)state;
+    config.topology = BERTH_CLUSTER_RELAY;
+    config.relay = true;
+    c = cluster_up(&config);
+    a = one_on(c, 1, "script");
+    b = one_on(c, 4, "script");
+    OK(tell(c, &a, say("send:%016" PRIx64 ":add:5", b.origin)));
+    SOON(c, count_of(c, &b) == 5);
+    SOON(c, meet_well(c, 1, 4) && meet_well(c, 2, 3));
+    cluster_end(c);
+}
+
 static void joining_takes_one_known_node(void **state)
 {
     berth_cluster_config config = cluster_of(6);
@@ -377,6 +396,7 @@ int main(void)
         cmocka_unit_test(the_budgets_are_those_that_were_said),
         cmocka_unit_test(waiting_looks_first_and_last),
         cmocka_unit_test(topologies_have_the_links_they_say),
+        cmocka_unit_test(groups_meet_by_way_of_the_node_between_them),
         cmocka_unit_test(joining_takes_one_known_node),
         cmocka_unit_test(shutting_down_again_does_nothing_and_waits_for_the_first),
         cmocka_unit_test(free_without_shutdown_leaves_nothing),

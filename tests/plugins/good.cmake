@@ -38,6 +38,10 @@ foreach(language c cpp)
     set_target_properties(test-plugin-${example} PROPERTIES OUTPUT_NAME ${example})
     add_dependencies(test-plugins test-plugin-${example})
 endforeach()
+berth_add_plugin(test-plugin-ferry SOURCES ${examples}/two-hosts/ferry.c
+    MANIFEST ${examples}/two-hosts/berth.json)
+set_target_properties(test-plugin-ferry PROPERTIES OUTPUT_NAME ferry)
+add_dependencies(test-plugins test-plugin-ferry)
 target_compile_features(test-plugin-thermostat-cpp PRIVATE cxx_std_17)
 
 find_program(RUSTC rustc)

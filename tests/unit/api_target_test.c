@@ -119,7 +119,7 @@ static void an_unknown_path_is_told_the_nearest_route(void **state)
         {"/v1/daemons/foo/event", "/v1/daemons/{daemon}/events"},
         {"/v1/daemons/foo/tail", "/v1/daemons/{daemon}"},
         {"/v1/plugin/foo", "/v1/plugins/{plugin}"},
-        {"/", "/v1/health"},
+        {"/", "/v1/mesh"},
         {"/v1/a/b/c/d/e/f/g/h/i", NULL},
     };
 

@@ -159,6 +159,15 @@ static void numbers_read_as_people_write_them(void **state)
     assert_string_equal(format_ago(b, 5, 7), "now");
     assert_string_equal(format_ago(b, 3 * MINUTE_NS, 0), "in 3m");
     assert_string_equal(format_ago(b, 0, 50 * 60 * MINUTE_NS), "2d ago");
+    assert_string_equal(format_rtt(b, 0), "0us");
+    assert_string_equal(format_rtt(b, 312999), "312us");
+    assert_string_equal(format_rtt(b, 1254000), "1.25ms");
+    assert_string_equal(format_rtt(b, 31230000), "31.2ms");
+    assert_string_equal(format_rtt(b, 2100000000), "2.1s");
+    assert_string_equal(format_share(b, 0, 5), "0%");
+    assert_string_equal(format_share(b, 5, 0), "0%");
+    assert_string_equal(format_share(b, 1, 5000), "0.02%");
+    assert_string_equal(format_share(b, 1, 8), "12.5%");
 }
 
 static void times_of_a_host_are_understood(void **state)

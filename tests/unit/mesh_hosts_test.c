@@ -359,6 +359,51 @@ static void a_relay_is_for_those_who_may(void **state)
     hosts_end(&h);
 }
 
+typedef struct named {
+    _Atomic int done;
+    berth_status status;
+    uint64_t origin;
+} named;
+
+static void take_name(void *ctx, berth_status status, uint64_t origin)
+{
+    named *n = ctx;
+
+    n->status = status;
+    n->origin = origin;
+    n->done = 1;
+}
+
+static named name_at(hosts *h, unsigned of, const char *name)
+{
+    named n = {.done = 0};
+
+    mesh_find_daemon(h->list[0].mesh, h->list[of].key.node_id, name, 10 * 1000000000LL, take_name,
+                     &n);
+    UNTIL(n.done);
+    return n;
+}
+
+static void a_name_is_found_on_the_host_that_it_belongs_to(void **state)
+{
+    hosts h;
+    uint64_t b;
+    char name[64];
+
+    (void)state;
+    hosts_start(&h, 2);
+    UNTIL(hosts_joined(&h));
+    b = hosts_spawn(&h, 1, "script", 2);
+    snprintf(name, sizeof name, "script-%016" PRIx64, b);
+    assert_int_equal(name_at(&h, 1, name).origin, b);
+    assert_int_equal(name_at(&h, 1, "nobody").status, BERTH_ERR_NOT_FOUND);
+    assert_int_equal(name_at(&h, 1, "").status, BERTH_ERR_INVALID);
+    hosts_down(&h, 1, true);
+    UNTIL(hosts_live(&h, 0) == 0);
+    assert_int_equal(name_at(&h, 1, name).status, BERTH_ERR_NOT_READY);
+    hosts_end(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_host_that_dies_and_comes_back_gets_what_waited),
         cmocka_unit_test(an_identity_on_two_hosts_is_a_conflict_and_both_hold),
         cmocka_unit_test(strangers_are_not_let_in_and_do_no_harm),
+        cmocka_unit_test(a_name_is_found_on_the_host_that_it_belongs_to),
         cmocka_unit_test(two_that_cannot_reach_each_other_talk_through_a_third),
         cmocka_unit_test(a_relay_is_for_those_who_may),
     };

@@ -115,7 +115,7 @@ static void real_records_come_back_as_they_were_signed(void **state)
     assert_int_equal(peer_book_write(f->dir, &record, 1, NULL), BERTH_OK);
     assert_int_equal(peer_book_read(f->dir, see, &s), 1);
     assert_int_equal(record_decode(slice_of(s.last, s.last_len), &back, NULL), BERTH_OK);
-    assert_int_equal(record_verify(slice_of(s.last, s.last_len), &back, 900, NULL), BERTH_OK);
+    assert_int_equal(record_verify(slice_of(s.last, s.last_len), &back, 900, NULL, NULL), BERTH_OK);
     assert_string_equal(back.name, "harbour");
     buf_unref(bytes);
     berth_keypair_wipe(&key);

@@ -20,7 +20,7 @@
  * Nodes are numbered from 0. Every function may be called from any thread but a daemon's and a
  * callback's; all but those that only look may block. An error's text names the node. Structs begin
  * with their size, as in runtime.h; a berth_error may be NULL. Not for production: whoever can call
- * this holds the secrets of all nodes. Since 0.2.
+ * this holds the secrets of all nodes. Since 0.1.
  */
 #ifndef BERTH_CLUSTER_H
 #define BERTH_CLUSTER_H
@@ -33,7 +33,8 @@ extern "C" {
 
 typedef struct berth_cluster berth_cluster;
 
-#define BERTH_CLUSTER_NODES_MAX 256
+/* In a larger mesh not everybody has a session with everybody, which is what is waited for here. */
+#define BERTH_CLUSTER_NODES_MAX 64
 
 /* ---- Which nodes ----------------------------------------------------------------------------- */
 
@@ -81,6 +82,7 @@ typedef struct berth_cluster_config {
     uint32_t loops;     /* threads that the meshes share; 0: one per core, at most one per node */
     bool no_psk;        /* else there is one */
     const uint8_t *psk; /* 32 bytes, copied; NULL: from the seed */
+    bool relay;         /* nodes pass on for those that cannot reach each other */
     /* Of each runtime. NULL: one thread, and calls of up to a second are not looked after. */
     const berth_runtime_config *runtime;
     void (*adjust)(void *ctx, uint32_t node, berth_cluster_node_config *config); /* may be NULL */
@@ -261,7 +263,8 @@ BERTH_API berth_status berth_cluster_stop(berth_cluster *c, const berth_cluster_
 /* ---- Waiting --------------------------------------------------------------------------------- */
 
 /* Look until condition says yes: at once, after every change of a peer, every poll_ms, and once
- * more when the budget is over. TIMEOUT with `what` (a few words) and the budget. */
+ * more when the budget is over. TIMEOUT with `what` (a few words) and the budget; SHUTTING_DOWN
+ * when nothing runs any more. */
 BERTH_API berth_status berth_cluster_wait_until(berth_cluster *c,
                                                 bool (*condition)(void *ctx, berth_cluster *c),
                                                 void *ctx, uint32_t budget_ms, const char *what,
