@@ -15,7 +15,7 @@
 
 #define API_HEADERS_MAX       (32 * 1024)
 #define API_SNAPSHOT_OVERHEAD (64 * 1024 * 1024) /* cursors, horizon, held requests */
-#define API_ROUTES_MAX        32
+#define API_ROUTES_MAX        48
 #define API_REPLY_MAX         (UINT64_C(64) << 30) /* of outputs in one answer */
 
 typedef enum api_phase {
@@ -95,6 +95,9 @@ void peers_get(request *r);
 void peers_post(request *r);
 void peers_delete(request *r);
 void peers_ping_post(request *r);
+void peers_daemon_get(request *r);
+void services_list(request *r);
+void services_post(request *r);
 void channels_list(request *r);
 void messages_get(request *r);
 void messages_post(request *r);

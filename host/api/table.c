@@ -13,6 +13,7 @@ static const char *const events_params[] = {"framing", "reply", NULL};
 static const char *const from_param[] = {"from", NULL};
 static const char *const channel_param[] = {"channel", NULL};
 static const char *const timeout_param[] = {"timeout_ms", NULL};
+static const char *const service_params[] = {"deadline_ms", "node", NULL};
 static const char *const name_param[] = {"name", NULL};
 
 const api_route api_routes[] = {
@@ -44,6 +45,9 @@ const api_route api_routes[] = {
     {"GET", "/v1/peers/{peer}", BODY_NONE, NULL, NULL, peers_get},
     {"DELETE", "/v1/peers/{peer}", BODY_NONE, NULL, NULL, peers_delete},
     {"POST", "/v1/peers/{peer}/ping", BODY_NONE, timeout_param, NULL, peers_ping_post},
+    {"GET", "/v1/peers/{peer}/daemons/{name}", BODY_NONE, NULL, NULL, peers_daemon_get},
+    {"GET", "/v1/services", BODY_NONE, NULL, NULL, services_list},
+    {"POST", "/v1/services/{service}", BODY_EVENT, service_params, NULL, services_post},
     {"GET", "/v1/channels", BODY_NONE, NULL, NULL, channels_list},
     {"GET", "/v1/channels/messages", BODY_NONE, name_param, NULL, messages_get},
     {"POST", "/v1/channels/messages", BODY_EVENT, name_param, NULL, messages_post},

@@ -41,6 +41,9 @@ int cmd_channel_sub(const cli_invocation *inv);
 int cmd_channel_unsub(const cli_invocation *inv);
 int cmd_channel_tail(const cli_invocation *inv);
 
+int cmd_call(const cli_invocation *inv);
+int cmd_service_ls(const cli_invocation *inv);
+
 int cmd_mesh_show(const cli_invocation *inv);
 
 int cmd_peer_ls(const cli_invocation *inv);

@@ -22,6 +22,8 @@ const char *complete_names_of(cli_hint hint)
         return "channels";
     case HINT_PEER:
         return "peers";
+    case HINT_SERVICE:
+        return "services";
     default:
         return NULL;
     }
@@ -59,22 +61,25 @@ void complete_each_value_option(void (*fn)(void *ctx, const cli_option *option),
 
 /* What to ask, and which member of each element of which list is a name. */
 static const struct source {
-    const char *names, *path, *list, *inner;
+    const char *names, *path, *list, *inner, *member;
 } sources[] = {
-    {"daemons", "/v1/daemons", "daemons", NULL},  {"plugins", "/v1/plugins", "plugins", NULL},
-    {"kinds", "/v1/plugins", "plugins", "kinds"}, {"channels", "/v1/channels", "channels", NULL},
-    {"peers", "/v1/peers", "peers", NULL},
+    {"daemons", "/v1/daemons", "daemons", NULL, "name"},
+    {"plugins", "/v1/plugins", "plugins", NULL, "name"},
+    {"kinds", "/v1/plugins", "plugins", "kinds", "name"},
+    {"channels", "/v1/channels", "channels", NULL, "name"},
+    {"peers", "/v1/peers", "peers", NULL, "name"},
+    {"services", "/v1/services", "services", NULL, "service"},
 };
 
-static void print_names(struct json_object *list, const char *inner)
+static void print_names(struct json_object *list, const char *inner, const char *member)
 {
     for (size_t i = 0; i < field_count(list); i++) {
         struct json_object *element = json_object_array_get_idx(list, i);
 
         if (inner)
-            print_names(field_array(element, inner), NULL);
+            print_names(field_array(element, inner), NULL, member);
         else
-            printf("%s\n", field_text(element, "name"));
+            printf("%s\n", field_text(element, member));
     }
 }
 
@@ -90,7 +95,7 @@ static int names(const cli_invocation *inv, const struct source *s)
     if (status == BERTH_OK)
         status = client_json(c, &request, &answer, &error);
     if (status == BERTH_OK)
-        print_names(field_array(answer, s->list), s->inner);
+        print_names(field_array(answer, s->list), s->inner, s->member);
     json_object_put(answer);
     client_close(c);
     return output_exit_code(status);

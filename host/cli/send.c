@@ -73,22 +73,65 @@ static int send_for_reply(const cli_invocation *inv, client_request request, int
     return code;
 }
 
+static char *copy(const char *text)
+{
+    char *out = strdup(text);
+
+    if (!out)
+        abort();
+    return out;
+}
+
+/* What to call the receiver towards the host: free() it. NAME@PEER is asked for there; NULL: it
+ * failed, with this exit code. */
+static char *receiver(const cli_invocation *inv, int *code)
+{
+    const char *text = cli_argument_at(inv, 0), *peer = strrchr(text, '@');
+    char *name, *path, *origin = NULL;
+    struct json_object *answer;
+
+    *code = EXIT_DONE;
+    if (!peer)
+        return copy(text);
+    if (peer == text || !peer[1]) {
+        *code = output_usage(inv, "D: '%s' is not NAME@PEER", text);
+        return NULL;
+    }
+    name = copy(text);
+    name[peer - text] = '\0';
+    path = client_path("/v1/peers/%s/daemons/%s", peer + 1, name);
+    *code = ask(inv, &(client_request){.path = path}, &answer);
+    if (*code == EXIT_DONE)
+        origin = copy(field_text(answer, "origin"));
+    json_object_put(answer);
+    free(path);
+    free(name);
+    return origin;
+}
+
 int cmd_send(const cli_invocation *inv)
 {
     bool lines = cli_flag(inv, "lines"), reply = cli_flag(inv, "reply");
-    char *path = client_path(lines && reply ? "/v1/daemons/%s/events?framing=lines&reply=true"
-                             : lines        ? "/v1/daemons/%s/events?framing=lines"
-                             : reply        ? "/v1/daemons/%s/events?reply=true"
-                                            : "/v1/daemons/%s/events",
-                             cli_argument_at(inv, 0));
-    client_request request = {.method = "POST", .path = path, .stream = true, .progress = "send"};
+    int code, fd;
+    char *to = receiver(inv, &code), *path;
+    client_request request = {.method = "POST", .stream = true, .progress = "send"};
     int64_t began = clock_mono_ns();
-    int code = EXIT_FAILED;
 
-    request.fd = ask_open(cli_argument_at(inv, 1));
-    if (request.fd >= 0)
+    if (!to)
+        return code;
+    path = client_path(lines && reply ? "/v1/daemons/%s/events?framing=lines&reply=true"
+                       : lines        ? "/v1/daemons/%s/events?framing=lines"
+                       : reply        ? "/v1/daemons/%s/events?reply=true"
+                                      : "/v1/daemons/%s/events",
+                       to);
+    code = EXIT_FAILED;
+    fd = ask_open(cli_argument_at(inv, 1));
+    request.path = path;
+    request.fd = fd;
+    if (fd >= 0)
         code = reply ? send_for_reply(inv, request, began) : send_quietly(inv, &request, began);
-    ask_close(request.fd);
+    ask_close(fd);
     free(path);
+    free(to);
     return code;
 }

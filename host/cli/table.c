@@ -41,6 +41,7 @@ const cli_noun cli_nouns[] = {
     {"plugin", "shared objects that provide kinds of daemons"},
     {"daemon", "running instances of a kind"},
     {"channel", "named streams between daemons, of this host and of other nodes"},
+    {"service", "names that daemons serve, on this host and on other nodes"},
     {"mesh", "this host as a node among others"},
     {"peer", "the other nodes of the mesh"},
     {"identity", "the key pairs that daemons and hosts are known by"},
@@ -419,9 +420,12 @@ const cli_command cli_commands[] = {
         .noun = "send",
         .summary = "send a daemon an event, or one per line",
         .text = "Sends the exact bytes of FILE, or of standard input, and waits until they are\n"
-                "applied.",
+                "applied. A daemon of another node is named by its origin, or by its whole name\n"
+                "there and the peer: NAME@PEER.",
         .run = cmd_send,
-        .arguments = {THE_DAEMON,
+        .arguments = {{.name = "D",
+                       .help = "name, origin in hex, or a unique prefix of either; NAME@PEER",
+                       .hint = HINT_DAEMON},
                       {.name = "FILE",
                        .help = "what to send; - or nothing: standard input",
                        .hint = HINT_FILE,
@@ -436,6 +440,7 @@ const cli_command cli_commands[] = {
                 {"echo -n '?top 10' | berth send words --reply", NULL},
                 {"berth send words --lines /usr/share/common-licenses/GPL-3", NULL},
                 {"journalctl -f | berth send words --lines", NULL},
+                {"echo -n hello | berth send words@east", "to the daemon `words` of peer east"},
             },
     },
     {

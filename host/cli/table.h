@@ -31,6 +31,7 @@ typedef enum cli_hint {
     HINT_KIND,
     HINT_CHANNEL,
     HINT_PEER,
+    HINT_SERVICE,
     HINT_WORDS, /* one of `words`; with another hint `words` are only proposals */
 } cli_hint;
 
