@@ -251,6 +251,7 @@ static void leave(mesh *m, void *ctx)
     m->stage_done = &l->done;
     if (m->stage == STAGE_RUNNING && !l->at_once) {
         m->now_ns = clock_mono_ns();
+        sessions_keep(m);
         m->drain_until_ns = l->until_ns;
         enter_stage(m, STAGE_DRAINING, m->now_ns);
         uv_async_send(&m->async);

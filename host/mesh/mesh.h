@@ -89,8 +89,8 @@ typedef struct mesh_config {
     /* The version of the last announcement (mesh/announcement_own.h), kept by keep_version. */
     uint64_t announcement_version;
     berth_status (*keep_version)(void *ctx, uint64_t version);
-    /* A peer's record is new: worth keeping for the next start. On the loop's thread; may be NULL.
-     * bytes of length 0: the node is forgotten. */
+    /* A peer's record is new, or this node leaves: worth keeping for the next start. On the loop's
+     * thread; may be NULL. bytes of length 0: the node is forgotten. */
     void (*keep_record)(void *ctx, uint64_t node, slice bytes);
     /* A peer has brought a realm's revocation list that is newer than ours. As above. */
     void (*keep_revocations)(void *ctx, slice list);

@@ -371,6 +371,8 @@ berth_status mesh_send(mesh *m, uint64_t node, lane l, slice msg);
 /* To every node with a session. */
 void mesh_broadcast(mesh *m, lane l, slice msg);
 void sessions_sweep(mesh *m);
+/* The records of all peers, as they are now: those that were kept before may have been renewed. */
+void sessions_keep(mesh *m);
 /* May the log have a line of a sort of which it had one at *said_ns? From others comes as much as
  * they like; every one of them is counted. */
 bool mesh_may_say(const mesh *m, int64_t *said_ns, int64_t pause_ns);

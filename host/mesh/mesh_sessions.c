@@ -290,6 +290,20 @@ static void keep(mesh *m, uint64_t node)
         m->config.keep_record(m->config.ctx, node, v.record_bytes);
 }
 
+static void keep_one(void *ctx, const peer_view *v)
+{
+    mesh *m = ctx;
+
+    if (v->node && v->record_bytes.len)
+        m->config.keep_record(m->config.ctx, v->node, v->record_bytes);
+}
+
+void sessions_keep(mesh *m)
+{
+    if (m->config.keep_record)
+        peers_each(m->peers, keep_one, m);
+}
+
 void mesh_peer_changed(void *ctx, const peer_event *e)
 {
     mesh *m = ctx;
