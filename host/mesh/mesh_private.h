@@ -15,7 +15,8 @@
  *     mesh_deliver.c    from there to the daemons
  *     mesh_places.c     where origins live: presences of our own, questions, hints
  *     mesh_names.c      what daemons of other nodes are called
- *     mesh_channels.c   subscriptions both ways, publishing
+ *     mesh_channels.c   subscriptions both ways
+ *     mesh_publish.c    what daemons publish, to all who hear it
  *     mesh_calls.c      batches for daemons of other nodes, as calls
  *     mesh_serve.c      calls of other nodes to daemons here
  *     mesh_request.c    requests to names that daemons serve, here or elsewhere
@@ -497,6 +498,8 @@ void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, sl
                              slice group, slice token, bool on);
 /* It does not run here any more. Any thread. */
 void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
+/* Under channels_lock. */
+bool mesh_channels_is_guarded(const mesh *m, slice channel);
 bool mesh_channels_guards(void *ctx, slice channel);
 void mesh_channels_listen(void *ctx, slice channel);
 void mesh_channels_fini(mesh *m);

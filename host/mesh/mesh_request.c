@@ -10,7 +10,8 @@
 
 #include <stdlib.h>
 
-#define NODES_TRIED 3 /* of those that turn out not to serve the name */
+#define NODES_TRIED   3 /* of those that turn out not to serve the name */
+#define NOBODY_SERVES "no node that is up serves the name"
 
 typedef struct request {
     call_user user; /* first */
@@ -20,7 +21,8 @@ typedef struct request {
     uint64_t node, wanted;
     uint64_t tried[NODES_TRIED];
     unsigned tried_count;
-    bool again; /* asked elsewhere at the next turn */
+    bool again;    /* asked elsewhere at the next turn */
+    bool unserved; /* all that were asked do not serve the name: its call is given up */
     call_policy policy;
     uint64_t key;
     int64_t until_ns;
@@ -72,8 +74,12 @@ static void answered(mesh *m, call_user *u, const call_outcome *o)
     slice outputs = o->result ? o->result->outputs : (slice){0};
     call_output out;
 
-    if (o->status != BERTH_OK)
+    if (r->unserved && o->status == BERTH_ERR_CANCELLED) {
+        reply.status = BERTH_ERR_NOT_FOUND;
+        reply.text = slice_str(NOBODY_SERVES);
+    } else if (o->status != BERTH_OK) {
         reply.text = o->text;
+    }
     while (o->status == BERTH_OK && call_output_next(&outputs, &out))
         set_output(&reply, out.bytes); /* the last one is the answer */
     end(m, r, &reply);
@@ -224,12 +230,13 @@ static void ask(mesh *m, request *r)
                       .user = &r->user};
 
     r->node = choose(m, r);
-    if (!r->node && r->id) { /* the call itself says that nobody serves it any more */
+    if (!r->node && r->id) {
+        r->unserved = true;
         call_cancel(m->call_client, r->id, m->now_ns);
         return;
     }
     if (!r->node) {
-        fail_request(m, r, BERTH_ERR_NOT_FOUND, "no node that is up serves the name");
+        fail_request(m, r, BERTH_ERR_NOT_FOUND, NOBODY_SERVES);
         return;
     }
     if (r->tried_count < NODES_TRIED)
