@@ -69,6 +69,8 @@ typedef struct mesh_policy {
     /* Channels; none: all names are open to whoever is let in. */
     const channel_rule *channels;
     size_t channel_count;
+    /* The text of identity/token_revocation.h; may be empty. What has been revoked stays so. */
+    slice revoked_tokens;
 } mesh_policy;
 
 typedef struct mesh_config {

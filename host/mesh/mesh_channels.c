@@ -212,19 +212,20 @@ static berth_status put_rules(channel_rules *r, const channel_rule *rules, size_
 }
 
 /* The membership machine has the table of rules, so the table stays and its contents change. */
-berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
-                                     berth_error *error)
+berth_status mesh_channels_set_rules(mesh *m, const mesh_policy *p, berth_error *error)
 {
     channel_rules *trial = channel_rules_new();
-    berth_status status = trial ? put_rules(trial, rules, count, error)
+    berth_status status = trial ? put_rules(trial, p->channels, p->channel_count, error)
                                 : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
 
     channel_rules_free(trial);
+    if (status == BERTH_OK && p->revoked_tokens.len)
+        status = token_revocations_parse(m->revoked, p->revoked_tokens, error);
     if (status != BERTH_OK)
         return status;
     pthread_mutex_lock(&m->channels_lock);
     channel_rules_clear(m->rules);
-    status = put_rules(m->rules, rules, count, error);
+    status = put_rules(m->rules, p->channels, p->channel_count, error);
     membership_recheck(m->membership);
     pthread_mutex_unlock(&m->channels_lock);
     retry_members(m);

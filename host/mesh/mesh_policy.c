@@ -228,7 +228,7 @@ berth_status policy_take(mesh *m, const mesh_policy *p, berth_error *error)
     if (status == BERTH_OK)
         status = try_trust(m, p, error);
     if (status == BERTH_OK)
-        status = mesh_channels_set_rules(m, p->channels, p->channel_count, error);
+        status = mesh_channels_set_rules(m, p, error);
     if (status == BERTH_OK)
         status = change_trust(m, p, error);
     if (status != BERTH_OK)

@@ -503,8 +503,7 @@ bool mesh_channels_is_guarded(const mesh *m, slice channel);
 bool mesh_channels_guards(void *ctx, slice channel);
 void mesh_channels_listen(void *ctx, slice channel);
 void mesh_channels_fini(mesh *m);
-berth_status mesh_channels_set_rules(mesh *m, const channel_rule *rules, size_t count,
-                                     berth_error *error);
+berth_status mesh_channels_set_rules(mesh *m, const mesh_policy *p, berth_error *error);
 
 /* ---- mesh_calls.c, mesh_serve.c -------------------------------------------------------------- */
 

@@ -43,6 +43,7 @@ static void free_mesh(config *c)
     free_list(&c->mesh.listen);
     free_list(&c->mesh.advertise);
     free(c->mesh.psk_file);
+    free(c->mesh.revoked_tokens);
     free(c->mesh.impair);
     for (size_t i = 0; i < c->peer_count; i++) {
         free(c->peers[i].name);

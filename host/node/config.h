@@ -81,6 +81,7 @@ typedef struct config_mesh {
     config_list listen;    /* numeric; port 0: any */
     config_list advertise; /* numeric; where others reach this node */
     char *psk_file;        /* node/psk.h */
+    char *revoked_tokens;  /* identity/token_revocation.h */
     uint64_t heartbeat_ns, timeout_ns;
     uint32_t max_peers, max_packet;
     uint64_t max_message;

@@ -69,7 +69,7 @@ static unsigned compare(const section_rule *section, const config *a, const conf
     unsigned found = 0;
 
     for (const value_rule *r = section->rules; r->name; r++) {
-        if (same(r, a, b))
+        if (r->live || same(r, a, b))
             continue;
         if (!found++)
             add(c, "%s%s { ", c->used ? ", " : "", section->name);

@@ -44,6 +44,7 @@ typedef struct value_rule {
     bool list;
     bool required;
     bool narrow;   /* a number stored in 32 bits */
+    bool live;     /* a reload takes it, though not its section */
     size_t offset; /* into the section's struct, or into config for sections without a title */
     unsigned most; /* values of a list; 0: any number */
     uint64_t min, max;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "identity/certificate_file.h"
 #include "identity/revocation_file.h"
+#include "identity/token_revocation.h"
 #include "node/mesh_keep.h"
 #include "node/psk.h"
 
@@ -213,6 +214,25 @@ static berth_status take_channels(mesh_sections *s, const config *c, berth_error
     return status;
 }
 
+/* As text again, by then known to be good, for a mesh that may run already. */
+static berth_status take_revoked_tokens(mesh_sections *s, const char *path, berth_error *error)
+{
+    token_revocations *r;
+    berth_status status;
+
+    if (!path)
+        return BERTH_OK;
+    r = token_revocations_new();
+    status = r ? token_revocations_read(r, path, error) : no_memory(error);
+    if (status == BERTH_OK) {
+        s->revoked_tokens = token_revocations_format(r, (uint64_t)(clock_wall_ns() / 1000000000));
+        if (!s->revoked_tokens)
+            status = no_memory(error);
+    }
+    token_revocations_free(r);
+    return status == BERTH_OK ? status : (fail_prefix(error, "mesh: revoked_tokens"), status);
+}
+
 /* ---- All of it ------------------------------------------------------------------------------- */
 
 berth_status mesh_sections_read(const config *c, const uint8_t entity[BERTH_ENTITY_SIZE],
@@ -226,6 +246,8 @@ berth_status mesh_sections_read(const config *c, const uint8_t entity[BERTH_ENTI
         status = take_realms(s, c, entity, state_dir, error);
     if (status == BERTH_OK)
         status = take_channels(s, c, error);
+    if (status == BERTH_OK)
+        status = take_revoked_tokens(s, c->mesh.revoked_tokens, error);
     if (status == BERTH_OK)
         *out = s;
     else
@@ -250,6 +272,7 @@ void mesh_sections_free(mesh_sections *s)
     free(s->filters);
     free(s->texts);
     free(s->certificate);
+    free(s->revoked_tokens);
     free(s);
 }
 
@@ -268,7 +291,8 @@ mesh_policy mesh_sections_policy(const mesh_sections *s, resolver *r, mesh_peer 
                          .realms = s->realms,
                          .realm_count = s->realm_count,
                          .channels = s->channels,
-                         .channel_count = s->channel_count};
+                         .channel_count = s->channel_count,
+                         .revoked_tokens = slice_str(s->revoked_tokens ? s->revoked_tokens : "")};
 }
 
 /* ---- What only a start takes ----------------------------------------------------------------- */

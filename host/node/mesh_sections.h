@@ -31,6 +31,7 @@ typedef struct mesh_sections {
     capability_filter *filters; /* two for each channel */
     char **texts;               /* what filters and channels point into */
     size_t text_count;
+    char *revoked_tokens; /* text, or NULL */
     uint8_t *certificate; /* this node's own, or NULL */
     size_t certificate_len;
 } mesh_sections;

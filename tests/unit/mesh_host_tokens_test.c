@@ -249,13 +249,24 @@ static void leave_to_hear_ends_and_can_be_renewed(void **state)
     hosts_end(&h);
 }
 
-static void revoke_all(mesh *m, void *ctx)
+/* What `berth token revoke --all` would have written of the owner's tokens. */
+static void revoke_all(void)
 {
-    (void)ctx;
-    pthread_mutex_lock(&m->channels_lock);
-    token_revocations_raise(m->revoked, owner.entity, 1, NULL);
-    membership_recheck(m->membership);
-    pthread_mutex_unlock(&m->channels_lock);
+    mesh_peer others[HOSTS_MAX];
+    token_revocations *r = token_revocations_new();
+    mesh_policy policy = hosts_policy(&h, 0, others);
+    char *text;
+
+    OK(token_revocations_raise(r, owner.entity, 1, NULL));
+    text = token_revocations_format(r, 1);
+    policy.revoked_tokens = slice_str(text);
+    OK(mesh_set_policy(h.list[0].mesh, &policy, NULL));
+    policy.revoked_tokens = slice_str("floor: nobody 1\n");
+    assert_int_not_equal(mesh_set_policy(h.list[0].mesh, &policy, NULL), BERTH_OK);
+    policy.revoked_tokens = (slice){0}; /* nothing is taken back */
+    OK(mesh_set_policy(h.list[0].mesh, &policy, NULL));
+    free(text);
+    token_revocations_free(r);
 }
 
 /* channels §12.6 */
@@ -271,7 +282,7 @@ static void what_its_issuer_has_taken_back_is_no_leave(void **state)
     UNTIL(counters(0).members == 2);
     publish(0, a);
     UNTIL(hosts_count(&h, 0, near) == 1 && hosts_count(&h, 1, far) == 1);
-    mesh_ask(h.list[0].mesh, revoke_all, NULL);
+    revoke_all();
     publish(0, a);
     UNTIL(lost(0, a) == 1 && counters(0).members == 0);
     assert_int_equal(counters(0).membership.swept, 2);

@@ -475,6 +475,7 @@ static void every_option_of_the_mesh_waits_for_a_start(void **state)
         {"listen = { 10.0.0.1 }", "listen = { 10.0.0.1:4700 }", ""},
         {"", "advertise = { 10.0.0.1 }", "mesh { advertise }"},
         {"psk_file = a", "psk_file = b", "mesh { psk_file }"},
+        {"revoked_tokens = a", "revoked_tokens = b", ""}, /* a reload reads it */
         {"heartbeat = 4s", "heartbeat = 4000ms", ""},
         {"heartbeat = 4s", "", "mesh { heartbeat }"},
         {"timeout = 10s", "timeout = 11s", "mesh { timeout }"},

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "identity/certificate_file.h"
 #include "identity/revocation_file.h"
+#include "identity/token_revocation.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -207,6 +208,32 @@ static void files_that_do_not_fit_are_refused_with_their_section(void **state)
             "realm \"r\": ");
 }
 
+static void revoked_tokens_are_read_from_their_file(void **state)
+{
+    config *c = parse("mesh { listen = { 127.0.0.1:0 }\n revoked_tokens = gone }");
+    token_revocations *r = token_revocations_new();
+    mesh_sections *s;
+    mesh_policy policy;
+    char path[96];
+
+    (void)state;
+    refused("mesh { revoked_tokens = gone }", BERTH_ERR_NOT_FOUND, "mesh: revoked_tokens: ");
+    snprintf(path, sizeof path, "%s/gone", dir);
+    assert_int_equal(file_write(path, "junk\n", 5, 0600, NULL), BERTH_OK);
+    refused("mesh { revoked_tokens = gone }", BERTH_ERR_INVALID, "mesh: revoked_tokens: ");
+    assert_int_equal(token_revocations_raise(r, self, 7, NULL), BERTH_OK);
+    assert_int_equal(token_revocations_write(r, path, 1, NULL), BERTH_OK);
+    token_revocations_free(r);
+    assert_int_equal(mesh_sections_read(c, self, dir, &s, NULL), BERTH_OK);
+    policy = mesh_sections_policy(s, NULL, NULL);
+    r = token_revocations_new();
+    assert_int_equal(token_revocations_parse(r, policy.revoked_tokens, NULL), BERTH_OK);
+    assert_int_equal(token_revocations_floor(r, self), 7);
+    token_revocations_free(r);
+    mesh_sections_free(s);
+    config_free(c);
+}
+
 static void the_section_mesh_says_what_only_a_start_takes(void **state)
 {
     config *c = parse("mesh {\n listen = { 192.0.2.1:1, \"[::1]:2\" }\n advertise = { 192.0.2.9 }\n"
@@ -261,6 +288,7 @@ int main(void)
         TEST(channels_have_their_rules),
         TEST(a_realm_brings_its_certificate_and_the_newer_of_its_lists),
         TEST(files_that_do_not_fit_are_refused_with_their_section),
+        TEST(revoked_tokens_are_read_from_their_file),
         TEST(the_section_mesh_says_what_only_a_start_takes),
         TEST(a_node_that_only_calls_has_any_port),
     };
