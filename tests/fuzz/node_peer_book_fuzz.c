@@ -38,7 +38,7 @@ static void decode(const uint8_t *bytes, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    uint8_t *whole = malloc(size + DIGEST);
+    uint8_t *whole = calloc(1, size + DIGEST);
 
     if (!whole)
         return 0;
