@@ -25,6 +25,19 @@ int ask(const cli_invocation *inv, const client_request *request, struct json_ob
     return status == BERTH_OK ? EXIT_DONE : output_fail(&error);
 }
 
+int ask_show(const cli_invocation *inv, const char *path, void (*show)(struct json_object *answer))
+{
+    struct json_object *answer;
+    int code = ask(inv, &(client_request){.path = path}, &answer);
+
+    if (code == EXIT_DONE && cli_flag(inv, "json"))
+        output_json(answer);
+    else if (code == EXIT_DONE)
+        show(answer);
+    json_object_put(answer);
+    return code;
+}
+
 int ask_stream(const cli_invocation *inv, const client_request *request)
 {
     berth_error error = {0};

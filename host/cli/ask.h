@@ -17,7 +17,10 @@ int ask(const cli_invocation *inv, const client_request *request, struct json_ob
 int ask_list(const cli_invocation *inv, const char *path, const char *member,
              struct json_object **answer, struct json_object **list);
 
-/* The same with a body that goes piece by piece to request->sink. */
+/* Have one thing shown: as JSON with --json, else by show. The exit code. */
+int ask_show(const cli_invocation *inv, const char *path, void (*show)(struct json_object *answer));
+
+/* As ask, with a body that goes piece by piece to request->sink. */
 int ask_stream(const cli_invocation *inv, const client_request *request);
 
 /* A JSON body from an object, which it puts; free() the result. */

@@ -67,13 +67,5 @@ static void show(struct json_object *mesh)
 
 int cmd_mesh_show(const cli_invocation *inv)
 {
-    struct json_object *mesh;
-    int code = ask(inv, &(client_request){.path = "/v1/mesh"}, &mesh);
-
-    if (code == EXIT_DONE && cli_flag(inv, "json"))
-        output_json(mesh);
-    else if (code == EXIT_DONE)
-        show(mesh);
-    json_object_put(mesh);
-    return code;
+    return ask_show(inv, "/v1/mesh", show);
 }

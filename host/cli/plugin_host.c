@@ -159,14 +159,8 @@ static void show(struct json_object *plugin)
 int cmd_plugin_show(const cli_invocation *inv)
 {
     char *path = client_path("/v1/plugins/%s", cli_argument_at(inv, 0));
-    struct json_object *answer;
-    int code = ask(inv, &(client_request){.path = path}, &answer);
+    int code = ask_show(inv, path, show);
 
-    if (code == EXIT_DONE && cli_flag(inv, "json"))
-        output_json(answer);
-    else if (code == EXIT_DONE)
-        show(answer);
-    json_object_put(answer);
     free(path);
     return code;
 }
