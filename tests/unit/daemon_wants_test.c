@@ -341,7 +341,7 @@ static void groups_and_tokens_move_with_the_daemon(void **state)
     ledger_fini(&l);
     container_fini(&read);
     OK(berth_stop(rt, origin, 0, NULL));
-    berth_runtime_free(rt);
+    help_free(state, rt);
 
     rt = help_runtime(state, NULL); /* elsewhere */
     OK(berth_spawn_from_snapshot(rt, NULL, &self, bytes, len, NULL, &origin, NULL));
