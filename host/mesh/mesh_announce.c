@@ -54,7 +54,7 @@ static void gather(mesh *m)
     kind_names kinds = {0};
     size_t service_count = services_names(m->services, NULL, 0);
     const char **served = calloc(service_count + 1, sizeof *served);
-    capabilities set = {0};
+    capabilities set = {0}, former;
     berth_error error = {0};
     host_facts facts;
 
@@ -79,7 +79,11 @@ static void gather(mesh *m)
     if (host_facts_write(&set, &facts, &error) != BERTH_OK ||
         announcer_set(&m->announcer, &set, &error) != BERTH_OK)
         log_warn("mesh", "cannot announce this host: %s", error.text);
-    capabilities_fini(&set);
+    pthread_mutex_lock(&m->channels_lock);
+    former = m->offered;
+    m->offered = set;
+    pthread_mutex_unlock(&m->channels_lock);
+    capabilities_fini(&former);
     for (size_t i = 0; i < kinds.count; i++)
         free((char *)kinds.names[i]);
     free(kinds.names);
@@ -160,5 +164,6 @@ void announce_farewell(mesh *m)
 void announce_fini(mesh *m)
 {
     announcer_fini(&m->announcer);
+    capabilities_fini(&m->offered);
     announcements_free(m->announcements);
 }

@@ -37,6 +37,26 @@ static bool member_hosts(void *ctx, uint64_t node, const uint8_t subscriber[BERT
     return place.known && !place.conflict && berth_entity_node_id(place.node) == node;
 }
 
+bool mesh_channels_offers(void *ctx, const capability_filter *filter)
+{
+    const mesh *m = ctx;
+
+    return filter_matches(filter, &m->offered);
+}
+
+/* Under channels_lock; on the loop, but for this node. */
+static bool member_capable(void *ctx, uint64_t node, const capability_filter *filter)
+{
+    static const capabilities nothing;
+    const mesh *m = ctx;
+    const capabilities *set;
+
+    if (node == m->key.node_id)
+        return mesh_channels_offers(ctx, filter);
+    set = announcements_get(m->announcements, node, m->now_ns);
+    return filter_matches(filter, set ? set : &nothing);
+}
+
 /* The other side has to know whose subscription it is before it comes. */
 static bool subscriber_send(void *ctx, uint64_t node, slice msg)
 {
@@ -67,8 +87,11 @@ static void subscriber_changed(void *ctx, const subscription *s)
 
 berth_status mesh_channels_open(mesh *m, berth_error *error)
 {
-    membership_config members = {
-        .ctx = m, .send = member_send, .hosts = member_hosts, .skew_s = TRUST_CLOCK_TOLERANCE_S};
+    membership_config members = {.ctx = m,
+                                 .send = member_send,
+                                 .hosts = member_hosts,
+                                 .capable = member_capable,
+                                 .skew_s = TRUST_CLOCK_TOLERANCE_S};
     subscriptions_config wanted = {
         .ctx = m, .send = subscriber_send, .changed = subscriber_changed};
 

@@ -273,6 +273,7 @@ struct mesh {
 
     announcements *announcements;
     announcer announcer;
+    capabilities offered; /* [channels_lock] what it says of this node */
     _Atomic bool facts_flag;
 
     pthread_mutex_t places_lock;
@@ -500,6 +501,8 @@ void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, sl
 void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
 /* Under channels_lock. */
 bool mesh_channels_is_guarded(const mesh *m, slice channel);
+/* Under channels_lock: does what this node offers match? */
+bool mesh_channels_offers(void *ctx, const capability_filter *filter);
 bool mesh_channels_guards(void *ctx, slice channel);
 void mesh_channels_listen(void *ctx, slice channel);
 void mesh_channels_fini(mesh *m);

@@ -32,7 +32,7 @@ static berth_status may_publish(mesh *m, route_link *l, const route_event *e, sl
     slice chain = e->leave ? slice_of(e->leave->data, e->leave->len) : (slice){0};
     berth_status status =
         membership_may_publish(m->membership, channel, chain, e->leave && e->leave == l->verified,
-                               l->entity, NULL, NULL, now_s, error);
+                               l->entity, mesh_channels_offers, m, now_s, error);
 
     if (status == BERTH_OK && e->leave && e->leave != l->verified &&
         mesh_channels_is_guarded(m, channel)) {

@@ -173,6 +173,48 @@ static void set_rule(bool open)
     OK(mesh_set_policy(h.list[0].mesh, &policy, &error));
 }
 
+static void filter(const char *publish, const char *subscribe)
+{
+    static capability_filter filters[2];
+    mesh_peer others[HOSTS_MAX];
+    capability_scope scope;
+    mesh_policy policy;
+
+    memset(filters, 0, sizeof filters);
+    OK(filter_parse(&filters[0], &scope, slice_str(publish), NULL));
+    OK(filter_parse(&filters[1], &scope, slice_str(subscribe), NULL));
+    h.rules[0] =
+        (channel_rule){.name = slice_str("jobs"), .publish = &filters[0], .subscribe = &filters[1]};
+    policy = hosts_policy(&h, 0, others);
+    OK(mesh_set_policy(h.list[0].mesh, &policy, NULL));
+}
+
+/* channels §3: who may publish, and who may subscribe, by what its host says of itself. */
+static void a_filter_asks_what_hosts_say_of_themselves(void **state)
+{
+    uint64_t a, near, far;
+
+    (void)state;
+    start(2);
+    filter("software.os=linux", "kind:script software.os=plan9");
+    a = spawn(0, 1, NULL, 0, 0);
+    far = spawn(1, 2, "jobs", 0, 0);
+    near = spawn(0, 3, "jobs@workers", 0, 0);
+    UNTIL(counters(0).membership.refused[CHANNEL_UNAUTHORIZED] >= 2);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, a) == 0 && counters(0).members == 0);
+    filter("software.os=linux", "software.os=linux");
+    UNTIL(counters(0).members == 2);
+    publish(0, a);
+    UNTIL(hosts_count(&h, 0, near) == 1 && hosts_count(&h, 1, far) == 1);
+    assert_int_equal(lost(0, a), 0);
+    filter("software.os=plan9", "");
+    publish(0, a);
+    UNTIL(lost(0, a) == 1);
+    assert_int_equal(hosts_count(&h, 1, far), 1);
+    hosts_end(&h);
+}
+
 /* A reload opens a channel and closes it again: once each, and then who has leave. */
 static void rules_that_change_ask_those_who_are_there(void **state)
 {
@@ -374,6 +416,7 @@ int main(void)
         cmocka_unit_test(who_has_a_token_hears_and_who_has_none_is_refused),
         cmocka_unit_test(who_may_not_publish_reaches_nobody_and_is_counted),
         cmocka_unit_test(leave_is_asked_for_on_the_publishers_own_host),
+        cmocka_unit_test(a_filter_asks_what_hosts_say_of_themselves),
         cmocka_unit_test(rules_that_change_ask_those_who_are_there),
         cmocka_unit_test(leave_to_publish_ends),
         cmocka_unit_test(leave_to_hear_ends_and_can_be_renewed),
