@@ -325,6 +325,7 @@ static berth_status ask_and_keep(runtime *rt, uint64_t origin, question *q, bert
             status =
                 fail(error, kept, "it is so now, and will not be after a restart: %s", why.text);
     }
+    q->stored = NULL;
     latch_fini(&stored);
     return status;
 }

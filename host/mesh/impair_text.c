@@ -237,7 +237,7 @@ static berth_status values_read(impair_rule *out, const word *w, slice text, sli
 
     do {
         const char *wrong;
-        uint64_t n;
+        uint64_t n = 0;
 
         end = find(values, from, '/');
         if (count == w->most)

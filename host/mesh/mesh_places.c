@@ -256,9 +256,10 @@ static bool may_judge(mesh *m, mesh_node *from)
     return true;
 }
 
-static void learn(mesh *m, mesh_node *from, const presence *p, const handover *h)
+/* One of p and h is there; entity is that one's. */
+static void learn(mesh *m, mesh_node *from, const uint8_t *entity, const presence *p,
+                  const handover *h)
 {
-    const uint8_t *entity = p ? p->entity : h->entity;
     uint64_t origin = berth_entity_origin(entity);
     directory_place before, after;
     berth_error error = {0};
@@ -335,7 +336,8 @@ void places_message(mesh *m, uint64_t node, uint16_t kind, slice msg)
     case MESSAGE_DIRECTORY_HINT:
         status = directory_hint_read(&hint, msg, &error);
         if (status == BERTH_OK)
-            learn(m, from, hint.has_presence ? &hint.presence : NULL,
+            learn(m, from, hint.has_presence ? hint.presence.entity : hint.handover.entity,
+                  hint.has_presence ? &hint.presence : NULL,
                   hint.has_handover ? &hint.handover : NULL);
         break;
     case MESSAGE_DIRECTORY_NOT_HERE:
@@ -346,8 +348,8 @@ void places_message(mesh *m, uint64_t node, uint16_t kind, slice msg)
     case MESSAGE_DIRECTORY_CONFLICT:
         status = directory_conflict_read(&a, &b, msg, &error);
         if (status == BERTH_OK) {
-            learn(m, from, &a, NULL);
-            learn(m, from, &b, NULL);
+            learn(m, from, a.entity, &a, NULL);
+            learn(m, from, b.entity, &b, NULL);
         }
         break;
     default:

@@ -101,7 +101,7 @@ void peers_choose(peers *p)
     struct {
         uint64_t rank;
         peer *of;
-    } best[CHOSEN_MAX];
+    } best[CHOSEN_MAX] = {{0}};
     unsigned most = TRIED_MAX * p->config.neighbours, count = 0, answering = 0, end = 0;
 
     p->choose_ns = NEVER;

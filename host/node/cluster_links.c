@@ -61,13 +61,24 @@ static berth_status apply_one(cluster_node *n, uint32_t to, berth_error *error)
     return mesh_impair(n->mesh, &n->of->nodes[to].at, NULL, rule, number, error);
 }
 
+static bool same(const cluster_link *a, const cluster_link *b)
+{
+    const impair_rule *x = &a->rule, *y = &b->rule;
+
+    return a->cut == b->cut && x->delay_ns == y->delay_ns && x->jitter_ns == y->jitter_ns &&
+           x->reorder_ns == y->reorder_ns && x->rate == y->rate && x->queue == y->queue &&
+           x->bucket == y->bucket && x->loss == y->loss && x->duplicate == y->duplicate &&
+           x->corrupt == y->corrupt && x->reorder == y->reorder &&
+           x->burst_enter == y->burst_enter && x->burst_leave == y->burst_leave &&
+           x->burst_loss == y->burst_loss && x->drop == y->drop;
+}
+
 static bool is_plain(const berth_cluster *c, uint32_t from, uint32_t to)
 {
     static const cluster_link plain;
 
     return cluster_reaches(c, from, to) &&
-           (!c->links ||
-            memcmp(&c->links[(size_t)from * c->count + to], &plain, sizeof plain) == 0);
+           (!c->links || same(&c->links[(size_t)from * c->count + to], &plain));
 }
 
 berth_status cluster_links_apply(cluster_node *n, berth_error *error)
@@ -94,7 +105,7 @@ static berth_status change_links(berth_cluster *c, berth_cluster_set from, berth
             if (i == k || !cluster_has(from, i) || !cluster_has(to, k))
                 continue;
             change(l, rule);
-            if (memcmp(&before, l, sizeof before) == 0)
+            if (same(&before, l))
                 continue;
             if (c->nodes[i].running && c->nodes[k].at.len)
                 status = apply_one(&c->nodes[i], k, error);

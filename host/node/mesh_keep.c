@@ -61,11 +61,11 @@ static berth_status write_book(mesh_keep *k, berth_error *error)
 
     if (!list || !records)
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < count && records; i++)
+    for (size_t i = 0; i < count && list && records; i++)
         records[i] = slice_of(list[i]->data, list[i]->len);
     if (status == BERTH_OK)
         status = peer_book_write(k->dir, records, count, error);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && list; i++)
         buf_unref(list[i]);
     free(list);
     free(records);
