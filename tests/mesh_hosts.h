@@ -241,6 +241,14 @@ static inline berth_status hosts_tell(hosts *h, unsigned i, uint64_t origin, con
     return status;
 }
 
+static inline mesh_counters hosts_counters(hosts *h, unsigned i)
+{
+    mesh_counters c;
+
+    mesh_get_counters(h->list[i].mesh, &c);
+    return c;
+}
+
 static inline uint64_t hosts_count(hosts *h, unsigned i, uint64_t origin)
 {
     char out[256];

@@ -11,10 +11,7 @@ static hosts h;
 
 static uint64_t members(unsigned i)
 {
-    mesh_counters c;
-
-    mesh_get_counters(h.list[i].mesh, &c);
-    return c.members;
+    return hosts_counters(&h, i).members;
 }
 
 static void join(unsigned i, uint64_t origin, const char *channel, const char *group)

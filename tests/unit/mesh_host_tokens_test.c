@@ -67,10 +67,7 @@ static uint64_t spawn(unsigned i, uint64_t key, const char *subscribe, uint32_t 
 
 static mesh_counters counters(unsigned i)
 {
-    mesh_counters c;
-
-    mesh_get_counters(h.list[i].mesh, &c);
-    return c;
+    return hosts_counters(&h, i);
 }
 
 static uint64_t lost(unsigned i, uint64_t origin)
