@@ -149,7 +149,7 @@ sub plain {
     $text =~ s/\b[0-9a-fA-F]{64}\b/DIGEST/g;
     $text =~ s/\b[0-9a-f]{16}\b(?!\.\.)/ORIGIN/g;
     $text =~ s/\b[0-9A-F]{16}\b/KEYID/g;
-    $text =~ s/\bRW[A-Za-z0-9+\/]{54}\b/PUBLICKEY/g;
+    $text =~ s/\bRW[A-Za-z0-9+\/]{54}(?![A-Za-z0-9+\/])/PUBLICKEY/g;
     $text =~ s/\btimestamp:\d+/timestamp:N/g;
     $text =~ s/\b(process|pid:?) \d+/$1 N/gi;
     $text =~ s/\[\d+\] \d+/[N] N/g;

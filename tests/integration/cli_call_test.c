@@ -148,7 +148,7 @@ static void a_daemon_of_the_other_host_is_sent_to_by_its_name_there(void **state
     expect(at(0, words), "memo?", 0, "by name\n", "");
     free(origin);
     expect(at(0, "send word@b"), "memo x", 1, "", "no daemon that runs there has the name 'word'");
-    expect(at(0, "send words@c"), "memo x", 1, "", "there is no peer 'c'");
+    expect(at(0, "send words@zoe"), "memo x", 1, "", "there is no peer 'zoe'");
     expect(at(0, "send words@"), "memo x", 2, "", "'words@' is not NAME@PEER");
     expect(at(0, "send @b"), "memo x", 2, "", "'@b' is not NAME@PEER");
     stop_both();
