@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
+#include "mesh/address.h"
 #include "mesh/udp_private.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <stdio.h>
@@ -97,22 +97,9 @@ void udp_hold(udp *u, bool hold)
     watch(u, hold ? 0 : u->waiting ? UV_READABLE | UV_WRITABLE : UV_READABLE);
 }
 
-static void name(const address *a, char out[INET6_ADDRSTRLEN + 8])
-{
-    char ip[INET6_ADDRSTRLEN] = "?";
-    bool v6 = a->u.any.sa_family == AF_INET6;
-
-    if (v6)
-        inet_ntop(AF_INET6, &a->u.in6.sin6_addr, ip, sizeof ip);
-    else
-        inet_ntop(AF_INET, &a->u.in.sin_addr, ip, sizeof ip);
-    snprintf(out, INET6_ADDRSTRLEN + 8, v6 ? "[%s]:%u" : "%s:%u", ip,
-             ntohs(v6 ? a->u.in6.sin6_port : a->u.in.sin_port));
-}
-
 berth_status udp_open(const udp_config *config, udp **out, berth_error *error)
 {
-    char where[INET6_ADDRSTRLEN + 8];
+    char where[ADDRESS_TEXT];
     berth_status s;
     int on = 1;
 
@@ -121,7 +108,7 @@ berth_status udp_open(const udp_config *config, udp **out, berth_error *error)
     if (family != AF_INET && family != AF_INET6)
         return fail(error, BERTH_ERR_INVALID,
                     "mesh: the address to listen on is not an IP address");
-    name(&config->bind, where);
+    address_format(where, &config->bind);
     udp *u = calloc(1, sizeof *u);
     if (!u)
         return fail(error, BERTH_ERR_NO_MEMORY, "mesh: out of memory");

@@ -336,6 +336,23 @@ static pthread_t bare_open(void)
     return thread;
 }
 
+static void run_bulk(world *w, const char *name)
+{
+    atomic_store(&payload_size, 1024);
+    bench_run(&(bench_row){.group = "mesh",
+                           .name = name,
+                           .unit = "event",
+                           .floor_name = "AEAD of its bytes, one side",
+                           .target = "at least 0.5",
+                           .figure = send_events,
+                           .floor = aead,
+                           .ctx = w,
+                           .n = 64 * CALL,
+                           .rounds = 5,
+                           .rate = "MB/s",
+                           .amount = 1024.0 / 1e6});
+}
+
 int main(int argc, char **argv)
 {
     world w;
@@ -354,19 +371,7 @@ int main(int argc, char **argv)
                            .ctx = &w,
                            .n = 256 * CALL,
                            .rounds = 5});
-    atomic_store(&payload_size, 1024);
-    bench_run(&(bench_row){.group = "mesh",
-                           .name = "the same, 1 KiB",
-                           .unit = "event",
-                           .floor_name = "AEAD of its bytes, one side",
-                           .target = "at least 0.5",
-                           .figure = send_events,
-                           .floor = aead,
-                           .ctx = &w,
-                           .n = 64 * CALL,
-                           .rounds = 5,
-                           .rate = "MB/s",
-                           .amount = 1024.0 / 1e6});
+    run_bulk(&w, "the same, 1 KiB");
     atomic_store(&payload_size, 64);
     thread = bare_open();
     bench_run(&(bench_row){.group = "mesh",
@@ -383,19 +388,7 @@ int main(int argc, char **argv)
     pthread_join(thread, NULL);
     close_world(&w);
     open_world(&w, 65000);
-    atomic_store(&payload_size, 1024);
-    bench_run(&(bench_row){.group = "mesh",
-                           .name = "event of 1 KiB, packets of 65,000 B",
-                           .unit = "event",
-                           .floor_name = "AEAD of its bytes, one side",
-                           .target = "at least 0.5",
-                           .figure = send_events,
-                           .floor = aead,
-                           .ctx = &w,
-                           .n = 64 * CALL,
-                           .rounds = 5,
-                           .rate = "MB/s",
-                           .amount = 1024.0 / 1e6});
+    run_bulk(&w, "event of 1 KiB, packets of 65,000 B");
     close_world(&w);
     bench_end();
     return 0;

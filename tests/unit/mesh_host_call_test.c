@@ -64,6 +64,25 @@ static void count_over(void *ctx, berth_status status, uint64_t failed)
     over++;
 }
 
+/* Two hosts; a daemon of the second, which is returned, is in the midst of an event that the first
+ * waits for. */
+static uint64_t stop_at_the_gate(hosts *h)
+{
+    uint64_t b;
+    berth_error error = {0};
+
+    hosts_start(h, 2);
+    UNTIL(hosts_joined(h));
+    b = hosts_spawn(h, 1, "script", 2);
+    assert_int_equal(hosts_count(h, 0, b), 0);
+    over = over_ok = 0;
+    kinds_gate_close();
+    OK(berth_submit(h->list[0].rt, b, &(berth_input){.data = "gate", .len = 4}, 1, count_over, NULL,
+                    &error));
+    kinds_gate_await(1);
+    return b;
+}
+
 /* More than a mailbox holds waits at the other node, in order, and none of it is lost. */
 static void a_daemon_without_room_makes_its_callers_wait(void **state)
 {
@@ -72,15 +91,7 @@ static void a_daemon_without_room_makes_its_callers_wait(void **state)
     berth_error error = {0};
 
     (void)state;
-    hosts_start(&h, 2);
-    UNTIL(hosts_joined(&h));
-    b = hosts_spawn(&h, 1, "script", 2);
-    assert_int_equal(hosts_count(&h, 0, b), 0);
-    over = over_ok = 0;
-    kinds_gate_close();
-    OK(berth_submit(h.list[0].rt, b, &(berth_input){.data = "gate", .len = 4}, 1, count_over, NULL,
-                    &error));
-    kinds_gate_await(1);
+    b = stop_at_the_gate(&h);
     for (unsigned i = 0; i < 100; i++) {
         berth_input many[50];
 
@@ -99,19 +110,9 @@ static void a_daemon_without_room_makes_its_callers_wait(void **state)
 static void a_node_that_dies_in_between_leaves_an_outcome_that_nobody_knows(void **state)
 {
     hosts h;
-    uint64_t b;
-    berth_error error = {0};
 
     (void)state;
-    hosts_start(&h, 2);
-    UNTIL(hosts_joined(&h));
-    b = hosts_spawn(&h, 1, "script", 2);
-    assert_int_equal(hosts_count(&h, 0, b), 0);
-    over = over_ok = 0;
-    kinds_gate_close();
-    OK(berth_submit(h.list[0].rt, b, &(berth_input){.data = "gate", .len = 4}, 1, count_over, NULL,
-                    &error));
-    kinds_gate_await(1);
+    stop_at_the_gate(&h);
     mesh_kill(h.list[1].mesh);
     kinds_gate_open();
     hosts_down(&h, 1, false);
@@ -125,19 +126,9 @@ static void a_node_that_dies_in_between_leaves_an_outcome_that_nobody_knows(void
 static void what_waits_for_an_answer_ends_with_the_host(void **state)
 {
     hosts h;
-    uint64_t b;
-    berth_error error = {0};
 
     (void)state;
-    hosts_start(&h, 2);
-    UNTIL(hosts_joined(&h));
-    b = hosts_spawn(&h, 1, "script", 2);
-    assert_int_equal(hosts_count(&h, 0, b), 0);
-    over = over_ok = 0;
-    kinds_gate_close();
-    OK(berth_submit(h.list[0].rt, b, &(berth_input){.data = "gate", .len = 4}, 1, count_over, NULL,
-                    &error));
-    kinds_gate_await(1);
+    stop_at_the_gate(&h);
     hosts_down(&h, 0, true);
     assert_int_equal(over, 1);
     assert_int_equal(over_ok, 0);

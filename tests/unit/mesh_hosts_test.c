@@ -140,14 +140,8 @@ static void a_channel_is_heard_on_other_hosts_with_its_chain(void **state)
     OK(tail_open_channel(h.list[2].rt, slice_str("news"), NULL, NULL, &far.t, &error));
     OK(hosts_tell(&h, 1, b, "sub:news", NULL));
     OK(hosts_tell(&h, 1, c, "sub:news", NULL));
-    for (;;) { /* two daemons and one who follows have asked host 0 */
-        mesh_counters n;
-
-        mesh_get_counters(h.list[0].mesh, &n);
-        if (n.members == 3)
-            break;
-        help_nap();
-    }
+    UNTIL(hosts_counters(&h, 0).members ==
+          3); /* two daemons and one who follows have asked host 0 */
     follow(&h, 1, b, &l);
     OK(hosts_tell(&h, 0, a, "pub:news:add:5", NULL));
     OK(hosts_tell(&h, 0, a, "pub:news:add:6", NULL));
@@ -159,14 +153,7 @@ static void a_channel_is_heard_on_other_hosts_with_its_chain(void **state)
     assert_int_equal(far.last.origin, a);
     /* One that leaves does not silence the other. */
     OK(hosts_tell(&h, 1, b, "unsub:news", NULL));
-    for (;;) {
-        mesh_counters n;
-
-        mesh_get_counters(h.list[0].mesh, &n);
-        if (n.members == 2)
-            break;
-        help_nap();
-    }
+    UNTIL(hosts_counters(&h, 0).members == 2);
     OK(hosts_tell(&h, 0, a, "pub:news:add:100", NULL));
     UNTIL(hosts_count(&h, 1, c) == 111);
     assert_int_equal(hosts_count(&h, 1, b), 11);
@@ -185,14 +172,7 @@ static void what_is_published_from_outside_reaches_other_hosts(void **state)
     hosts_start(&h, 2);
     b = hosts_spawn(&h, 1, "script", 2);
     OK(hosts_tell(&h, 1, b, "sub:news", NULL));
-    for (;;) {
-        mesh_counters n;
-
-        mesh_get_counters(h.list[0].mesh, &n);
-        if (n.members == 1)
-            break;
-        help_nap();
-    }
+    UNTIL(hosts_counters(&h, 0).members == 1);
     OK(runtime_publish(h.list[0].rt, slice_str("news"), slice_str("add:3"), NULL, NULL, &reached,
                        &error));
     UNTIL(hosts_count(&h, 1, b) == 3);
