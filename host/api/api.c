@@ -191,7 +191,6 @@ static void free_late(void *ctx)
 void api_stop(api *a, uint64_t grace_ms)
 {
     int64_t deadline;
-    int fd;
 
     if (!a)
         return;
@@ -199,8 +198,9 @@ void api_stop(api *a, uint64_t grace_ms)
         grace_ms = 86400000;
     deadline = clock_mono_ns() + (int64_t)grace_ms * 1000000;
     atomic_store(&a->phase, API_ENDS);
+    /* Without a name nobody new can connect. MHD_quiesce_daemon is not for use here: in 0.9.75 it
+     * and the server's thread may both take the socket out of epoll, and the second one aborts. */
     listener_unlink(&a->listener);
-    fd = MHD_quiesce_daemon(a->daemon);
     exchange_wake_all(a);
     wait_for_requests(a, deadline);
     atomic_store(&a->phase, API_CUTS);
@@ -210,9 +210,7 @@ void api_stop(api *a, uint64_t grace_ms)
     pthread_mutex_unlock(&a->lock);
     pthread_join(a->ticker, NULL);
     exchange_wake_all(a);
-    MHD_stop_daemon(a->daemon);
-    if (fd >= 0)
-        close(fd);
+    MHD_stop_daemon(a->daemon); /* closes the socket */
     if (jobs_stop(a->jobs, deadline, drop_job, free_late, a))
         api_free(a);
     else
