@@ -63,6 +63,26 @@ enum {
     MESSAGE_RELAY = 0x0601 /* to u64, from u64 (nodes), and a packet of theirs */
 };
 
+/* Migration: 0x0800 to 0x08ff, on LANE_CALL, or LANE_BULK what is large (migrate/wire.h). */
+#define MESSAGE_MOVE_FIRST 0x0800
+#define MESSAGE_MOVE_LAST  0x08ff
+enum {
+    MESSAGE_MOVE_ORDER = 0x0801, /* to the source: move it */
+    MESSAGE_MOVE_OFFER = 0x0802, /* source to target, and so on in turn */
+    MESSAGE_MOVE_ACCEPT = 0x0803,
+    MESSAGE_MOVE_CHUNK = 0x0804, /* LANE_BULK */
+    MESSAGE_MOVE_GOT = 0x0805,
+    MESSAGE_MOVE_SEAL = 0x0806, /* LANE_BULK, behind the last chunk */
+    MESSAGE_MOVE_PREPARED = 0x0807,
+    MESSAGE_MOVE_COMMIT = 0x0808,
+    MESSAGE_MOVE_OWNED = 0x0809,
+    MESSAGE_MOVE_REFUSED = 0x080a, /* of the target, or the source to an orchestrator */
+    MESSAGE_MOVE_ABORT = 0x080b,   /* of the source, or an orchestrator to it */
+    MESSAGE_MOVE_ASK = 0x080c,     /* a prepared target: what became of it? */
+    MESSAGE_MOVE_STATE = 0x080d,   /* source to orchestrator */
+    MESSAGE_MOVE_LOOK = 0x080e     /* orchestrator to source */
+};
+
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */
 enum {
     MESSAGE_CHANNEL_SUBSCRIBE = 0x0500,

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * migrate/wire.h: the messages of a migration (mesh/message.h, 0x0800 to 0x08ff).
+ *
+ * Each begins with: kind u16, version u8 (1), attempt 16 bytes, origin u64. What follows is in
+ * docs/wire.md. The decoders bound every length by what is there, refuse trailing bytes, and never
+ * allocate; slices point into the message. Any thread.
+ */
+#ifndef MIGRATE_WIRE_H
+#define MIGRATE_WIRE_H
+
+#include "identity/envelope.h"
+#include "migrate/order.h"
+#include "migrate/reason.h"
+
+#define MOVE_CHUNK_MAX  (256 * 1024) /* bytes of the stream in one message */
+#define MOVE_NONCE_SIZE 32
+#define MOVE_HASH_SIZE  32 /* BLAKE2b-256 */
+
+typedef struct move_head {
+    uint16_t kind;
+    uint8_t attempt[ATTEMPT_SIZE];
+    uint64_t origin;
+} move_head;
+
+/* To the target: will you have it? Nothing is touched yet. */
+typedef struct move_offer {
+    move_head head;
+    uint64_t epoch; /* that it would have there */
+    slice kind;
+    slice plugin; /* name; empty: no file */
+    uint8_t digest[32];
+    uint32_t state_version;
+    uint64_t state_bytes; /* about; the stream may be longer by what happens meanwhile */
+    bool precopy;         /* the stream may hold events that were run at the source */
+    order order;
+} move_offer;
+
+/* The target's answer. */
+typedef struct move_accept {
+    move_head head;
+    uint8_t nonce[MOVE_NONCE_SIZE];
+} move_accept;
+
+typedef struct move_chunk {
+    move_head head;
+    uint64_t offset;
+    slice bytes; /* 1 to MOVE_CHUNK_MAX */
+} move_chunk;
+
+/* The target has the stream up to here without a gap. */
+typedef struct move_got {
+    move_head head;
+    uint64_t through;
+} move_got;
+
+/* The stream is whole: its proof, and the daemon's key. */
+typedef struct move_seal {
+    move_head head;
+    uint64_t total;
+    uint8_t hash[MOVE_HASH_SIZE]; /* of the stream */
+    uint32_t held;                /* events in it that were never run */
+    handover handover;
+    bool has_envelope;
+    envelope envelope;
+    uint8_t signature[BERTH_SIGNATURE_SIZE]; /* move_seal_signed, by the daemon's key */
+} move_seal;
+
+/* PREPARED and OWNED from the target, COMMIT from the source. */
+typedef struct move_step {
+    move_head head;
+    uint64_t epoch;
+    uint8_t hash[MOVE_HASH_SIZE]; /* of the stream */
+} move_step;
+
+/* REFUSED from target or source, ABORT from source or orchestrator. */
+typedef struct move_no {
+    move_head head;
+    move_reason reason;
+    bool final; /* REFUSED: on disk; this attempt will never own it */
+    slice text; /* UTF-8, at most MOVE_TEXT_MAX */
+} move_no;
+
+/* The source to the orchestrator. */
+typedef struct move_state {
+    move_head head;
+    move_phase phase;
+    bool over, moved, in_doubt;
+    move_reason reason; /* if over and not moved */
+    uint64_t bytes_sent, bytes_total, held;
+    uint64_t blackout_ns, snapshot_ns;
+    uint64_t target; /* node */
+    slice text;
+} move_state;
+
+/* ORDER, to the source. ASK (from the target) and LOOK (from the orchestrator) have a head only. */
+typedef struct move_order {
+    move_head head;
+    uint64_t deadline_ns, max_hold_ns; /* 0: the source's own */
+    order order;
+} move_order;
+
+void move_offer_write(writer *w, const move_offer *m);
+void move_accept_write(writer *w, const move_accept *m);
+void move_chunk_write(writer *w, const move_chunk *m);
+void move_got_write(writer *w, const move_got *m);
+void move_seal_write(writer *w, const move_seal *m);
+void move_step_write(writer *w, const move_step *m);
+void move_no_write(writer *w, const move_no *m);
+void move_state_write(writer *w, const move_state *m);
+void move_order_write(writer *w, const move_order *m);
+void move_bare_write(writer *w, const move_head *m);
+
+/* CORRUPT or VERSION, naming the message and what is wrong; *out is then zeroed. head.kind is what
+ * the message says; a reader that is handed another kind than its own answers CORRUPT. */
+berth_status move_head_read(move_head *out, slice message, berth_error *error);
+berth_status move_offer_read(move_offer *out, slice message, berth_error *error);
+berth_status move_accept_read(move_accept *out, slice message, berth_error *error);
+berth_status move_chunk_read(move_chunk *out, slice message, berth_error *error);
+berth_status move_got_read(move_got *out, slice message, berth_error *error);
+berth_status move_seal_read(move_seal *out, slice message, berth_error *error);
+berth_status move_step_read(move_step *out, slice message, berth_error *error);
+berth_status move_no_read(move_no *out, slice message, berth_error *error);
+berth_status move_state_read(move_state *out, slice message, berth_error *error);
+berth_status move_order_read(move_order *out, slice message, berth_error *error);
+berth_status move_bare_read(move_head *out, slice message, berth_error *error);
+
+/* What the daemon's key signs in a seal: a domain tag, the order's hash, epoch, the target's nonce
+ * and entity, kind, digest, state version, hash and length of the stream, and how many events it
+ * holds. Returns the length. */
+#define MOVE_SIGNED_MAX 640
+size_t move_seal_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
+                        const uint8_t nonce[MOVE_NONCE_SIZE], const move_seal *seal);
+
+#endif
