@@ -241,6 +241,11 @@ static berth_status write_sections(writer *w, const container *c, berth_error *e
         bonds_write(w, &c->bonds);
         section_end(w, begin);
     }
+    if (!status && c->came.len) {
+        begin = section_begin(w, SECTION_HAND);
+        writer_bytes(w, c->came.ptr, c->came.len);
+        section_end(w, begin);
+    }
     return status;
 }
 

@@ -21,6 +21,7 @@
  *     RQST  count u32; each: request u64, target u64, deadline i64
  *     SENT  events to daemons on other nodes that had not arrived for sure (docs/wire.md)
  *     CHAN  chain/bonds.h: queue groups, and tokens that it shows
+ *     HAND  how it came to its host, and by way of which others (docs/wire.md)
  */
 #ifndef CHAIN_CONTAINER_H
 #define CHAIN_CONTAINER_H
@@ -75,6 +76,7 @@ typedef struct container {
     size_t request_count;
     slice sent; /* not looked into here */
     bonds bonds;
+    slice came; /* not looked into here */
     /* Only after decode: */
     bool bare; /* the input was a CDS1 snapshot without a container: all else is default */
     bool

@@ -179,6 +179,9 @@ static berth_status read_section(container *c, enum container_section which, sli
         if (!status && bonds_empty(&c->bonds))
             return corrupt(error, "its CHAN section is empty");
         return status;
+    case SECTION_HAND:
+        c->came = body;
+        return body.len ? BERTH_OK : corrupt(error, "its HAND section is empty");
     default:
         return BERTH_OK;
     }

@@ -32,12 +32,14 @@ enum container_section {
     SECTION_RQST,
     SECTION_SENT,
     SECTION_CHAN,
+    SECTION_HAND,
     SECTIONS,
 };
 
 #define CONTAINER_TAGS                                                                             \
     {                                                                                              \
-        "SNAP", "NAME", "KIND", "PLUG", "LIFE", "CURS", "HRZN", "TIMR", "RQST", "SENT", "CHAN"     \
+        "SNAP", "NAME", "KIND", "PLUG", "LIFE", "CURS", "HRZN", "TIMR", "RQST", "SENT", "CHAN",    \
+            "HAND"                                                                                 \
     }
 
 #endif

@@ -73,6 +73,8 @@ static void keep_state(struct daemon *d, command *c)
     if (c->status != BERTH_OK)
         return;
     atomic_fetch_add_explicit(&d->snapshots, 1, memory_order_relaxed);
+    if (c->to_go)
+        return;
     if (d->rt->store && c->kind == COMMAND_FINISH)
         keep_store(d, c->container, c->clean, final_stored, daemon_ref(d));
     else
@@ -221,6 +223,8 @@ command *command_take(struct daemon *d)
     command *before = NULL;
     for (command *c = d->command_head; c; before = c, c = c->next) {
         if (c->when_drained && !d->force && !drained)
+            continue;
+        if (c->when_still && !d->force && (!outbox_empty(d) || mailbox_begun(d)))
             continue;
         if (before)
             before->next = c->next;

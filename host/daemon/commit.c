@@ -142,6 +142,15 @@ static berth_status release_send(struct daemon *d, pending_output *p)
     return BERTH_OK;
 }
 
+/* A hearer that came here, or went, while it was published may be both a member of another node and
+ * in this host's table: it gets it once. */
+static bool was_picked(struct daemon *d, struct daemon *t, uint64_t sequence)
+{
+    const route *r = &d->rt->route;
+    return d->link && (atomic_load(&t->moved_in) || atomic_load(&t->moved_out)) &&
+           r->picked(r->ctx, d->link, sequence, t->origin);
+}
+
 static berth_status release_publish(struct daemon *d, pending_output *p)
 {
     effect *e = &p->effect;
@@ -185,7 +194,9 @@ static berth_status release_publish(struct daemon *d, pending_output *p)
     }
     while (p->target_at < p->target_count) {
         struct daemon *t = p->targets[p->target_at];
-        berth_status status = send_to(d->rt, d, t, &event, bytes, &p->deadline_ns);
+        berth_status status = was_picked(d, t, event.sequence)
+                                  ? BERTH_OK
+                                  : send_near(d->rt, d, t, &event, bytes, &p->deadline_ns);
         if (status == BERTH_ERR_WOULD_BLOCK) {
             buf_unref(bytes);
             return status;

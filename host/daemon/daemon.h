@@ -69,6 +69,8 @@ struct command {
     command *next;
     command_kind kind;
     bool when_drained; /* waits until nothing is in the mailbox or outbox */
+    bool when_still;   /* waits until no batch is half run and nothing is in the outbox */
+    bool to_go;        /* SNAPSHOT: it goes to another host, not to the store */
     bool clean;        /* SNAPSHOT, FINISH: mark the stored snapshot as the resting point */
     bool keep;         /* FINISH: take a final snapshot if durable */
     bool own;          /* the runner's own, freed by it */
@@ -174,6 +176,8 @@ struct daemon {
     bool gone;      /* out of the table: takes nothing more [lock] */
     bool finished;  /* destroyed: not even commands [lock] */
     bool refusing;  /* stopping: takes nothing from outside [lock] */
+    bool held;      /* leaving: no batch is begun [lock] */
+    bool frozen;    /* leaving: nothing is taken in but the host's own [lock] */
     bool force;     /* do not wait for drained [lock] */
     bool out_held;  /* its outbox is not empty, as of the last turn [lock] */
     bool out_ready; /* and its first output may leave [lock] */
@@ -217,6 +221,9 @@ struct daemon {
     atomic_bool observed;        /* someone observes its deliveries */
     atomic_bool forgotten;       /* its rows are gone, or going */
     atomic_bool over;            /* its name, identity and kind are free */
+    atomic_bool moved_in;        /* what was sent to it before may still be under way */
+    atomic_bool moved_out;       /* it lives elsewhere */
+    buf *came;                   /* how it came here, for the route; NULL: it began here [const] */
 
     _Atomic uint64_t sequence, processed, emitted, errors, snapshots, breaks, lost, overruns;
     _Atomic int64_t busy_since_ns;
@@ -285,6 +292,20 @@ berth_status mailbox_put(struct daemon *d, batch *b, mail_rule rule, credit *wai
 /* Whether so much would be taken now; if not, *waiter (heap-allocated, may be NULL) is taken over.
  */
 bool mailbox_has_room(struct daemon *d, uint32_t events, uint64_t bytes, credit *waiter);
+/* Under d->lock: a batch was begun, and what is left of it comes next. */
+static inline bool mailbox_begun(const struct daemon *d)
+{
+    return (d->urgent_head && d->urgent_head->at) || (d->mail_head && d->mail_head->at);
+}
+/* Under d->lock: the batch to run next, or NULL. */
+static inline batch *mailbox_next(const struct daemon *d)
+{
+    if (!d->gate_open || (d->held && !mailbox_begun(d)))
+        return NULL;
+    if (d->held && d->mail_head && d->mail_head->at)
+        return d->mail_head;
+    return d->urgent_head ? d->urgent_head : d->mail_head;
+}
 /* Add a command and schedule. False, and nothing happens, when the daemon has finished. */
 bool mailbox_command(struct daemon *d, command *c);
 /* Schedule if there is something to do. */
@@ -295,6 +316,15 @@ void mailbox_took(struct daemon *d, uint32_t events, uint64_t bytes);
 void mailbox_unget(struct daemon *d, batch *b);
 /* Everything in the mailbox ends as CANCELLED; everyone who waits for room is called. d is gone. */
 void mailbox_cancel(struct daemon *d);
+void mailbox_cancel_list(struct daemon *d, batch *list);
+/* Begin no other batch; false: it is so already, or d is ending. */
+bool mailbox_hold(struct daemon *d);
+/* Take in nothing more but the host's own; what is there is the caller's, in order. */
+batch *mailbox_freeze(struct daemon *d);
+/* Both are over; list goes in front of what has come since. */
+void mailbox_thaw(struct daemon *d, batch *list);
+/* All that is there; d takes nothing more, and who waits for room is called. */
+batch *mailbox_empty(struct daemon *d);
 
 /* ---- run.c ----------------------------------------------------------------------------------- */
 
@@ -364,6 +394,9 @@ void due_refused(struct daemon *d, uint64_t number, uint64_t target);
  */
 berth_status send_event(runtime *rt, struct daemon *from, uint64_t target, const berth_event *event,
                         buf *hold, int64_t *deadline_ns);
+/* The same to a daemon that is, or was, here. */
+berth_status send_near(runtime *rt, struct daemon *from, struct daemon *target,
+                       const berth_event *event, buf *hold, int64_t *deadline_ns);
 berth_status send_to(runtime *rt, struct daemon *from, struct daemon *target,
                      const berth_event *event, buf *hold, int64_t *deadline_ns);
 /* One event of the host's to a daemon we have; over all limits. Takes no reference. */
@@ -452,6 +485,11 @@ void spawn_for(struct daemon *d, const effect *e);
 /* Take a published daemon out again and destroy it, without a last snapshot; when this returns, if
  * the calling thread may wait, else soon. Its rows are the caller's to remove. */
 void daemon_end(struct daemon *d);
+/* Nobody finds it here any more. */
+void daemon_vanish(struct daemon *d);
+/* It lives elsewhere: what is left of it here ends, without a word to store or mesh. Does not wait.
+ */
+void daemon_leave_for_good(struct daemon *d);
 
 /* ---- rebuild.c ------------------------------------------------------------------------------- */
 

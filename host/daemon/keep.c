@@ -91,6 +91,7 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
         .epoch = d->epoch,
         .inputs = d->inputs,
         .horizon = d->seen, /* lent: not freed here */
+        .came = d->came ? slice_of(d->came->data, d->came->len) : (slice){0},
     };
     memcpy(c.plugin_digest, info.digest, sizeof(c.plugin_digest));
     c.snapshot = (snapshot){

@@ -145,6 +145,7 @@ bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const r
     bool here = !d->gone && !d->refusing;
     face.incarnation = d->incarnation;
     face.epoch = d->epoch;
+    face.came = d->came ? slice_of(d->came->data, d->came->len) : (slice){0};
     pthread_mutex_unlock(&d->lock);
     if (here)
         fn(ctx, &face);

@@ -22,11 +22,12 @@ static bool has_work(const struct daemon *d)
 {
     bool drained = !d->mail_head && !d->urgent_head;
     for (command *c = d->command_head; c; c = c->next)
-        if (!c->when_drained || d->force || (drained && !d->out_held))
+        if (d->force || ((!c->when_drained || (drained && !d->out_held)) &&
+                         (!c->when_still || (!d->out_held && !mailbox_begun(d)))))
             return true;
     if (atomic_load(&d->blocked))
         return false;
-    return d->out_ready || (d->gate_open && !drained);
+    return d->out_ready || mailbox_next(d);
 }
 
 /* Under d->lock: true if the caller has to push d->task, once it has let go of the lock. The
@@ -62,6 +63,8 @@ static berth_status check_room(const struct daemon *d, const batch *b, mail_rule
 {
     if (d->gone || (d->refusing && rule == MAIL_CREDIT))
         return BERTH_ERR_NOT_FOUND;
+    if (d->frozen && rule != MAIL_SYSTEM && rule != MAIL_URGENT)
+        return BERTH_ERR_WOULD_BLOCK;
     switch (rule) {
     case MAIL_SYSTEM:
     case MAIL_URGENT:
@@ -76,7 +79,7 @@ static berth_status check_room(const struct daemon *d, const batch *b, mail_rule
 bool mailbox_has_room(struct daemon *d, uint32_t events, uint64_t bytes, credit *waiter)
 {
     pthread_mutex_lock(&d->lock);
-    bool room = d->gone || fits(d, events, bytes, 1);
+    bool room = d->gone || (!d->frozen && fits(d, events, bytes, 1));
     if (!room && waiter) {
         waiter->next = d->credits;
         d->credits = waiter;
@@ -150,7 +153,7 @@ void mailbox_took(struct daemon *d, uint32_t events, uint64_t bytes)
     d->mail_events -= events;
     d->mail_bytes -= bytes;
     /* Half empty, so that each waiter's wake-up is worth its cost. */
-    if (d->credits && d->mail_events <= d->rt->limits.mailbox_events / 2 &&
+    if (d->credits && !d->frozen && d->mail_events <= d->rt->limits.mailbox_events / 2 &&
         d->mail_bytes <= d->rt->limits.mailbox_bytes / 2) {
         ready = d->credits;
         d->credits = NULL;
@@ -159,7 +162,7 @@ void mailbox_took(struct daemon *d, uint32_t events, uint64_t bytes)
     call_credits(ready);
 }
 
-static void cancel_list(struct daemon *d, batch *b)
+void mailbox_cancel_list(struct daemon *d, batch *b)
 {
     while (b) {
         batch *next = b->next;
@@ -196,7 +199,80 @@ void mailbox_cancel(struct daemon *d)
     d->mail_events = 0;
     d->mail_bytes = 0;
     pthread_mutex_unlock(&d->lock);
-    cancel_list(d, urgent);
-    cancel_list(d, mail);
+    mailbox_cancel_list(d, urgent);
+    mailbox_cancel_list(d, mail);
     call_credits(waiting);
+}
+
+/* ---- While it leaves ------------------------------------------------------------------------- */
+
+bool mailbox_hold(struct daemon *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool can = !d->held && !d->gone && !d->refusing;
+    if (can) {
+        d->held = true;
+        d->state = BERTH_DAEMON_HELD;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return can;
+}
+
+/* Under d->lock: everything, what is urgent first. */
+static batch *take_all(struct daemon *d)
+{
+    batch *list = d->urgent_head;
+    if (list)
+        d->urgent_tail->next = d->mail_head;
+    else
+        list = d->mail_head;
+    d->urgent_head = d->urgent_tail = d->mail_head = d->mail_tail = NULL;
+    return list;
+}
+
+batch *mailbox_freeze(struct daemon *d)
+{
+    pthread_mutex_lock(&d->lock);
+    batch *list = take_all(d);
+    d->frozen = true;
+    pthread_mutex_unlock(&d->lock);
+    return list;
+}
+
+void mailbox_thaw(struct daemon *d, batch *list)
+{
+    pthread_mutex_lock(&d->lock);
+    d->held = d->frozen = false;
+    if (d->state == BERTH_DAEMON_HELD && d->gate_open)
+        d->state = BERTH_DAEMON_RUNNING;
+    if (list) {
+        batch *last = list;
+        while (last->next)
+            last = last->next;
+        last->next = d->mail_head;
+        if (!d->mail_head)
+            d->mail_tail = last;
+        d->mail_head = list;
+    }
+    credit *waiting = d->credits;
+    d->credits = NULL;
+    bool push = schedule(d);
+    pthread_mutex_unlock(&d->lock);
+    if (push)
+        dispatcher_push(d->rt->dispatcher, &d->task);
+    call_credits(waiting); /* who still finds no room waits again */
+}
+
+batch *mailbox_empty(struct daemon *d)
+{
+    pthread_mutex_lock(&d->lock);
+    batch *list = take_all(d);
+    credit *waiting = d->credits;
+    d->credits = NULL;
+    d->gone = true;
+    d->mail_events = 0;
+    d->mail_bytes = 0;
+    pthread_mutex_unlock(&d->lock);
+    call_credits(waiting);
+    return list;
 }

@@ -85,6 +85,8 @@ berth_status rebuild_restore(struct daemon *d, const container *c, berth_error *
         d->epoch = c->epoch;
     if (!horizon_clone(&d->seen, &c->horizon) || restore_cursors(d, c) != BERTH_OK)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (c->came.len && !d->came && !(d->came = buf_copy(c->came.ptr, c->came.len)))
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (c->snapshot.bindings.len) {
         extras *x = daemon_extras(d);
         if (!x)

@@ -44,9 +44,10 @@ typedef struct route {
     bool (*may_run)(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
 
     /* Made when a daemon first needs one, given back when it has ended. key is borrowed for the
-     * call. NULL: no memory. When attach is NULL, all that follows is. */
+     * call. NULL: no memory. When attach is NULL, all that follows is. elsewhere: it goes on on
+     * another host, which sends what was under way and keeps what it hears. */
     route_link *(*attach)(void *ctx, const berth_keypair *key);
-    void (*detach)(void *ctx, route_link *link);
+    void (*detach)(void *ctx, route_link *link, bool elsewhere);
 
     /* Send to an origin that is not on this host. OK: accepted, it will arrive or be counted as
      * lost. WOULD_BLOCK: wake is called once there is room; it may be NULL. LOST: it cannot be. */
@@ -66,6 +67,11 @@ typedef struct route {
                       slice token, bool on);
     /* Somebody on this host follows a channel. */
     void (*listen)(void *ctx, slice channel);
+
+    /* Has something that it sent there not arrived for sure? Did its publish with this sequence, if
+     * that was its last, go there? For receivers that move while they are sent to. */
+    bool (*owes)(void *ctx, route_link *link, uint64_t target);
+    bool (*picked)(void *ctx, route_link *link, uint64_t sequence, uint64_t target);
 
     /* For a snapshot: what was sent and is not known to have arrived. Before the daemon is
      * published: that again, and through which number which source was applied. */

@@ -335,8 +335,8 @@ static void drive(struct daemon *d, runner *on, bool guest)
         pthread_mutex_lock(&d->lock);
         batch *b = NULL;
         d->doing = command_take(d);
-        if (!d->doing && d->gate_open && !atomic_load(&d->blocked))
-            b = d->urgent_head ? d->urgent_head : d->mail_head;
+        if (!d->doing && !atomic_load(&d->blocked))
+            b = mailbox_next(d);
         pthread_mutex_unlock(&d->lock);
         if (b && !begin_run(d, b, on, false, now))
             return;
@@ -359,7 +359,7 @@ void daemon_task(task *t, runner *on)
 bool daemon_run_here(struct daemon *d, batch *b, runner *on)
 {
     pthread_mutex_lock(&d->lock);
-    bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->mail_head &&
+    bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->held && !d->mail_head &&
                 !d->urgent_head && !d->command_head && !atomic_load(&d->blocked);
     if (mine)
         d->turn = TURN_RUNNING;

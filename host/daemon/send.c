@@ -150,7 +150,7 @@ route_link *daemon_link(struct daemon *d)
 void daemon_unlink(struct daemon *d)
 {
     if (d->link)
-        d->rt->route.detach(d->rt->route.ctx, d->link);
+        d->rt->route.detach(d->rt->route.ctx, d->link, atomic_load(&d->moved_out));
     d->link = NULL;
 }
 
@@ -251,7 +251,28 @@ berth_status send_event(runtime *rt, struct daemon *from, uint64_t target, const
     struct daemon *t = registry_get(&rt->registry, target);
     if (!t)
         return send_away(rt, from, target, event, hold, deadline_ns);
-    berth_status status = send_to(rt, from, t, event, hold, deadline_ns);
+    berth_status status = send_near(rt, from, t, event, hold, deadline_ns);
     daemon_unref(t);
+    return status;
+}
+
+/* What was sent on the long way, before one of the two came here, is to arrive first. */
+static bool is_on_its_way(runtime *rt, struct daemon *from, struct daemon *target)
+{
+    const route *r = &rt->route;
+    return (atomic_load_explicit(&target->moved_in, memory_order_relaxed) ||
+            atomic_load_explicit(&from->moved_in, memory_order_relaxed)) &&
+           from->link && r->owes(r->ctx, from->link, target->origin);
+}
+
+berth_status send_near(runtime *rt, struct daemon *from, struct daemon *target,
+                       const berth_event *event, buf *hold, int64_t *deadline_ns)
+{
+    berth_status status = BERTH_ERR_NOT_FOUND;
+    if (is_on_its_way(rt, from, target))
+        return send_away(rt, from, target->origin, event, hold, deadline_ns);
+    status = send_to(rt, from, target, event, hold, deadline_ns);
+    if (status == BERTH_ERR_NOT_FOUND && atomic_load(&target->moved_out))
+        status = send_away(rt, from, target->origin, event, hold, deadline_ns);
     return status;
 }

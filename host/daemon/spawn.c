@@ -188,6 +188,7 @@ void daemon_unref(struct daemon *d)
     buf_unref(d->last_snapshot);
     pthread_mutex_destroy(&d->lock);
     free(d->quarantine);
+    buf_unref(d->came);
     buf_unref(d->tokens);
     factory_unref(d->make);
     free(d);
@@ -337,13 +338,15 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
         d->epoch = wish->row->epoch;
         d->sequence_limit = wish->row->sequence_limit;
     }
-    if (restored) {
+    if (restored && wish->came.len && !(d->came = buf_copy(wish->came.ptr, wish->came.len)))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (restored && status == BERTH_OK) {
         status = rebuild_restore(d, &c, error);
         if (status == BERTH_OK && !rt->store)
             d->last_snapshot = buf_copy(wish->snapshot.ptr, wish->snapshot.len);
     }
     if (status == BERTH_OK)
-        status = daemon_wants(d, &config, wish->row ? wish->row->wants : (slice){0}, error);
+        status = daemon_wants(d, &config, wish->row ? wish->row->wants : wish->wants, error);
     if (status == BERTH_OK)
         status = daemon_claim_all(d, error);
     if (status == BERTH_OK && d->more && d->more->bonds.token_count)
@@ -354,7 +357,9 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
         rebuild_dues(d, &c, clock_wall_ns());
     if (status == BERTH_OK && restored && rt->store && !wish->row)
         d->sequence_limit = d->chain.head.sequence + rt->sequence_block;
-    if (status == BERTH_OK && rt->store && !wish->row)
+    if (status == BERTH_OK && wish->epoch)
+        d->epoch = wish->epoch;
+    if (status == BERTH_OK && rt->store && !wish->row && !wish->epoch)
         status = heed_mark(d, error);
 out:
     container_fini(&c);
@@ -387,21 +392,20 @@ void spawn_abandon(struct daemon *d, runner *on)
 
 /* ---- Recording ------------------------------------------------------------------------------- */
 
-void spawn_record(struct daemon *d, store_done *done, void *ctx)
+berth_status spawn_row(struct daemon *d, void (*fn)(void *ctx, const store_daemon *row), void *ctx,
+                       berth_error *error)
 {
-    runtime *rt = d->rt;
+    const runtime *rt = d->rt;
     uint8_t sealed[SEAL_SIZE];
-    berth_error error = {0};
     plugin_info info;
     writer wants = {0};
     berth_status status =
-        seal_identity(sealed, &d->make->key, rt->host_key, "daemon", d->epoch, &error);
+        seal_identity(sealed, &d->make->key, rt->host_key, "daemon", d->epoch, error);
     if (status == BERTH_OK)
-        status = daemon_wants_bytes(d, &wants, &error);
+        status = daemon_wants_bytes(d, &wants, error);
     if (status != BERTH_OK) {
         writer_free(&wants);
-        done(ctx, status, &error);
-        return;
+        return status;
     }
     plugin_kind_info(d->make->kind, &info);
     char own_name[DAEMON_NAME_MAX + 1];
@@ -425,8 +429,30 @@ void spawn_record(struct daemon *d, store_done *done, void *ctx)
     };
     memcpy(row.entity, d->make->key.entity, sizeof(row.entity));
     memcpy(row.digest, info.digest, sizeof(row.digest));
-    store_add_daemon(rt->store, &row, done, ctx);
+    fn(ctx, &row);
     writer_free(&wants);
+    return BERTH_OK;
+}
+
+typedef struct recording {
+    store *s;
+    store_done *done;
+    void *ctx;
+} recording;
+
+static void add_row(void *ctx, const store_daemon *row)
+{
+    const recording *r = ctx;
+    store_add_daemon(r->s, row, r->done, r->ctx);
+}
+
+void spawn_record(struct daemon *d, store_done *done, void *ctx)
+{
+    recording r = {d->rt->store, done, ctx};
+    berth_error error = {0};
+    berth_status status = spawn_row(d, add_row, &r, &error);
+    if (status != BERTH_OK)
+        done(ctx, status, &error);
 }
 
 /* ---- Publishing ------------------------------------------------------------------------------ */
@@ -438,7 +464,7 @@ bool daemon_open_gate(struct daemon *d)
     pthread_mutex_lock(&d->lock);
     d->gate_open = may;
     if (!d->refusing)
-        d->state = may ? BERTH_DAEMON_RUNNING : BERTH_DAEMON_HELD;
+        d->state = may && !d->held ? BERTH_DAEMON_RUNNING : BERTH_DAEMON_HELD;
     pthread_mutex_unlock(&d->lock);
     if (may)
         mailbox_kick(d);

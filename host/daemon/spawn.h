@@ -27,10 +27,17 @@ typedef struct spawn_wish {
     slice snapshot;                    /* ptr NULL: born new */
     void *self;                        /* the embedder's instance, or NULL */
     const store_daemon *row;           /* of a daemon that comes back, or NULL */
+    /* Of one that comes from another host, with its snapshot: */
+    uint64_t epoch; /* 0: it does not */
+    slice wants;    /* as of a row */
+    slice came;
 } spawn_wish;
 
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
                          berth_error *error);
+/* What the store keeps of it; row is borrowed for the call of fn. */
+berth_status spawn_row(struct daemon *d, void (*fn)(void *ctx, const store_daemon *row), void *ctx,
+                       berth_error *error);
 /* done: as soon as the rows are on disk, or cannot be, on any thread. */
 void spawn_record(struct daemon *d, store_done *done, void *ctx);
 /* Takes over the builder's reference, whatever it answers; what fails is undone. */
@@ -39,6 +46,11 @@ void spawn_abandon(struct daemon *d, runner *on);
 /* After recording: publish, or undo what was built and recorded. */
 berth_status spawn_finish(struct daemon *d, int32_t reason, berth_status recorded, runner *on,
                           berth_error *error);
+
+/* depart.c: what a daemon was made of on the host it comes from; borrowed from bytes. CORRUPT,
+ * VERSION. */
+berth_status moving_make_read(slice bytes, berth_daemon_config *config, slice *wants,
+                              berth_error *error);
 
 /* One reference to a kind that is provided, or NULL. */
 plugin_kind *spawn_find_kind(runtime *rt, slice name, berth_error *error);

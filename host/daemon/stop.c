@@ -144,6 +144,20 @@ void daemon_end(struct daemon *d)
     release_finish(f);
 }
 
+void daemon_vanish(struct daemon *d)
+{
+    leave_table(d);
+}
+
+void daemon_leave_for_good(struct daemon *d)
+{
+    finish *f = begin_finish(d, false, false, false);
+    if (f)
+        release_finish(f);
+    else
+        log_error("daemon", "%s: out of memory: what is left of it here stays", d->name);
+}
+
 /* Do not wait for its mail any longer. */
 static void hurry(struct daemon *d)
 {

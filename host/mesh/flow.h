@@ -170,6 +170,8 @@ typedef struct flow_out_stats {
 void flow_out_get_stats(const flow_out *o, flow_out_stats *out);
 /* The number of the last event that is acknowledged, 0 without a flow. */
 uint64_t flow_out_acknowledged(const flow_out *o, uint64_t receiver);
+/* Is something for this receiver not acknowledged? */
+bool flow_out_waiting(const flow_out *o, uint64_t receiver);
 
 /* For snapshots: all flows with their unacknowledged events. import into a fresh one of the same
  * sender and incarnation: CORRUPT, LIMIT, NO_MEMORY. */

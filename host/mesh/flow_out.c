@@ -498,6 +498,13 @@ uint64_t flow_out_acknowledged(const flow_out *o, uint64_t receiver)
     return s ? s->base : 0;
 }
 
+bool flow_out_waiting(const flow_out *o, uint64_t receiver)
+{
+    const stream *s = map64_get(&o->by_receiver, receiver);
+
+    return s && s->last > s->base;
+}
+
 void flow_out_export(const flow_out *o, writer *w)
 {
     writer_u8(w, EXPORT_VERSION);

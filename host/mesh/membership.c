@@ -426,6 +426,30 @@ size_t membership_unhost(membership *m, uint64_t node, const uint8_t entity[BERT
     return removed;
 }
 
+size_t membership_rehost(membership *m, uint64_t from, uint64_t to,
+                         const uint8_t entity[BERTH_ENTITY_SIZE])
+{
+    size_t moved = 0;
+
+    if ((from ? roster_of_node(m->roster, from, &m->sweep) : roster_all(m->roster, &m->sweep)) !=
+        BERTH_OK)
+        return 0;
+    for (size_t i = 0; i < m->sweep.count; i++) {
+        const roster_member *member = m->sweep.items[i];
+        bool changed;
+
+        if (member->node == to || memcmp(member->subscriber, entity, BERTH_ENTITY_SIZE) != 0)
+            continue;
+        /* What it has shown it has shown; whether the other node may hear is asked at each publish
+         * and sweep, as ever. */
+        if (roster_add(m->roster, to, entity, member->channel, member->group, member->chain,
+                       member->until_s, &changed, NULL) == BERTH_OK)
+            moved++;
+        roster_remove(m->roster, member->node, entity, member->channel);
+    }
+    return moved;
+}
+
 void membership_recheck(membership *m)
 {
     m->recheck = true;

@@ -89,6 +89,10 @@ size_t membership_unhost(membership *m, uint64_t node, const uint8_t entity[BERT
 
 /* Revocations or rules have changed: look at all members as soon as possible. */
 void membership_recheck(membership *m);
+/* A daemon has gone to another node, and hears there what it heard; from 0: wherever it was. How
+ * many channels. */
+size_t membership_rehost(membership *m, uint64_t from, uint64_t to,
+                         const uint8_t entity[BERTH_ENTITY_SIZE]);
 /* When to call membership_expire; INT64_MAX: not before something happens. */
 int64_t membership_deadline(const membership *m);
 void membership_expire(membership *m, int64_t now_ns, uint64_t now_s);

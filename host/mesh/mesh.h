@@ -183,6 +183,24 @@ typedef struct mesh_service_view {
 /* All names that are served, as far as this node knows, by name and node. Blocks. */
 void mesh_services_each(mesh *m, void (*fn)(void *ctx, const mesh_service_view *view), void *ctx);
 
+/* ---- Daemons that move (migrate) ------------------------------------------------------------- */
+
+/* A message 0x0800 to 0x08ff of a node whose session proved this entity. On the loop's thread;
+ * must not block; keep the message with buf_ref. */
+typedef void mesh_moving(void *ctx, uint64_t node, const uint8_t entity[BERTH_ENTITY_SIZE],
+                         buf *message);
+/* Before mesh_start. */
+void mesh_on_moving(mesh *m, mesh_moving *call, void *ctx);
+/* Send one, if there is a session with room: who wants to be sure asks again. Takes a reference of
+ * its own. Does not block. */
+void mesh_tell(mesh *m, uint64_t node, lane l, buf *message);
+/* The daemon is the other node's from now on: events are forwarded, senders are told, what is
+ * published here reaches it there. Before it ends here. Blocks. */
+berth_status mesh_depart(mesh *m, const handover *h, berth_error *error);
+/* It is ours, and runs: events for it are taken from now on. how: of mesh/came.h. STALE, BUSY: it
+ * must not run; its gate has been closed. Blocks. */
+berth_status mesh_arrive(mesh *m, const presence *p, slice how, berth_error *error);
+
 /* Make the ways to and from an address (NULL: all) as bad as told (mesh/impair.h), from now on, at
  * this node's end; NULL: leave that direction as it is. For tests. Blocks. */
 struct impair_rule;
@@ -292,7 +310,8 @@ typedef struct mesh_counters {
     uint64_t peers_known, peers_live;
     uint64_t outbox_events, outbox_bytes; /* of all daemons, now */
     uint64_t subscriptions_wanted, members;
-    uint64_t turns; /* of the loop */
+    uint64_t moving_unsent; /* messages of migrations without a session or room */
+    uint64_t turns;         /* of the loop */
 } mesh_counters;
 /* Blocks. */
 void mesh_get_counters(mesh *m, mesh_counters *out);

@@ -364,8 +364,11 @@ static void review_service(mesh *m, slice service)
     atomic_store(&m->facts_flag, true);
 }
 
-void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
+/* Take its wishes out; as a list. */
+static wish *take_wishes(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
 {
+    wish *taken = NULL;
+
     for (wish **at = &m->wishes; *at;) {
         wish *w = *at;
 
@@ -374,13 +377,68 @@ void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
             continue;
         }
         *at = w->next;
+        w->next = taken;
+        taken = w;
+    }
+    return taken;
+}
+
+/* Under channels_lock. */
+void mesh_channels_go(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t node)
+{
+    membership_unhost(m->membership, m->key.node_id, entity);
+    for (const wish *w = m->wishes; w; w = w->next) {
+        berth_error error = {0};
+
+        if (entity_eq(w->subscriber, entity) &&
+            membership_join(m->membership, node, entity,
+                            slice_of(w->channel->data, w->channel->len),
+                            w->group ? slice_of(w->group->data, w->group->len) : (slice){0},
+                            w->token ? slice_of(w->token->data, w->token->len) : (slice){0},
+                            m->now_ns, (uint64_t)mesh_wall_s(m), &error) != BERTH_OK)
+            log_warn("mesh", "a daemon that left for another node does not hear %s", error.text);
+    }
+    count_members(m);
+}
+
+static void drop_services(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
+{
+    if (!services_remove_origin(m->services, berth_entity_origin(entity)))
+        return;
+    runtime_services(m->rt, take_service, m); /* it may be here again already */
+    atomic_store(&m->facts_flag, true);
+}
+
+static void free_wishes(wish *list)
+{
+    while (list) {
+        wish *w = list;
+
+        list = w->next;
         wish_free(w);
     }
+}
+
+void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
+{
+    free_wishes(take_wishes(m, entity));
     subscriptions_drop_all(m->subscriptions, entity, m->now_ns);
-    if (services_remove_origin(m->services, berth_entity_origin(entity))) {
-        runtime_services(m->rt, take_service, m); /* it may be here again already */
-        atomic_store(&m->facts_flag, true);
-    }
+    drop_services(m, entity);
+}
+
+void mesh_channels_forget(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
+{
+    free_wishes(take_wishes(m, entity));
+    subscriptions_forget(m->subscriptions, entity);
+    drop_services(m, entity);
+}
+
+/* Under channels_lock. */
+void mesh_channels_moved(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t from,
+                         uint64_t to)
+{
+    membership_rehost(m->membership, from, to, entity);
+    count_members(m);
 }
 
 typedef struct change {

@@ -264,7 +264,8 @@ void flows_forget(mesh *m, route_link *l)
             m->all_links[i--] = m->all_links[--m->link_count];
     if (map64_get(&m->links, l->origin) == l) {
         map64_del(&m->links, l->origin);
-        places_gone(m, l->origin);
+        if (!l->elsewhere)
+            places_gone(m, l->origin);
     }
     heap_remove(&m->dues, &l->due);
     link_free(l);

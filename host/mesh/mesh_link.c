@@ -45,6 +45,7 @@ void link_free(route_link *l)
         free(s);
     }
     map64_fini(&l->hinted);
+    free(l->reached);
     buf_unref(l->verified);
     berth_keypair_wipe(&l->key);
     pthread_mutex_destroy(&l->lock);
@@ -213,25 +214,35 @@ static void drop_link(mesh *m, mesh_task *t, bool closed)
             link_free(l); /* else it goes with the mesh */
         return;
     }
-    mesh_channels_drop(m, l->entity);
-    inflows_forget(m, l->origin);
-    places_gone(m, l->origin);
+    if (l->elsewhere) {
+        mesh_channels_forget(m, l->entity);
+        pthread_mutex_lock(&l->lock);
+        while (l->out_count)
+            flow_out_free(l->outs[--l->out_count].flows);
+        pthread_mutex_unlock(&l->lock);
+    } else {
+        mesh_channels_drop(m, l->entity);
+        inflows_forget(m, l->origin);
+        places_gone(m, l->origin);
+    }
     l->detached = true;
     l->detached_ns = m->now_ns;
     mesh_sweep_in(m, SWEEP_NS);
     link_touch(l);
 }
 
-static void detach(void *ctx, route_link *l)
+static void detach(void *ctx, route_link *l, bool elsewhere)
 {
     mesh *m = ctx;
     link_task *t = calloc(1, sizeof *t);
 
-    mesh_channels_unhost(m, l->entity);
+    if (!elsewhere)
+        mesh_channels_unhost(m, l->entity);
     if (!t) {
         log_error("mesh", "out of memory: %016llx stays known", (unsigned long long)l->origin);
         return;
     }
+    l->elsewhere = elsewhere;
     t->task.run = drop_link;
     t->link = l;
     mesh_post(m, &t->task);
@@ -260,6 +271,30 @@ static berth_status send_one(void *ctx, route_link *l, uint64_t target, const ro
     if (touch)
         mark_dirty(l);
     return status == BERTH_OK || status == BERTH_ERR_WOULD_BLOCK ? status : BERTH_ERR_LOST;
+}
+
+static bool owes(void *ctx, route_link *l, uint64_t target)
+{
+    bool some = false;
+
+    (void)ctx;
+    pthread_mutex_lock(&l->lock);
+    for (unsigned i = 0; i < l->out_count && !some; i++)
+        some = flow_out_waiting(l->outs[i].flows, target);
+    pthread_mutex_unlock(&l->lock);
+    return some;
+}
+
+static bool picked(void *ctx, route_link *l, uint64_t sequence, uint64_t target)
+{
+    bool was = false;
+
+    (void)ctx;
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->reached_count && !was && l->published == sequence; i++)
+        was = l->reached[i] == target;
+    pthread_mutex_unlock(&l->lock);
+    return was;
 }
 
 /*
@@ -370,6 +405,8 @@ void mesh_route_init(mesh *m)
                        .guards = mesh_channels_guards,
                        .subscribe = mesh_channels_subscribe,
                        .listen = mesh_channels_listen,
+                       .owes = owes,
+                       .picked = picked,
                        .save = save,
                        .restore = restore,
                        .receives = receives,

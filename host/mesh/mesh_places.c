@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "identity/entity.h"
+#include "mesh/came.h"
 
 #include <stdlib.h>
 
@@ -18,6 +20,8 @@ typedef struct signing {
     const home *have;
     int64_t now_s;
     bool fresh; /* what we have will do */
+    came how;
+    bool came; /* it did, by how */
     berth_status status;
 } signing;
 
@@ -38,16 +42,58 @@ static void sign_with(void *ctx, const runtime_face *face)
         return;
     p->not_after_s = s->now_s + PRESENCE_LIFE_S;
     s->status = presence_sign(p, face->key);
+    if (s->status == BERTH_OK && face->came.len) {
+        berth_error error = {0};
+
+        s->came = came_read(&s->how, face->came, &error) == BERTH_OK &&
+                  s->how.handover.epoch == p->epoch;
+    }
 }
 
-static berth_status own(mesh *m, const presence *p, berth_error *error)
+static berth_status own(mesh *m, const presence *p, const came *how, berth_error *error)
 {
+    uint64_t origin = berth_entity_origin(p->entity);
     berth_status status;
 
     atomic_store(&m->places_used, true);
     pthread_mutex_lock(&m->places_lock);
-    status = directory_own(m->directory, p, NULL, error);
+    status = directory_own(m->directory, p, how ? &how->handover : NULL, error);
+    for (size_t i = 0; status == BERTH_OK && how && i < how->former_count; i++)
+        directory_add_former(m->directory, origin, how->former[i]);
     pthread_mutex_unlock(&m->places_lock);
+    return status;
+}
+
+static home *keep_home(mesh *m, const presence *p, const came *how)
+{
+    uint64_t origin = berth_entity_origin(p->entity);
+    home *l = map64_get(&m->locals, origin);
+
+    if (!l) {
+        l = calloc(1, sizeof *l);
+        if (!l || !map64_put(&m->locals, origin, l)) {
+            free(l);
+            return NULL;
+        }
+    }
+    l->p = *p;
+    if (how) {
+        l->h = how->handover;
+        l->has_handover = true;
+    }
+    l->serial = ++m->serial;
+    return l;
+}
+
+berth_status places_own_as(mesh *m, const presence *p, slice how, berth_error *error)
+{
+    came c = {0};
+    berth_status status = came_read(&c, how, error);
+
+    if (status == BERTH_OK)
+        status = own(m, p, &c, error);
+    if (status == BERTH_OK && !keep_home(m, p, &c))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     return status;
 }
 
@@ -77,7 +123,7 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
     if (s.fresh)
         return l;
     if (s.status == BERTH_OK)
-        s.status = own(m, &s.p, &error);
+        s.status = own(m, &s.p, s.came ? &s.how : NULL, &error);
     else
         fail(&error, s.status, "it cannot be signed for");
     if (s.status != BERTH_OK) {
@@ -86,16 +132,7 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
         runtime_gate_again(m->rt, origin);
         return NULL;
     }
-    if (!l) {
-        l = calloc(1, sizeof *l);
-        if (!l || !map64_put(&m->locals, origin, l)) {
-            free(l);
-            return NULL;
-        }
-    }
-    l->p = s.p;
-    l->serial = ++m->serial;
-    return l;
+    return keep_home(m, &s.p, s.came ? &s.how : NULL);
 }
 
 void places_gone(mesh *m, uint64_t origin)
@@ -148,8 +185,10 @@ void places_hint(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t inca
     if (link && (uintptr_t)map64_get(&link->hinted, to->id) == told)
         return;
     writer_u16(&w, MESSAGE_DIRECTORY_HINT);
-    writer_u8(&w, 1);
+    writer_u8(&w, p->has_handover ? 3 : 1);
     presence_write(&w, &p->p);
+    if (p->has_handover)
+        handover_write(&w, &p->h);
     if (!w.failed && mesh_send(m, to->id, l, slice_of(w.data, w.len)) == BERTH_OK && link)
         map64_put(&link->hinted, to->id, (void *)told);
     writer_free(&w);
@@ -270,11 +309,19 @@ static void learn(mesh *m, mesh_node *from, const uint8_t *entity, const presenc
     /* A daemon of ours that nobody asked about yet: now it has to be known whose it is. */
     places_own(m, origin, 0);
     atomic_store(&m->places_used, true);
+    if (h) /* what it hears is to find it at the one place or the other */
+        pthread_mutex_lock(&m->channels_lock);
     pthread_mutex_lock(&m->places_lock);
     directory_look(m->directory, origin, &before);
     status = directory_learn(m->directory, from->entity, p, h, mesh_wall_s(m), &error);
     directory_look(m->directory, origin, &after);
     pthread_mutex_unlock(&m->places_lock);
+    if (h && status == BERTH_OK && before.known && after.known && !after.conflict &&
+        !entity_eq(before.node, after.node))
+        mesh_channels_moved(m, entity, berth_entity_node_id(before.node),
+                            berth_entity_node_id(after.node));
+    if (h)
+        pthread_mutex_unlock(&m->channels_lock);
     if (status != BERTH_OK && status != BERTH_ERR_STALE && status != BERTH_ERR_BUSY)
         log_debug("mesh", "node %016llx about %016llx: %s", (unsigned long long)from->id,
                   (unsigned long long)origin, error.text);

@@ -21,6 +21,7 @@
  *     mesh_serve.c      calls of other nodes to daemons here
  *     mesh_request.c    requests to names that daemons serve, here or elsewhere
  *     mesh_announce.c   what this node says of itself, and hears of others
+ *     mesh_moving.c     daemons that go and come
  *     mesh_view.c       looking
  *
  * WHO MAY TOUCH WHAT: all of struct mesh belongs to the loop's thread, but what is marked [const],
@@ -116,6 +117,9 @@ struct route_link {
     pthread_mutex_t lock;
     outbox outs[OUTS_MAX]; /* [lock] the first is being sent */
     unsigned out_count;    /* [lock] */
+    uint64_t published;    /* [lock] the sequence of its last publish, and whom it reached */
+    uint64_t *reached;     /* [lock] origins */
+    size_t reached_count, reached_cap;
     buf *verified;         /* [channels_lock] the chain whose signatures were found to hold last */
     waiter *waiters;       /* [lock] */
     bool dirty;            /* [lock] in the list of those to be sent */
@@ -124,6 +128,7 @@ struct route_link {
     _Atomic uint64_t generation; /* of its receiving end; at least what was ever told */
     /* The loop's. */
     bool listed, detached;
+    bool elsewhere; /* it goes on on another node */
     int64_t detached_ns;
     map64 hinted; /* node -> which presence it was told */
 };
@@ -168,6 +173,8 @@ typedef struct mesh_node {
 /* A daemon of this node whose presence others know. */
 typedef struct home {
     presence p;
+    handover h; /* by which it came here */
+    bool has_handover;
     uint64_t serial;
 } home;
 
@@ -323,7 +330,9 @@ struct mesh {
 
     _Atomic uint64_t published, refused_publish;
     mesh_flow_counters flows;
-    uint64_t unknown_messages;
+    uint64_t unknown_messages, moving_unsent;
+    mesh_moving *moving; /* [const] from mesh_start on */
+    void *moving_ctx;    /* [const] */
 };
 
 static inline int64_t mesh_wall_ns(const mesh *m)
@@ -474,7 +483,13 @@ void places_ask_one(mesh *m, uint64_t node, uint64_t origin);
 /* Meet some more of those who may know. */
 void places_walk(mesh *m);
 void places_gone(mesh *m, uint64_t origin);
+/* It has come here, and its presence is signed. */
+berth_status places_own_as(mesh *m, const presence *p, slice how, berth_error *error);
 bool places_may_run(void *ctx, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch);
+
+/* ---- mesh_moving.c --------------------------------------------------------------------------- */
+
+void moving_message(mesh *m, const mesh_node *from, buf *msg);
 
 /* ---- mesh_names.c ---------------------------------------------------------------------------- */
 
@@ -493,6 +508,13 @@ int64_t mesh_channels_deadline(mesh *m);
 void mesh_channels_expire(mesh *m);
 void mesh_channels_sweep(mesh *m);
 void mesh_channels_drop(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
+/* Under channels_lock: it goes on on that node; what it hears of this node it hears there. */
+void mesh_channels_go(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t node);
+/* It does not want anything here any more, and nobody is told. */
+void mesh_channels_forget(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
+/* Under channels_lock: another node hosts it now; from 0: wherever it was. */
+void mesh_channels_moved(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t from,
+                         uint64_t to);
 berth_status mesh_channels_publish(void *ctx, route_link *link, const route_event *e,
                                    void (*wake)(void *), void *wake_ctx, berth_error *error);
 void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, slice channel,

@@ -7,6 +7,25 @@
 
 #include "base/error.h"
 
+#include <stdlib.h>
+
+/* Under l->lock: who has got it, should one of them be found here as well. */
+static void note_reached(route_link *l, uint64_t sequence, const roster_picks *to)
+{
+    l->published = sequence;
+    l->reached_count = 0;
+    if (to->count > l->reached_cap) {
+        uint64_t *more = realloc(l->reached, to->count * sizeof *more);
+
+        if (!more)
+            return;
+        l->reached = more;
+        l->reached_cap = to->count;
+    }
+    for (size_t i = 0; i < to->count; i++)
+        l->reached[l->reached_count++] = to->items[i]->origin;
+}
+
 /* Under l->lock. To all, or with WOULD_BLOCK to nobody. */
 static berth_status queue_all(route_link *l, uint64_t incarnation, const roster_picks *to,
                               buf *bytes)
@@ -53,6 +72,8 @@ static berth_status send_picks(route_link *l, uint64_t incarnation, const roster
         return BERTH_ERR_NO_MEMORY;
     pthread_mutex_lock(&l->lock);
     status = queue_all(l, incarnation, to, bytes);
+    if (status == BERTH_OK)
+        note_reached(l, event->sequence, to);
     if (status == BERTH_ERR_WOULD_BLOCK && wake && !link_wait(l, wake, wake_ctx))
         status = BERTH_ERR_NO_MEMORY;
     pthread_mutex_unlock(&l->lock);

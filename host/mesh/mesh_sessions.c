@@ -138,6 +138,10 @@ static bool on_message(void *ctx, session *s, lane l, buf *msg)
     if (!n)
         return true;
     node = n->id;
+    if (kind >= MESSAGE_MOVE_FIRST && kind <= MESSAGE_MOVE_LAST) {
+        moving_message(m, n, msg);
+        return true;
+    }
     switch (kind) {
     case MESSAGE_FLOW_EVENTS:
     case MESSAGE_FLOW_CLOSE:

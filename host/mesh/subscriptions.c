@@ -371,25 +371,50 @@ bool subscriptions_drop(subscriptions *s, uint64_t node,
     return true;
 }
 
-size_t subscriptions_drop_all(subscriptions *s, const uint8_t subscriber[BERTH_ENTITY_SIZE],
-                              int64_t now_ns)
+/* All of one daemon that are not leaving; malloc'd. NULL: no memory. */
+static wish **all_of(const subscriptions *s, const uint8_t subscriber[BERTH_ENTITY_SIZE],
+                     size_t *count)
 {
-    size_t at = 0, count = 0, dropped = 0;
+    size_t at = 0;
     wish **found = malloc((s->wishes.count + 1) * sizeof(wish *));
     void *value;
     slice key;
 
+    *count = 0;
     while (found && strmap_next(&s->wishes, &at, &key, &value)) {
         wish *w = value;
 
         if (memcmp(w->seen.subscriber, subscriber, BERTH_ENTITY_SIZE) == 0 &&
             w->seen.state != SUBSCRIPTION_LEAVING)
-            found[count++] = w;
+            found[(*count)++] = w;
     }
-    for (; dropped < count; dropped++)
-        drop(s, found[dropped], now_ns);
+    return found;
+}
+
+size_t subscriptions_drop_all(subscriptions *s, const uint8_t subscriber[BERTH_ENTITY_SIZE],
+                              int64_t now_ns)
+{
+    size_t count;
+    wish **found = all_of(s, subscriber, &count);
+
+    for (size_t i = 0; i < count; i++)
+        drop(s, found[i], now_ns);
     free(found);
-    return dropped;
+    return count;
+}
+
+size_t subscriptions_forget(subscriptions *s, const uint8_t subscriber[BERTH_ENTITY_SIZE])
+{
+    size_t count;
+    wish **found = all_of(s, subscriber, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        set_state(s, found[i], SUBSCRIPTION_LEAVING);
+        forget(s, found[i]);
+        s->counters.left++;
+    }
+    free(found);
+    return count;
 }
 
 /* ---- Sessions -------------------------------------------------------------------------------- */

@@ -75,6 +75,9 @@ bool subscriptions_drop(subscriptions *s, uint64_t publisher,
 size_t subscriptions_drop_all(subscriptions *s, const uint8_t subscriber[BERTH_ENTITY_SIZE],
                               int64_t now_ns);
 
+/* The same, but nobody is told: the daemon goes on elsewhere, and says so itself. */
+size_t subscriptions_forget(subscriptions *s, const uint8_t subscriber[BERTH_ENTITY_SIZE]);
+
 /* A session with the node is there, and what it has to know of us has been sent; it is gone. */
 void subscriptions_up(subscriptions *s, uint64_t node, int64_t now_ns);
 void subscriptions_down(subscriptions *s, uint64_t node, int64_t now_ns);

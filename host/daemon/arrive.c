@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A daemon comes from another host. It goes on exactly where it was: same incarnation, same chain,
+ * next link. As soon as it is ours it runs; but until that is on disk no output of it leaves, so
+ * that a host which crashes in between, and begins again from what it was sent, contradicts nobody.
+ */
+#include "daemon/held.h"
+#include "daemon/moving.h"
+#include "daemon/spawn.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+struct arrival {
+    command command; /* first */
+    struct daemon *d;
+    buf *container, *held;
+    uint64_t limit; /* of sequences that are reserved with the row */
+};
+
+berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out,
+                           berth_error *error)
+{
+    berth_daemon_config config;
+    slice wants;
+    uint32_t count;
+    berth_status status = runtime_check(rt, true, error);
+    *out = NULL;
+    if (status == BERTH_OK)
+        status = moving_make_read(spec->make, &config, &wants, error);
+    if (status == BERTH_OK)
+        status = held_read(spec->held, NULL, NULL, &count, error);
+    if (status != BERTH_OK)
+        return status;
+    arrival *x = calloc(1, sizeof(*x));
+    runner *on = x ? dispatcher_borrow(rt->dispatcher) : NULL;
+    if (on && (!(x->container = buf_copy(spec->container.ptr, spec->container.len)) ||
+               (spec->held.len && !(x->held = buf_copy(spec->held.ptr, spec->held.len)))))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    else if (!on)
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (status == BERTH_OK) {
+        spawn_wish wish = {
+            .kind = spec->kind,
+            .identity = spec->identity,
+            .config = &config,
+            .snapshot = slice_of(x->container->data, x->container->len),
+            .epoch = spec->epoch,
+            .wants = wants,
+            .came = spec->came,
+        };
+        status = spawn_build(rt, &wish, on, &x->d, error);
+    }
+    if (on)
+        dispatcher_return(rt->dispatcher, on);
+    if (status != BERTH_OK) {
+        if (x) {
+            buf_unref(x->container);
+            buf_unref(x->held);
+        }
+        free(x);
+        return status;
+    }
+    x->limit = x->d->sequence_limit;
+    if (rt->store) {
+        x->d->sequence_limit = x->d->chain.head.sequence;
+        x->d->reserving = true;
+    }
+    atomic_store(&x->d->moved_in, true);
+    *out = x;
+    return BERTH_OK;
+}
+
+typedef struct row_call {
+    const arrival *x;
+    void (*fn)(void *ctx, const store_daemon *row, uint64_t incarnation, uint64_t sequence,
+               buf *container);
+    void *ctx;
+} row_call;
+
+static void with_row(void *ctx, const store_daemon *row)
+{
+    const row_call *c = ctx;
+    store_daemon with_limit = *row;
+    with_limit.sequence_limit = c->x->limit;
+    c->fn(c->ctx, &with_limit, row->incarnation, c->x->d->chain.head.sequence, c->x->container);
+}
+
+berth_status arrival_row(arrival *x,
+                         void (*fn)(void *ctx, const store_daemon *row, uint64_t incarnation,
+                                    uint64_t sequence, buf *container),
+                         void *ctx, berth_error *error)
+{
+    row_call c = {x, fn, ctx};
+    return spawn_row(x->d, with_row, &c, error);
+}
+
+static void put_held(void *ctx, batch *b)
+{
+    if (mailbox_put((struct daemon *)ctx, b, MAIL_SYSTEM, NULL) != BERTH_OK)
+        batch_free(b);
+}
+
+static void drop(arrival *x)
+{
+    buf_unref(x->container);
+    buf_unref(x->held);
+    free(x);
+}
+
+berth_status arrival_open(arrival *x, berth_error *error)
+{
+    struct daemon *d = daemon_ref(x->d);
+    runtime *rt = d->rt;
+    runner *on = dispatcher_borrow(rt->dispatcher);
+    uint32_t count;
+    berth_status status;
+    if (!on) {
+        daemon_unref(d);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    status = x->held ? held_read(slice_of(x->held->data, x->held->len), put_held, d, &count, error)
+                     : BERTH_OK;
+    if (status == BERTH_OK)
+        status = spawn_publish(d, BERTH_START_MIGRATED, on, error);
+    else
+        spawn_abandon(d, on);
+    dispatcher_return(rt->dispatcher, on);
+    if (status != BERTH_OK) {
+        daemon_unref(d);
+        drop(x);
+    }
+    return status;
+}
+
+/* The runner's. */
+static void may_leave(command *c, struct daemon *d)
+{
+    const arrival *x = (const arrival *)c;
+    d->reserving = false;
+    if (d->sequence_limit < x->limit)
+        d->sequence_limit = x->limit;
+    keep_reserve(d);
+}
+
+static void kept(command *c, struct daemon *d)
+{
+    (void)d;
+    drop((arrival *)c);
+}
+
+void arrival_kept(arrival *x)
+{
+    struct daemon *d = x->d;
+    x->command = (command){.kind = COMMAND_CALL, .fn = may_leave, .done = kept};
+    if (!mailbox_command(d, &x->command))
+        drop(x);
+    daemon_unref(d);
+}
+
+void arrival_abandon(arrival *x)
+{
+    struct daemon *d = x->d;
+    runner *on = dispatcher_borrow(d->rt->dispatcher);
+    /* An instance can be destroyed only with a runner; without one it stays until the host ends. */
+    if (on) {
+        runtime *rt = d->rt;
+        spawn_abandon(d, on);
+        dispatcher_return(rt->dispatcher, on);
+    } else {
+        log_error("daemon", "%s: out of memory: what came of it stays", d->name);
+    }
+    drop(x);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A daemon leaves.
+ *
+ * It is held (no batch is begun), and once no batch is half run and its outbox is empty its state is
+ * taken. In the same turn its mailbox is frozen: what waits there is set aside, nothing more is
+ * taken in but what the host itself makes, and senders wait for room. What was set aside is of three
+ * sorts: events that were accepted for good (of daemons here) go along; those that somebody else
+ * still answers for (flows of other nodes, clients) are told that they were not taken, or go after
+ * the daemon; those that the host made of timers and requests are made again from the state.
+ */
+#include "daemon/held.h"
+#include "daemon/moving.h"
+#include "daemon/spawn.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+struct departure {
+    command command; /* first */
+    struct daemon *d;
+    departure_done *done;
+    void *ctx;
+    atomic_uint refs; /* the command's, and the owner's */
+    atomic_bool resumed;
+    pthread_mutex_t lock;
+    bool frozen;  /* [lock] */
+    batch *aside; /* [lock] of the frozen mailbox, in order */
+    berth_keypair key;
+    departed state;
+};
+
+static void unref(departure *x)
+{
+    if (atomic_fetch_sub(&x->refs, 1) != 1)
+        return;
+    berth_keypair_wipe(&x->key);
+    buf_unref(x->state.make);
+    buf_unref(x->state.container);
+    buf_unref(x->state.held);
+    daemon_unref(x->d);
+    pthread_mutex_destroy(&x->lock);
+    free(x);
+}
+
+/* ---- What it is made of ---------------------------------------------------------------------- */
+
+/* version u8 (1), durability u32, auto_snapshot u64, configuration (length u32, bytes), wishes (the
+ * same) */
+#define MAKE_VERSION 1
+
+static buf *make_bytes(struct daemon *d, berth_error *error)
+{
+    writer w = {0}, wants = {0};
+    const buf *config = d->make->config;
+    buf *out = NULL;
+    if (daemon_wants_bytes(d, &wants, error) == BERTH_OK) {
+        writer_u8(&w, MAKE_VERSION);
+        writer_u32(&w, d->make->durability);
+        writer_u64(&w, d->make->auto_snapshot);
+        writer_u32(&w, config ? (uint32_t)(config->len - 1) : 0);
+        writer_bytes(&w, config ? config->data : NULL, config ? config->len - 1 : 0);
+        writer_u32(&w, (uint32_t)wants.len);
+        writer_bytes(&w, wants.data, wants.len);
+        out = w.failed ? NULL : buf_copy(w.data, w.len);
+        if (!out)
+            fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    writer_free(&wants);
+    writer_free(&w);
+    return out;
+}
+
+berth_status moving_make_read(slice bytes, berth_daemon_config *config, slice *wants,
+                              berth_error *error)
+{
+    reader r = reader_of(bytes.ptr, bytes.len);
+    uint8_t version = reader_u8(&r);
+    *config = (berth_daemon_config){.size = sizeof(*config)};
+    config->durability = reader_u32(&r);
+    config->auto_snapshot = reader_u64(&r);
+    slice text = reader_bytes(&r, reader_u32(&r));
+    config->config = text.ptr;
+    config->config_len = text.len;
+    *wants = reader_bytes(&r, reader_u32(&r));
+    if (reader_ok(&r) && version != MAKE_VERSION)
+        return fail(error, BERTH_ERR_VERSION,
+                    "what the daemon is made of is of version %u, only %d is known", version,
+                    MAKE_VERSION);
+    if (!reader_done(&r))
+        return fail(error, BERTH_ERR_CORRUPT, "what the daemon is made of is damaged");
+    return BERTH_OK;
+}
+
+berth_status moving_make_check(slice make, berth_error *error)
+{
+    berth_daemon_config config;
+    slice wants;
+    return moving_make_read(make, &config, &wants, error);
+}
+
+berth_status moving_held_count(slice held, uint32_t *count, berth_error *error)
+{
+    return held_read(held, NULL, NULL, count, error);
+}
+
+berth_status runtime_moving_facts(runtime *rt, uint64_t origin,
+                                  void (*fn)(void *ctx, const moving_facts *f), void *ctx,
+                                  berth_error *error)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
+                    (unsigned long long)origin);
+    const manifest_kind *kind = d->make->kind->facts;
+    plugin_info info;
+    pthread_mutex_lock(&d->lock);
+    bool fit = !d->gone && !d->refusing && d->state != BERTH_DAEMON_QUARANTINED;
+    uint64_t incarnation = d->incarnation, epoch = d->epoch;
+    pthread_mutex_unlock(&d->lock);
+    if (!fit) {
+        daemon_unref(d);
+        return fail(error, BERTH_ERR_BROKEN, "daemon %016llx is being stopped, or in quarantine",
+                    (unsigned long long)origin);
+    }
+    plugin_kind_info(d->make->kind, &info);
+    moving_facts f = {
+        .key = &d->make->key,
+        .name = d->name,
+        .kind = kind->name,
+        .plugin = kind_has_file(&info) ? info.manifest->name : "",
+        .digest = info.digest,
+        .state_version = kind->stateful ? kind->state_writes : 0,
+        .state_bytes = atomic_load(&d->state_bytes),
+        .epoch = epoch,
+        .incarnation = incarnation,
+        .deterministic = kind->deterministic,
+        .stateful = kind->stateful,
+    };
+    fn(ctx, &f);
+    daemon_unref(d);
+    return BERTH_OK;
+}
+
+/* ---- Freezing -------------------------------------------------------------------------------- */
+
+/* The runner's: all that goes along. */
+static berth_status take_held(departure *x, berth_error *error)
+{
+    writer w = {0};
+    uint32_t count = 0;
+    held_begin(&w);
+    for (const batch *b = x->aside; b; b = b->next)
+        if (held_takes(b))
+            held_add(&w, b, &count);
+    held_end(&w, 0, count);
+    if (count)
+        x->state.held = w.failed ? NULL : buf_copy(w.data, w.len);
+    x->state.held_count = count;
+    writer_free(&w);
+    return count && !x->state.held ? fail(error, BERTH_ERR_NO_MEMORY, "out of memory") : BERTH_OK;
+}
+
+static void thaw(departure *x)
+{
+    pthread_mutex_lock(&x->lock);
+    batch *aside = x->aside;
+    x->aside = NULL;
+    x->frozen = false;
+    pthread_mutex_unlock(&x->lock);
+    mailbox_thaw(x->d, aside);
+}
+
+/* On the runner's thread: the state was taken, or could not be. */
+static void taken(command *c, struct daemon *d)
+{
+    departure *x = (departure *)c;
+    berth_status status = c->status;
+    berth_error error = c->error;
+    x->state.snapshot_ns = clock_mono_ns() - x->state.snapshot_ns;
+    x->state.container = c->container;
+    pthread_mutex_lock(&d->lock);
+    bool ends = d->refusing || d->gone;
+    pthread_mutex_unlock(&d->lock);
+    if (status == BERTH_OK && (ends || atomic_load(&x->resumed)))
+        status = fail(&error, BERTH_ERR_CANCELLED, "it stays");
+    if (status == BERTH_OK && !(x->state.make = make_bytes(d, &error)))
+        status = error.code;
+    if (status == BERTH_OK) {
+        x->key = d->make->key;
+        x->state.key = &x->key;
+        x->state.epoch = d->epoch;
+        x->state.incarnation = d->incarnation;
+        x->state.sequence = d->chain.head.sequence;
+        berth_link_encode(x->state.head, &d->chain.head);
+        pthread_mutex_lock(&x->lock);
+        x->aside = mailbox_freeze(d);
+        x->frozen = true;
+        pthread_mutex_unlock(&x->lock);
+        status = take_held(x, &error);
+    }
+    /* Whoever resumed it meanwhile has found nothing frozen. */
+    if (status != BERTH_OK || atomic_load(&x->resumed)) {
+        thaw(x);
+        if (status == BERTH_OK)
+            status = fail(&error, BERTH_ERR_CANCELLED, "it stays");
+    }
+    x->done(x->ctx, x, status, &error);
+    unref(x);
+}
+
+berth_status departure_begin(runtime *rt, uint64_t origin, departure_done *done, void *ctx,
+                             departure **out, berth_error *error)
+{
+    *out = NULL;
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return fail(error, BERTH_ERR_NOT_FOUND, "there is no daemon %016llx",
+                    (unsigned long long)origin);
+    departure *x = calloc(1, sizeof(*x));
+    if (!x) {
+        daemon_unref(d);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    *x = (departure){.d = d, .done = done, .ctx = ctx};
+    x->command = (command){
+        .kind = COMMAND_SNAPSHOT, .when_still = true, .to_go = true, .done = taken, .ctx = x};
+    atomic_init(&x->refs, 2);
+    pthread_mutex_init(&x->lock, NULL);
+    x->state.closed_ns = x->state.snapshot_ns = clock_mono_ns();
+    if (!mailbox_hold(d)) {
+        atomic_store(&x->refs, 1);
+        unref(x);
+        return fail(error, BERTH_ERR_BUSY, "daemon %016llx is leaving already, or ending",
+                    (unsigned long long)origin);
+    }
+    *out = x;
+    if (!mailbox_command(d, &x->command)) {
+        mailbox_thaw(d, NULL);
+        *out = NULL;
+        atomic_store(&x->refs, 1);
+        unref(x);
+        return fail(error, BERTH_ERR_NOT_FOUND, "daemon %016llx has ended",
+                    (unsigned long long)origin);
+    }
+    return BERTH_OK;
+}
+
+const departed *departure_state(const departure *x)
+{
+    return &x->state;
+}
+
+uint64_t departure_waiting(const departure *x)
+{
+    pthread_mutex_lock(&x->d->lock);
+    uint64_t n = x->d->mail_events;
+    pthread_mutex_unlock(&x->d->lock);
+    return n;
+}
+
+void departure_resume(departure *x)
+{
+    atomic_store(&x->resumed, true);
+    thaw(x);
+}
+
+void departure_free(departure *x)
+{
+    if (x)
+        unref(x);
+}
+
+/* ---- Gone ------------------------------------------------------------------------------------ */
+
+/* What clients had handed in, on its way after the daemon; in order. */
+typedef struct following {
+    runtime *rt;
+    uint64_t origin;
+    batch *head, *rest;
+} following;
+
+static void not_taken(batch *b, berth_status status)
+{
+    for (; b->at < b->count; b->at++) {
+        batch_fail(b, b->at, status, NULL, 0);
+        if (b->at + 1 < b->count)
+            b->unfinished--;
+    }
+    batch_settle(b);
+}
+
+static void follow(void *ctx)
+{
+    following *f = ctx;
+    while (f->head || f->rest) {
+        berth_error error = {0};
+        batch *b = f->head;
+        if (!b) {
+            b = f->head = f->rest;
+            f->rest = b->next;
+            b->next = NULL;
+            b->system = false;
+        }
+        berth_status status = runtime_submit(f->rt, f->origin, b, follow, f, &error);
+        if (status == BERTH_ERR_WOULD_BLOCK)
+            return; /* f is that call's now, which comes when there is room */
+        f->head = NULL;
+        if (status != BERTH_OK)
+            not_taken(b, status == BERTH_ERR_NOT_FOUND ? status : BERTH_ERR_CANCELLED);
+    }
+    free(f);
+}
+
+/* A batch that a client or a call of another node waits for; flows of other nodes are sent again. */
+static bool follows(const runtime *rt, const batch *b)
+{
+    bool flow = b->source[0] && rt->route.receives &&
+                rt->route.receives(rt->route.ctx, slice_str(b->source));
+    return !flow && (b->done || b->source[0]) && b->common.type == BERTH_EVENT_MESSAGE;
+}
+
+void departure_release(departure *x)
+{
+    struct daemon *d = x->d;
+    runtime *rt = d->rt;
+    following *f = calloc(1, sizeof(*f));
+    batch **end = f ? &f->rest : NULL;
+    pthread_mutex_lock(&x->lock);
+    batch *list = x->aside, *late;
+    x->aside = NULL;
+    pthread_mutex_unlock(&x->lock);
+    atomic_store(&d->moved_out, true);
+    daemon_vanish(d);
+    late = mailbox_empty(d);
+    while (list || late) {
+        batch *b = list ? list : late;
+        if (list)
+            list = b->next;
+        else
+            late = b->next;
+        b->next = NULL;
+        if (f && follows(rt, b)) {
+            *end = b;
+            end = &b->next;
+        } else {
+            /* It went along, is made again there, or is sent again. */
+            not_taken(b, BERTH_ERR_CANCELLED);
+        }
+    }
+    daemon_leave_for_good(d);
+    if (f) {
+        f->rt = rt;
+        f->origin = d->origin;
+        follow(f);
+    }
+}
