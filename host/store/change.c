@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static change *change_new(change_type type, size_t extra)
+change *change_new(change_type type, size_t extra)
 {
     change *c = malloc(sizeof *c + extra);
 
@@ -24,8 +24,20 @@ void change_free(change *c)
         return;
     if (c->type == CHANGE_SNAPSHOT)
         buf_unref(c->snapshot.container);
+    if (c->type >= CHANGE_PREPARE && c->type <= CHANGE_EXPIRE) {
+        buf_unref(c->attempt.state);
+        buf_unref(c->attempt.snapshot.container);
+    }
     free(c->text);
     free(c);
+}
+
+const buf *change_container(const change *c)
+{
+    if (c->type == CHANGE_SNAPSHOT)
+        return c->snapshot.container;
+    return c->type == CHANGE_OWN || c->type == CHANGE_TAKE_BACK ? c->attempt.snapshot.container
+                                                                : NULL;
 }
 
 void change_clear(change *c)
@@ -42,14 +54,13 @@ void change_fail(change *c, const berth_error *error)
     c->text = strdup(error->text);
 }
 
-static void refuse(change *c, const berth_error *error)
+void change_refuse(change *c, const berth_error *error)
 {
     change_fail(c, error);
     c->refused = true;
 }
 
-/* Copies at *at and moves it on. */
-static slice put_slice(uint8_t **at, slice from)
+slice change_put(uint8_t **at, slice from)
 {
     slice to = slice_of(*at, from.len);
 
@@ -63,7 +74,7 @@ static const char *put_text(uint8_t **at, const char *text)
 {
     const char *to = (const char *)*at;
 
-    put_slice(at, slice_of(text, strlen(text) + 1));
+    change_put(at, slice_of(text, strlen(text) + 1));
     return to;
 }
 
@@ -76,7 +87,7 @@ static bool fits(change *c, const char *who, const char *what, size_t len, size_
     fail(&error, BERTH_ERR_LIMIT, "daemon '%s': its %s has %zu bytes, at most %zu can be stored",
          who, what, len, max);
     if (!c->refused)
-        refuse(c, &error);
+        change_refuse(c, &error);
     return false;
 }
 
@@ -91,28 +102,40 @@ static bool row_fits(change *c, const store_daemon *row, const char *name, const
            fits(c, name, "list of what it hears", row->wants.len, STORE_WANTS_MAX);
 }
 
-change *change_add(const store_daemon *row)
+size_t change_row_size(const store_daemon *row)
+{
+    return (row->name ? strlen(row->name) : 0) + (row->kind ? strlen(row->kind) : 0) +
+           (row->plugin ? strlen(row->plugin) : 0) + 3 + row->identity.len + row->config.len +
+           row->wants.len;
+}
+
+bool change_put_row(change *c, const store_daemon *row, store_daemon *own, uint8_t **at)
 {
     const char *name = row->name ? row->name : "";
     const char *kind = row->kind ? row->kind : "";
     const char *plugin = row->plugin ? row->plugin : "";
-    size_t texts = strlen(name) + strlen(kind) + strlen(plugin) + 3;
-    change *c =
-        change_new(CHANGE_ADD, texts + row->identity.len + row->config.len + row->wants.len);
-    store_daemon *own;
+
+    if (!row_fits(c, row, name, kind, plugin))
+        return false;
+    *own = *row;
+    own->name = put_text(at, name);
+    own->kind = put_text(at, kind);
+    own->plugin = put_text(at, plugin);
+    own->identity = change_put(at, row->identity);
+    own->config = change_put(at, row->config);
+    own->wants = change_put(at, row->wants);
+    return true;
+}
+
+change *change_add(const store_daemon *row)
+{
+    change *c = change_new(CHANGE_ADD, change_row_size(row));
     uint8_t *at;
 
-    if (!c || !row_fits(c, row, name, kind, plugin))
-        return c;
+    if (!c)
+        return NULL;
     at = (uint8_t *)(c + 1);
-    own = &c->daemon.row;
-    *own = *row;
-    own->name = put_text(&at, name);
-    own->kind = put_text(&at, kind);
-    own->plugin = put_text(&at, plugin);
-    own->identity = put_slice(&at, row->identity);
-    own->config = put_slice(&at, row->config);
-    own->wants = put_slice(&at, row->wants);
+    change_put_row(c, row, &c->daemon.row, &at);
     return c;
 }
 
@@ -131,8 +154,8 @@ change *change_update(const store_daemon *row, unsigned set)
     c->daemon.row = *row;
     c->daemon.row.name = c->daemon.row.kind = c->daemon.row.plugin = NULL;
     c->daemon.row.identity = slice_of(NULL, 0);
-    c->daemon.row.config = put_slice(&at, config);
-    c->daemon.row.wants = put_slice(&at, wants);
+    c->daemon.row.config = change_put(&at, config);
+    c->daemon.row.wants = change_put(&at, wants);
     c->daemon.set = set;
     return c;
 }
@@ -146,27 +169,39 @@ change *change_remove(const uint8_t entity[32])
     return c;
 }
 
+buf *change_put_body(change *c, buf *body, const char *what)
+{
+    berth_error error;
+
+    if (body->len <= STORE_INLINE_SNAPSHOT)
+        c->weight += body->len;
+    if (body->len > STORE_SNAPSHOT_MAX) {
+        fail(&error, BERTH_ERR_LIMIT, "%s of %zu bytes: at most %llu can be stored", what,
+             body->len, (unsigned long long)STORE_SNAPSHOT_MAX);
+        change_refuse(c, &error);
+    }
+    return buf_ref(body);
+}
+
+void change_put_container(change *c, new_snapshot *to, const uint8_t entity[32],
+                          uint64_t incarnation, uint64_t sequence, buf *container)
+{
+    memcpy(to->entity, entity, 32);
+    to->incarnation = incarnation;
+    to->sequence = sequence;
+    to->taken = clock_wall_ns();
+    to->container = container ? change_put_body(c, container, "a snapshot") : NULL;
+}
+
 change *change_snapshot(const uint8_t entity[32], uint64_t incarnation, uint64_t sequence,
                         buf *container, bool clean)
 {
     change *c = change_new(CHANGE_SNAPSHOT, 0);
-    berth_error error;
 
     if (!c)
         return NULL;
-    memcpy(c->snapshot.entity, entity, 32);
-    c->snapshot.incarnation = incarnation;
-    c->snapshot.sequence = sequence;
-    c->snapshot.taken = clock_wall_ns();
-    c->snapshot.container = buf_ref(container);
+    change_put_container(c, &c->snapshot, entity, incarnation, sequence, container);
     c->snapshot.clean = clean;
-    if (container->len <= STORE_INLINE_SNAPSHOT)
-        c->weight += container->len;
-    if (container->len > STORE_SNAPSHOT_MAX) {
-        fail(&error, BERTH_ERR_LIMIT, "a snapshot of %zu bytes: at most %llu can be stored",
-             container->len, (unsigned long long)STORE_SNAPSHOT_MAX);
-        refuse(c, &error);
-    }
     return c;
 }
 
@@ -182,12 +217,12 @@ change *change_fact(const char *key, slice value)
     if (len > STORE_NAME_MAX + 1 || value.len > STORE_FACT_MAX) {
         fail(&error, BERTH_ERR_LIMIT, "fact '%s': at most %d bytes can be stored", key,
              STORE_FACT_MAX);
-        refuse(c, &error);
+        change_refuse(c, &error);
         return c;
     }
     at = (uint8_t *)(c + 1);
     c->fact.key = put_text(&at, key);
-    c->fact.value = put_slice(&at, value);
+    c->fact.value = change_put(&at, value);
     return c;
 }
 

@@ -6,8 +6,8 @@
 #ifndef STORE_CHANGE_H
 #define STORE_CHANGE_H
 
+#include "store/attempts.h"
 #include "store/snapfile.h"
-#include "store/store.h"
 
 typedef enum change_type {
     CHANGE_ADD,
@@ -15,8 +15,36 @@ typedef enum change_type {
     CHANGE_REMOVE,
     CHANGE_SNAPSHOT,
     CHANGE_FACT,
+    CHANGE_PREPARE, /* from here to EXPIRE: of an attempt */
+    CHANGE_DROP,
+    CHANGE_REFUSE,
+    CHANGE_OWN,
+    CHANGE_RELEASE,
+    CHANGE_HAND_OVER,
+    CHANGE_TAKE_BACK,
+    CHANGE_EXPIRE,
     CHANGE_BARRIER, /* changes nothing: answers when all before it have been answered */
 } change_type;
+
+/* What is to be a daemon's latest snapshot. */
+typedef struct new_snapshot {
+    uint8_t entity[32];
+    uint64_t incarnation, sequence;
+    int64_t taken;
+    buf *container; /* one reference */
+    bool clean;
+} new_snapshot;
+
+/* What a change of an attempt takes. */
+typedef struct attempt_change {
+    store_attempt row;    /* its record lies behind the change; most need the id only. TAKE_BACK:
+                             its epoch; EXPIRE: its not_after_s is now */
+    buf *state;           /* PREPARE, RELEASE: one reference, or NULL */
+    store_daemon *daemon; /* OWN: behind the change */
+    slice identity;       /* TAKE_BACK: behind the change, or empty */
+    new_snapshot
+        snapshot; /* OWN, TAKE_BACK: its container may be NULL. HAND_OVER: how far it came */
+} attempt_change;
 
 typedef struct change {
     struct change *next;
@@ -33,20 +61,16 @@ typedef struct change {
             unsigned set;
         } daemon;           /* ADD, UPDATE */
         uint8_t entity[32]; /* REMOVE */
-        struct {
-            uint8_t entity[32];
-            uint64_t incarnation, sequence;
-            int64_t taken;
-            buf *container; /* one reference */
-            bool clean;
-        } snapshot;
+        new_snapshot snapshot;
+        attempt_change attempt;
         struct {
             const char *key;
             slice value;
         } fact;
     };
-    /* While it is in a transaction: the file it wrote, the file its row named before. */
-    char new_file[SNAPFILE_NAME], old_file[SNAPFILE_NAME];
+    /* While it is in a transaction: the file it wrote, the files that rows named before, of a
+     * daemon and of an attempt. */
+    char new_file[SNAPFILE_NAME], old_file[SNAPFILE_NAME], old_state[SNAPFILE_NAME];
 } change;
 
 /* NULL when memory is short. A value past its limit makes a change that is refused. */
@@ -57,7 +81,38 @@ change *change_snapshot(const uint8_t entity[32], uint64_t incarnation, uint64_t
                         buf *container, bool clean);
 change *change_fact(const char *key, slice value);
 change *change_barrier(void);
+
+/* PREPARE, RELEASE, and REFUSE, which has no state. */
+change *change_attempt(change_type type, const store_attempt *a, buf *state);
+/* DROP, HAND_OVER. */
+change *change_attempt_end(change_type type, const uint8_t attempt[STORE_ATTEMPT_SIZE],
+                           uint64_t incarnation, uint64_t sequence);
+change *change_own(const uint8_t attempt[STORE_ATTEMPT_SIZE], const store_daemon *row,
+                   uint64_t incarnation, uint64_t sequence, buf *container);
+change *change_take_back(const uint8_t attempt[STORE_ATTEMPT_SIZE], uint64_t epoch, slice identity,
+                         uint64_t incarnation, uint64_t sequence, buf *container);
+change *change_expire(int64_t now_s);
+
 void change_free(change *c);
+
+/* The snapshot that it brings; NULL: none. */
+const buf *change_container(const change *c);
+
+/* For the makers above. A change with `extra` bytes behind it, its weight. */
+change *change_new(change_type type, size_t extra);
+/* It is not to be applied. */
+void change_refuse(change *c, const berth_error *error);
+/* Copies at *at and moves it on. */
+slice change_put(uint8_t **at, slice from);
+/* own becomes a copy of row with its strings and slices at *at, change_row_size bytes. False: a
+ * value is past its limit, and c is refused. */
+size_t change_row_size(const store_daemon *row);
+bool change_put_row(change *c, const store_daemon *row, store_daemon *own, uint8_t **at);
+/* A reference to container, and what it weighs in a row. */
+void change_put_container(change *c, new_snapshot *to, const uint8_t entity[32],
+                          uint64_t incarnation, uint64_t sequence, buf *container);
+/* Bytes that become a row or a file of this room: one reference. */
+buf *change_put_body(change *c, buf *body, const char *what);
 
 /* Set or clear why it failed. */
 void change_fail(change *c, const berth_error *error);

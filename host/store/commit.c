@@ -11,16 +11,24 @@ typedef enum fate {
                   and the next open sweeps the one that is not named */
 } fate;
 
+static void remove_file(const table *t, const char *name)
+{
+    if (name[0])
+        snapfile_remove(t->snapshot_dir, name);
+}
+
 static void settle_files(table *t, change *first, size_t n, fate which)
 {
     change *c = first;
 
     for (size_t i = 0; i < n; i++, c = c->next) {
-        const char *gone = which == COMMITTED ? c->old_file : c->new_file;
-
-        if (gone[0] && which != UNKNOWN)
-            snapfile_remove(t->snapshot_dir, gone);
-        c->old_file[0] = c->new_file[0] = 0;
+        if (which == COMMITTED) {
+            remove_file(t, c->old_file);
+            remove_file(t, c->old_state);
+        } else if (which == UNDONE) {
+            remove_file(t, c->new_file);
+        }
+        c->old_file[0] = c->old_state[0] = c->new_file[0] = 0;
     }
 }
 
@@ -50,8 +58,8 @@ static berth_status attempt(table *t, change *first, size_t n, commit_stats *sta
         begun = true;
         if (!status)
             status = table_apply(t, c, error);
-        if (c->type == CHANGE_SNAPSHOT && !c->status)
-            snapshot_bytes += c->snapshot.container->len;
+        if (!c->status && change_container(c))
+            snapshot_bytes += change_container(c)->len;
     }
     if (!begun)
         return BERTH_OK;

@@ -2,22 +2,16 @@
 #include "store/read.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "store/change.h"
-#include "store/db.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-typedef enum read_statement {
-    READ_EACH,
-    READ_SNAPSHOT,
-    READ_FACT,
-    READ_MARK,
-    READ_ANY_MARK,
-    READ_STATEMENTS
-} read_statement;
+#define ATTEMPT_COLUMNS                                                                            \
+    "SELECT a.attempt, a.entity, a.phase, a.epoch, a.not_after, a.record, ifnull(s.bytes, 0), "    \
+    "a.id FROM attempt a LEFT JOIN attempt_state s ON s.id = a.id "
 
 static const char *const sql[READ_STATEMENTS] = {
     [READ_EACH] = ("SELECT d.entity, d.origin, ifnull(d.name, ''), d.kind, d.plugin, d.digest, "
@@ -30,12 +24,10 @@ static const char *const sql[READ_STATEMENTS] = {
     [READ_FACT] = "SELECT value FROM fact WHERE key = ?1",
     [READ_MARK] = "SELECT incarnation, sequence FROM mark WHERE entity = ?1",
     [READ_ANY_MARK] = "SELECT 1 FROM mark LIMIT 1",
-};
-
-struct read_connection {
-    read_connection *next;
-    sqlite3 *db;
-    sqlite3_stmt *statements[READ_STATEMENTS];
+    [READ_EACH_ATTEMPT] = (ATTEMPT_COLUMNS "ORDER BY a.id"),
+    [READ_ATTEMPT] = (ATTEMPT_COLUMNS "WHERE a.attempt = ?1"),
+    [READ_STATE] = ("SELECT s.bytes, s.digest, s.file, s.body FROM attempt a "
+                    "JOIN attempt_state s ON s.id = a.id WHERE a.attempt = ?1"),
 };
 
 static void close_connection(read_connection *r)
@@ -65,7 +57,7 @@ void read_pool_fini(read_pool *p)
     pthread_mutex_destroy(&p->mutex);
 }
 
-static berth_status borrow(read_pool *p, read_connection **out, berth_error *error)
+berth_status read_borrow(read_pool *p, read_connection **out, berth_error *error)
 {
     berth_status status;
     read_connection *r;
@@ -94,7 +86,7 @@ static berth_status borrow(read_pool *p, read_connection **out, berth_error *err
     return status;
 }
 
-static void give_back(read_pool *p, read_connection *r)
+void read_give_back(read_pool *p, read_connection *r)
 {
     pthread_mutex_lock(&p->mutex);
     if (p->idle_count < READ_IDLE_MAX) {
@@ -107,8 +99,7 @@ static void give_back(read_pool *p, read_connection *r)
     close_connection(r);
 }
 
-/* A number that must be one of a few. */
-static bool small(sqlite3_stmt *st, int column, int64_t low, int64_t high, int64_t *out)
+bool read_small(sqlite3_stmt *st, int column, int64_t low, int64_t high, int64_t *out)
 {
     *out = sqlite3_column_int64(st, column);
     return *out >= low && *out <= high;
@@ -129,8 +120,8 @@ static bool load_row(sqlite3_stmt *st, store_daemon *row)
         !db_blob(st, 6, STORE_IDENTITY_MAX, &row->identity) ||
         !db_blob(st, 7, STORE_CONFIG_MAX, &row->config) ||
         !db_blob(st, 21, STORE_WANTS_MAX, &row->wants) ||
-        !small(st, 8, STORE_RUN, STORE_STOPPED, &desired) ||
-        !small(st, 9, 0, UINT32_MAX, &durability) || !small(st, 14, 0, 1, &clean))
+        !read_small(st, 8, STORE_RUN, STORE_MOVED, &desired) ||
+        !read_small(st, 9, 0, UINT32_MAX, &durability) || !read_small(st, 14, 0, 1, &clean))
         return false;
     row->origin = db_u64(st, 1);
     row->desired = (store_desired)desired;
@@ -157,7 +148,7 @@ berth_status read_each_daemon(read_pool *p, bool (*fn)(void *ctx, const store_da
     sqlite3_stmt *st;
     int rc;
 
-    status = borrow(p, &r, error);
+    status = read_borrow(p, &r, error);
     if (status)
         return status;
     st = r->statements[READ_EACH];
@@ -176,122 +167,8 @@ berth_status read_each_daemon(read_pool *p, bool (*fn)(void *ctx, const store_da
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         status = db_fail(r->db, rc, error);
     sqlite3_reset(st);
-    give_back(p, r);
+    read_give_back(p, r);
     return status ? status : damaged;
-}
-
-/* Where a snapshot is and what it must look like. file is empty and body NULL when there is none;
- * body is set at once when it is in the row. */
-typedef struct located {
-    uint64_t bytes;
-    uint8_t digest[SNAPSHOT_DIGEST];
-    char file[SNAPFILE_NAME];
-    buf *body;
-} located;
-
-static berth_status locate(read_connection *r, const uint8_t entity[32], located *at,
-                           berth_error *error)
-{
-    sqlite3_stmt *st = r->statements[READ_SNAPSHOT];
-    berth_status status = BERTH_OK;
-    const char *file;
-    slice body;
-    int rc;
-
-    *at = (located){0};
-    db_bind_slice(st, 1, slice_of(entity, 32));
-    rc = sqlite3_step(st);
-    if (rc == SQLITE_DONE)
-        goto out;
-    if (rc != SQLITE_ROW) {
-        status = db_fail(r->db, rc, error);
-        goto out;
-    }
-    at->bytes = db_u64(st, 0);
-    if (at->bytes > STORE_SNAPSHOT_MAX || !db_bytes(st, 1, at->digest, sizeof at->digest))
-        goto damaged;
-    if (db_text(st, 2, SNAPFILE_NAME - 1, &file) && snapfile_is_name(file)) {
-        memcpy(at->file, file, SNAPFILE_NAME);
-        goto out;
-    }
-    if (!db_blob(st, 3, STORE_INLINE_SNAPSHOT, &body) || body.len != at->bytes)
-        goto damaged;
-    at->body = buf_copy(body.ptr, body.len);
-    if (!at->body)
-        status =
-            fail(error, BERTH_ERR_NO_MEMORY, "a snapshot of %zu bytes: out of memory", body.len);
-    goto out;
-
-damaged:
-    status = db_damaged(r->db, "a row of its snapshots", error);
-out:
-    sqlite3_reset(st);
-    return status;
-}
-
-static berth_status damaged_snapshot(read_pool *p, const uint8_t entity[32], const located *at,
-                                     const char *why, berth_error *error)
-{
-    char text[ENTITY_TEXT];
-
-    hex_encode(text, slice_of(entity, 32));
-    if (!at->file[0])
-        return fail(error, BERTH_ERR_CORRUPT,
-                    "%s: the snapshot of daemon %s %s: restore that daemon from a copy", p->path,
-                    text, why);
-    return fail(error, BERTH_ERR_CORRUPT,
-                "%s/%s: the snapshot of daemon %s %s: put the file back from a backup, or restore "
-                "that daemon from a copy",
-                p->snapshot_dir, at->file, text, why);
-}
-
-/* The file that a row named may be superseded and removed before it is opened; then the row names
- * another by now. The same name twice means that the file is really gone. */
-static berth_status fetch(read_pool *p, read_connection *r, const uint8_t entity[32], located *at,
-                          berth_error *error)
-{
-    char before[SNAPFILE_NAME] = "";
-    berth_status status;
-
-    for (;;) {
-        status = locate(r, entity, at, error);
-        if (status || !at->file[0])
-            return status;
-        if (strcmp(before, at->file) == 0)
-            return damaged_snapshot(p, entity, at, "is missing", error);
-        status = snapfile_read(p->snapshot_dir, at->file, at->bytes, &at->body, error);
-        if (status != BERTH_ERR_NOT_FOUND)
-            break;
-        memcpy(before, at->file, sizeof before);
-    }
-    if (status == BERTH_ERR_CORRUPT)
-        return damaged_snapshot(p, entity, at, "is not as long as it was written", error);
-    return status;
-}
-
-berth_status read_snapshot(read_pool *p, const uint8_t entity[32], buf **out, berth_error *error)
-{
-    uint8_t digest[SNAPSHOT_DIGEST];
-    read_connection *r;
-    berth_status status;
-    located at = {0};
-
-    *out = NULL;
-    status = borrow(p, &r, error);
-    if (status)
-        return status;
-    status = fetch(p, r, entity, &at, error);
-    give_back(p, r);
-    if (!status && at.body) {
-        snapshot_digest(digest, slice_of(at.body->data, at.body->len));
-        if (memcmp(digest, at.digest, sizeof digest) != 0)
-            status = damaged_snapshot(p, entity, &at, "is not what was written", error);
-    }
-    if (status)
-        buf_unref(at.body);
-    else
-        *out = at.body;
-    return status;
 }
 
 berth_status read_fact(read_pool *p, const char *key, buf **out, berth_error *error)
@@ -303,7 +180,7 @@ berth_status read_fact(read_pool *p, const char *key, buf **out, berth_error *er
     int rc;
 
     *out = NULL;
-    status = borrow(p, &r, error);
+    status = read_borrow(p, &r, error);
     if (status)
         return status;
     st = r->statements[READ_FACT];
@@ -319,7 +196,27 @@ berth_status read_fact(read_pool *p, const char *key, buf **out, berth_error *er
         status = db_fail(r->db, rc, error);
     }
     sqlite3_reset(st);
-    give_back(p, r);
+    read_give_back(p, r);
+    return status;
+}
+
+berth_status store_peek_fact(const char *state_dir, const char *key, buf **out, berth_error *error)
+{
+    berth_status status;
+    read_pool reads;
+    char *path;
+
+    *out = NULL;
+    if (asprintf(&path, "%s/store.db", state_dir) < 0)
+        return fail(error, BERTH_ERR_NO_MEMORY, "%s: out of memory", state_dir);
+    if (access(path, F_OK) != 0) {
+        status = fail_errno(error, errno, "%s", path);
+    } else {
+        read_pool_init(&reads, path, NULL);
+        status = read_fact(&reads, key, out, error);
+        read_pool_fini(&reads);
+    }
+    free(path);
     return status;
 }
 
@@ -332,7 +229,7 @@ berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarna
     int rc;
 
     *incarnation = *sequence = 0;
-    status = borrow(p, &r, error);
+    status = read_borrow(p, &r, error);
     if (status)
         return status;
     st = r->statements[READ_MARK];
@@ -345,14 +242,14 @@ berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarna
         status = db_fail(r->db, rc, error);
     }
     sqlite3_reset(st);
-    give_back(p, r);
+    read_give_back(p, r);
     return status;
 }
 
 berth_status read_any_mark(read_pool *p, bool *any, berth_error *error)
 {
     read_connection *r;
-    berth_status status = borrow(p, &r, error);
+    berth_status status = read_borrow(p, &r, error);
     int rc;
 
     *any = true;
@@ -363,6 +260,6 @@ berth_status read_any_mark(read_pool *p, bool *any, berth_error *error)
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         status = db_fail(r->db, rc, error);
     sqlite3_reset(r->statements[READ_ANY_MARK]);
-    give_back(p, r);
+    read_give_back(p, r);
     return status;
 }

@@ -68,7 +68,31 @@ static const char version_1[] =
 /* What its operator wants a daemon to hear. */
 static const char version_2[] = "ALTER TABLE daemon ADD COLUMN wants BLOB NOT NULL DEFAULT x'';";
 
-const char *const schema_steps[] = {version_1, version_2};
+/* Attempts to move a daemon from or to here; of each entity one at most is open (1 or 4). An
+ * attempt's id is the key of its state. Forgotten: the highest not_after of those that were owned
+ * and have expired. */
+static const char version_3[] =
+    "CREATE TABLE attempt ("
+    " id INTEGER PRIMARY KEY,"
+    " attempt BLOB NOT NULL UNIQUE,"
+    " entity BLOB NOT NULL,"
+    " phase INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL,"
+    " not_after INTEGER NOT NULL,"
+    " record BLOB NOT NULL) STRICT;"
+    "CREATE UNIQUE INDEX attempt_open ON attempt (entity) WHERE phase IN (1, 4);"
+    "CREATE TABLE attempt_state ("
+    " id INTEGER PRIMARY KEY,"
+    " bytes INTEGER NOT NULL,"
+    " digest BLOB NOT NULL,"
+    " file TEXT,"
+    " body BLOB) STRICT;"
+    "CREATE UNIQUE INDEX attempt_state_file ON attempt_state (file) WHERE file IS NOT NULL;"
+    "CREATE TABLE attempt_forgotten ("
+    " id INTEGER PRIMARY KEY CHECK (id = 0),"
+    " not_after INTEGER NOT NULL) STRICT;";
+
+const char *const schema_steps[] = {version_1, version_2, version_3};
 const size_t schema_count = sizeof schema_steps / sizeof *schema_steps;
 
 berth_status schema_upgrade(sqlite3 *db, const char *const *steps, size_t count, berth_error *error)

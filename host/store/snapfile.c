@@ -99,7 +99,10 @@ berth_status snapfile_sweep(const char *dir, sqlite3 *db, berth_error *error)
     unsigned swept = 0;
     DIR *d;
 
-    status = db_prepare(db, "SELECT 1 FROM snapshot WHERE file = ?1", &named, error);
+    status = db_prepare(db,
+                        "SELECT 1 FROM snapshot WHERE file = ?1 "
+                        "UNION ALL SELECT 1 FROM attempt_state WHERE file = ?1",
+                        &named, error);
     if (status)
         return status;
     d = opendir(dir);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store/snapfile.h: snapshots too long for a row, one file each in <state>/snapshots.
+ * store/snapfile.h: snapshots and states of attempts that are too long for a row, one file each in
+ * <state>/snapshots.
  *
  * A file never changes once it has its name; a row names it and holds its length and digest.
  * Blocking. For this room only.

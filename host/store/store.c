@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "store/commit.h"
 #include "store/dirlock.h"
-#include "store/read.h"
+#include "store/inside.h"
 #include "store/schema.h"
 
 #include <errno.h>
@@ -149,7 +149,7 @@ static void *write_all(void *arg)
     return NULL;
 }
 
-static void hand_in(store *s, change *c, store_done *done, void *ctx)
+void store_hand_in(store *s, change *c, store_done *done, void *ctx)
 {
     bool was_empty;
 
@@ -174,29 +174,34 @@ static void hand_in(store *s, change *c, store_done *done, void *ctx)
         pthread_cond_signal(&s->wake);
 }
 
+void store_expect_marks(store *s)
+{
+    atomic_store(&s->marks, true);
+}
+
 /* ---- changes ---- */
 
 void store_add_daemon(store *s, const store_daemon *row, store_done *done, void *ctx)
 {
-    hand_in(s, change_add(row), done, ctx);
+    store_hand_in(s, change_add(row), done, ctx);
 }
 
 void store_update_daemon(store *s, const store_daemon *row, unsigned set, store_done *done,
                          void *ctx)
 {
-    hand_in(s, change_update(row, set), done, ctx);
+    store_hand_in(s, change_update(row, set), done, ctx);
 }
 
 void store_remove_daemon(store *s, const uint8_t entity[32], store_done *done, void *ctx)
 {
-    atomic_store(&s->marks, true);
-    hand_in(s, change_remove(entity), done, ctx);
+    store_expect_marks(s);
+    store_hand_in(s, change_remove(entity), done, ctx);
 }
 
 void store_put_snapshot(store *s, const uint8_t entity[32], uint64_t incarnation, uint64_t sequence,
                         buf *container, bool clean, store_done *done, void *ctx)
 {
-    hand_in(s, change_snapshot(entity, incarnation, sequence, container, clean), done, ctx);
+    store_hand_in(s, change_snapshot(entity, incarnation, sequence, container, clean), done, ctx);
 }
 
 /* One who waits for a change. */
@@ -250,7 +255,7 @@ static berth_status wait_for(store *s, change *c, store_done *done, berth_error 
     }
     pthread_mutex_init(&w.mutex, NULL);
     pthread_cond_init(&w.finished, NULL);
-    hand_in(s, c, done, &w);
+    store_hand_in(s, c, done, &w);
     pthread_mutex_lock(&w.mutex);
     while (!w.is_finished)
         pthread_cond_wait(&w.finished, &w.mutex);
@@ -271,6 +276,11 @@ berth_status store_put_fact(store *s, const char *key, slice value, berth_error 
 }
 
 /* ---- reads ---- */
+
+read_pool *store_reads(store *s)
+{
+    return &s->reads;
+}
 
 berth_status store_get_snapshot(store *s, const uint8_t entity[32], buf **out, berth_error *error)
 {
@@ -295,26 +305,6 @@ berth_status store_get_mark(store *s, const uint8_t entity[32], uint64_t *incarn
 berth_status store_get_fact(store *s, const char *key, buf **out, berth_error *error)
 {
     return read_fact(&s->reads, key, out, error);
-}
-
-berth_status store_peek_fact(const char *state_dir, const char *key, buf **out, berth_error *error)
-{
-    berth_status status;
-    read_pool reads;
-    char *path;
-
-    *out = NULL;
-    if (asprintf(&path, "%s/store.db", state_dir) < 0)
-        return fail(error, BERTH_ERR_NO_MEMORY, "%s: out of memory", state_dir);
-    if (access(path, F_OK) != 0) {
-        status = fail_errno(error, errno, "%s", path);
-    } else {
-        read_pool_init(&reads, path, NULL);
-        status = read_fact(&reads, key, out, error);
-        read_pool_fini(&reads);
-    }
-    free(path);
-    return status;
 }
 
 void store_get_stats(store *s, store_stats *out)

@@ -32,7 +32,11 @@ typedef struct store store;
 #define STORE_WANTS_MAX    (256 * 1024)
 #define STORE_SNAPSHOT_MAX 0xFFFFFFFFull
 
-typedef enum store_desired { STORE_RUN = 1, STORE_STOPPED = 2 } store_desired;
+typedef enum store_desired {
+    STORE_RUN = 1,
+    STORE_STOPPED = 2,
+    STORE_MOVED = 3, /* has gone, or is going, to another host: not to run here (attempts.h) */
+} store_desired;
 
 /* One daemon. Strings and slices are borrowed for the call they are passed in. */
 typedef struct store_daemon {
@@ -82,7 +86,8 @@ void store_close(store *s);
  * the host ends before another commit.
  */
 
-/* New row. EXISTS, naming which, when entity, origin or name is taken. done may be NULL. */
+/* New row. EXISTS, naming which, when entity, origin or name is taken, also by a daemon that is on
+ * its way to another host. done may be NULL. */
 void store_add_daemon(store *s, const store_daemon *row, store_done *done, void *ctx);
 
 /* Which fields store_update_daemon takes from its row. */

@@ -6,62 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *const sql[TABLE_STATEMENTS] = {
-    [TABLE_BEGIN] = "BEGIN IMMEDIATE",
-    [TABLE_COMMIT] = "COMMIT",
-    [TABLE_ROLLBACK] = "ROLLBACK",
-    [TABLE_ADD] =
-        ("INSERT INTO daemon (entity, origin, name, kind, plugin, digest, desired, "
-         "durability, auto_snapshot, incarnation, epoch, sequence_limit, clean, created, "
-         "identity, config, wants) "
-         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"),
-    [TABLE_HOLDER] = ("SELECT entity = ?1, origin = ?2, "
-                      "ifnull(name, kind || printf('-%016x', origin)) FROM daemon "
-                      "WHERE entity = ?1 OR origin = ?2 OR name = ?3 LIMIT 1"),
-    /* A NULL leaves the column as it is. */
-    [TABLE_UPDATE] = ("UPDATE daemon SET desired = ifnull(?2, desired), "
-                      "incarnation = ifnull(?3, incarnation), epoch = ifnull(?4, epoch), "
-                      "sequence_limit = ifnull(?5, sequence_limit), clean = ifnull(?6, clean), "
-                      "digest = ifnull(?7, digest), config = ifnull(?8, config), "
-                      "wants = ifnull(?9, wants) WHERE entity = ?1"),
-    [TABLE_LOOKUP] = ("SELECT d.id, d.incarnation, s.incarnation, s.sequence, s.file, s.id, "
-                      "d.sequence_limit "
-                      "FROM daemon d LEFT JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
-    [TABLE_REMOVE_SNAPSHOT] = "DELETE FROM snapshot WHERE id = ?1",
-    [TABLE_REMOVE_DAEMON] = "DELETE FROM daemon WHERE id = ?1",
-    [TABLE_PUT_MARK] = ("INSERT INTO mark (entity, incarnation, sequence) VALUES (?1, ?2, ?3) "
-                        "ON CONFLICT (entity) DO UPDATE SET incarnation = ?2, sequence = ?3"),
-    [TABLE_GET_MARK] = "SELECT incarnation, sequence FROM mark WHERE entity = ?1",
-    [TABLE_PUT_SNAPSHOT] = ("INSERT INTO snapshot "
-                            "(id, incarnation, sequence, bytes, taken, digest, file, body) "
-                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
-                            "ON CONFLICT (id) DO UPDATE SET incarnation = ?2, sequence = ?3, "
-                            "bytes = ?4, taken = ?5, digest = ?6, file = ?7, body = ?8"),
-    [TABLE_SET_CLEAN] = "UPDATE daemon SET clean = ?2 WHERE id = ?1",
-    [TABLE_PUT_FACT] = ("INSERT INTO fact (key, value) VALUES (?1, ?2) "
-                        "ON CONFLICT (key) DO UPDATE SET value = ?2"),
-};
-
-berth_status table_open(table *t, sqlite3 *db, const char *snapshot_dir, berth_error *error)
-{
-    berth_status status = BERTH_OK;
-
-    *t = (table){.db = db, .snapshot_dir = snapshot_dir};
-    for (int i = 0; i < TABLE_STATEMENTS && !status; i++)
-        status = db_prepare(db, sql[i], &t->statements[i], error);
-    return status;
-}
-
-void table_close(table *t)
-{
-    for (int i = 0; i < TABLE_STATEMENTS; i++)
-        sqlite3_finalize(t->statements[i]);
-    sqlite3_close(t->db);
-    *t = (table){0};
-}
-
-static bool later(uint64_t incarnation, uint64_t sequence, uint64_t than_incarnation,
-                  uint64_t than_sequence)
+bool table_later(uint64_t incarnation, uint64_t sequence, uint64_t than_incarnation,
+                 uint64_t than_sequence)
 {
     return incarnation != than_incarnation ? incarnation > than_incarnation
                                            : sequence > than_sequence;
@@ -92,49 +38,73 @@ static void bind_row(sqlite3_stmt *st, const store_daemon *row)
     db_bind_slice(st, 17, row->wants);
 }
 
-/* Who already has the entity, origin or name of row. */
-static berth_status taken(table *t, change *c, berth_error *error)
+berth_status table_taken(table *t, change *c, const store_daemon *row, const int64_t *except,
+                         bool *is_taken, berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_HOLDER];
-    const store_daemon *row = &c->daemon.row;
-    const char *other = "", *what = "its name";
+    const char *other = "", *what = "its name", *gone = "";
     char origin[ID_TEXT];
     bool named = row->name[0];
     berth_error why;
     int rc;
 
+    *is_taken = false;
     db_bind_slice(st, 1, slice_of(row->entity, sizeof row->entity));
     db_bind_u64(st, 2, row->origin);
     sqlite3_bind_text(st, 3, row->name, -1, SQLITE_STATIC);
+    if (except)
+        sqlite3_bind_int64(st, 4, *except);
+    else
+        sqlite3_bind_null(st, 4);
     rc = sqlite3_step(st);
     if (rc != SQLITE_ROW) {
         sqlite3_reset(st);
-        return db_damaged(t->db, "an index of the daemons does not match their rows", error);
+        return rc == SQLITE_DONE ? BERTH_OK : db_fail(t->db, rc, error);
     }
+    *is_taken = true;
     if (sqlite3_column_int(st, 0))
         what = "its identity";
     else if (sqlite3_column_int(st, 1))
         what = "its origin";
     if (!db_text(st, 2, STORE_NAME_MAX, &other))
         other = "";
+    if (sqlite3_column_int64(st, 3) == STORE_MOVED)
+        gone = ", which is on its way to another host: wait until that move has ended";
     id_encode(origin, row->origin);
-    fail(&why, BERTH_ERR_EXISTS, "daemon %s%s%s%s: %s is taken by the stored daemon '%s'",
-         named ? row->name : "", named ? " (" : "", origin, named ? ")" : "", what, other);
+    fail(&why, BERTH_ERR_EXISTS, "daemon %s%s%s%s: %s is taken by the stored daemon '%s'%s",
+         named ? row->name : "", named ? " (" : "", origin, named ? ")" : "", what, other, gone);
     sqlite3_reset(st);
     change_fail(c, &why);
     return BERTH_OK;
 }
 
-static berth_status add(table *t, change *c, berth_error *error)
+berth_status table_insert(table *t, const store_daemon *row, bool *collides, berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_ADD];
     int rc;
 
-    bind_row(st, &c->daemon.row);
+    bind_row(st, row);
     rc = db_run(st);
-    if (rc == SQLITE_CONSTRAINT_UNIQUE)
-        return taken(t, c, error);
-    return rc ? db_fail(t->db, rc, error) : BERTH_OK;
+    *collides = rc == SQLITE_CONSTRAINT_UNIQUE;
+    return rc && !*collides ? db_fail(t->db, rc, error) : BERTH_OK;
+}
+
+static berth_status add(table *t, change *c, berth_error *error)
+{
+    const store_daemon *row = &c->daemon.row;
+    bool collides, is_taken = true;
+    berth_status status;
+
+    /* One that is on its way to another host may have no row here. */
+    status = table_heed_released(t, c, row->entity, error);
+    if (status || c->status)
+        return status;
+    status = table_insert(t, row, &collides, error);
+    if (!status && collides)
+        status = table_taken(t, c, row, NULL, &is_taken, error);
+    if (!status && !is_taken)
+        status = db_damaged(t->db, "an index of the daemons does not match their rows", error);
+    return status;
 }
 
 static void not_stored(change *c, const uint8_t entity[32])
@@ -187,24 +157,15 @@ static berth_status update(table *t, change *c, berth_error *error)
     return BERTH_OK;
 }
 
-/* A daemon's row as far as its snapshot goes. */
-typedef struct found {
-    bool daemon, snapshot;
-    int64_t id;
-    uint64_t daemon_incarnation, limit; /* of its row */
-    uint64_t incarnation, sequence;     /* of its snapshot */
-} found;
-
-/* Also puts the name of the snapshot's file into c->old_file. */
-static berth_status look_up(table *t, change *c, const uint8_t entity[32], found *f,
-                            berth_error *error)
+berth_status table_look_up(table *t, change *c, const uint8_t entity[32], table_found *f,
+                           berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_LOOKUP];
     berth_status status = BERTH_OK;
     const char *file;
     int rc;
 
-    *f = (found){0};
+    *f = (table_found){0};
     db_bind_slice(st, 1, slice_of(entity, 32));
     rc = sqlite3_step(st);
     if (rc == SQLITE_ROW) {
@@ -212,6 +173,7 @@ static berth_status look_up(table *t, change *c, const uint8_t entity[32], found
         f->id = sqlite3_column_int64(st, 0);
         f->daemon_incarnation = db_u64(st, 1);
         f->limit = db_u64(st, 6);
+        f->moved = sqlite3_column_int64(st, 7) == STORE_MOVED;
         f->snapshot = sqlite3_column_type(st, 5) != SQLITE_NULL;
         f->incarnation = db_u64(st, 2);
         f->sequence = db_u64(st, 3);
@@ -224,8 +186,7 @@ static berth_status look_up(table *t, change *c, const uint8_t entity[32], found
     return status;
 }
 
-/* What a removed daemon of this entity had reached; zeros when there was none. */
-static berth_status get_mark(table *t, const uint8_t entity[32], found *f, berth_error *error)
+berth_status table_get_mark(table *t, const uint8_t entity[32], table_found *f, berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_GET_MARK];
     berth_status status = BERTH_OK;
@@ -243,21 +204,20 @@ static berth_status get_mark(table *t, const uint8_t entity[32], found *f, berth
     return status;
 }
 
-/* The highest of the daemon's row (nothing above its limit has left), its snapshot and an earlier
- * mark becomes the mark. */
-static berth_status put_mark(table *t, const uint8_t entity[32], const found *f, berth_error *error)
+berth_status table_put_mark(table *t, const uint8_t entity[32], const table_found *f,
+                            berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_PUT_MARK];
-    found mark = {0};
-    berth_status status = get_mark(t, entity, &mark, error);
+    table_found mark = {0};
+    berth_status status = table_get_mark(t, entity, &mark, error);
     int rc;
 
     if (status)
         return status;
-    if (later(f->incarnation, f->sequence, mark.incarnation, mark.sequence))
+    if (table_later(f->incarnation, f->sequence, mark.incarnation, mark.sequence))
         mark = *f;
-    if (later(f->daemon_incarnation, f->limit, mark.incarnation, mark.sequence))
-        mark = (found){.incarnation = f->daemon_incarnation, .sequence = f->limit};
+    if (table_later(f->daemon_incarnation, f->limit, mark.incarnation, mark.sequence))
+        mark = (table_found){.incarnation = f->daemon_incarnation, .sequence = f->limit};
     if (!mark.incarnation && !mark.sequence)
         return BERTH_OK; /* it did nothing that could be repeated */
     db_bind_slice(st, 1, slice_of(entity, 32));
@@ -267,7 +227,7 @@ static berth_status put_mark(table *t, const uint8_t entity[32], const found *f,
     return rc ? db_fail(t->db, rc, error) : BERTH_OK;
 }
 
-static berth_status run_for_id(table *t, table_statement which, int64_t id, berth_error *error)
+berth_status table_run_for_id(table *t, table_statement which, int64_t id, berth_error *error)
 {
     sqlite3_stmt *st = t->statements[which];
     int rc;
@@ -277,97 +237,107 @@ static berth_status run_for_id(table *t, table_statement which, int64_t id, bert
     return rc ? db_fail(t->db, rc, error) : BERTH_OK;
 }
 
+berth_status table_remove(table *t, int64_t id, berth_error *error)
+{
+    berth_status status = table_run_for_id(t, TABLE_REMOVE_SNAPSHOT, id, error);
+
+    return status ? status : table_run_for_id(t, TABLE_REMOVE_DAEMON, id, error);
+}
+
 static berth_status remove_daemon(table *t, change *c, berth_error *error)
 {
     berth_status status;
-    found f;
+    table_found f;
 
-    status = look_up(t, c, c->entity, &f, error);
+    status = table_look_up(t, c, c->entity, &f, error);
     if (status)
         return status;
     if (!f.daemon) {
         not_stored(c, c->entity);
         return BERTH_OK;
     }
-    status = put_mark(t, c->entity, &f, error);
-    if (!status)
-        status = run_for_id(t, TABLE_REMOVE_SNAPSHOT, f.id, error);
-    if (!status)
-        status = run_for_id(t, TABLE_REMOVE_DAEMON, f.id, error);
-    return status;
+    status = table_put_mark(t, c->entity, &f, error);
+    return status ? status : table_remove(t, f.id, error);
 }
 
-static void stale(change *c, const found *f)
+bool table_is_stale(change *c, const new_snapshot *n, const table_found *f)
 {
     char text[ENTITY_TEXT];
     berth_error why;
 
+    if (!table_later(f->incarnation, f->sequence, n->incarnation, n->sequence))
+        return false;
     fail(&why, BERTH_ERR_STALE,
          "daemon %s: a snapshot of incarnation %" PRIu64 " at sequence %" PRIu64
          " would take it back from incarnation %" PRIu64 " at sequence %" PRIu64,
-         hex_encode(text, slice_of(c->snapshot.entity, 32)), c->snapshot.incarnation,
-         c->snapshot.sequence, f->incarnation, f->sequence);
+         hex_encode(text, slice_of(n->entity, 32)), n->incarnation, n->sequence, f->incarnation,
+         f->sequence);
     change_fail(c, &why);
+    return true;
 }
 
-static berth_status write_snapshot_row(table *t, change *c, int64_t id, berth_error *error)
+bool table_write_file(table *t, change *c, const uint8_t entity[32], const buf *body)
+{
+    berth_error why;
+
+    if (body->len <= STORE_INLINE_SNAPSHOT ||
+        !snapfile_write(t->snapshot_dir, entity, body, c->new_file, &why))
+        return true;
+    c->new_file[0] = 0;
+    change_fail(c, &why);
+    return false;
+}
+
+void table_bind_body(const change *c, sqlite3_stmt *st, int at, const buf *body)
+{
+    if (c->new_file[0]) {
+        sqlite3_bind_text(st, at, c->new_file, -1, SQLITE_STATIC);
+        sqlite3_bind_null(st, at + 1);
+    } else {
+        sqlite3_bind_null(st, at);
+        db_bind_slice(st, at + 1, slice_of(body->data, body->len));
+    }
+}
+
+berth_status table_put_snapshot(table *t, const change *c, int64_t id, const new_snapshot *n,
+                                berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_PUT_SNAPSHOT];
-    slice bytes = slice_of(c->snapshot.container->data, c->snapshot.container->len);
     uint8_t digest[SNAPSHOT_DIGEST];
     int rc;
 
-    snapshot_digest(digest, bytes);
+    snapshot_digest(digest, slice_of(n->container->data, n->container->len));
     sqlite3_bind_int64(st, 1, id);
-    db_bind_u64(st, 2, c->snapshot.incarnation);
-    db_bind_u64(st, 3, c->snapshot.sequence);
-    db_bind_u64(st, 4, bytes.len);
-    sqlite3_bind_int64(st, 5, c->snapshot.taken);
+    db_bind_u64(st, 2, n->incarnation);
+    db_bind_u64(st, 3, n->sequence);
+    db_bind_u64(st, 4, n->container->len);
+    sqlite3_bind_int64(st, 5, n->taken);
     db_bind_slice(st, 6, slice_of(digest, sizeof digest));
-    if (c->new_file[0]) {
-        sqlite3_bind_text(st, 7, c->new_file, -1, SQLITE_STATIC);
-        sqlite3_bind_null(st, 8);
-    } else {
-        sqlite3_bind_null(st, 7);
-        db_bind_slice(st, 8, bytes);
-    }
+    table_bind_body(c, st, 7, n->container);
     rc = db_run(st);
-    return rc ? db_fail(t->db, rc, error) : BERTH_OK;
+    if (rc)
+        return db_fail(t->db, rc, error);
+    sqlite3_bind_int(t->statements[TABLE_SET_CLEAN], 2, n->clean);
+    return table_run_for_id(t, TABLE_SET_CLEAN, id, error);
 }
 
 static berth_status put_snapshot(table *t, change *c, berth_error *error)
 {
+    const new_snapshot *n = &c->snapshot;
     berth_status status;
-    berth_error why;
-    found f;
+    table_found f;
 
-    status = look_up(t, c, c->snapshot.entity, &f, error);
+    status = table_look_up(t, c, n->entity, &f, error);
     if (!status && f.daemon && !f.snapshot)
-        status = get_mark(t, c->snapshot.entity, &f, error);
+        status = table_get_mark(t, n->entity, &f, error);
     if (status)
         return status;
-    if (!f.daemon) {
-        not_stored(c, c->snapshot.entity);
-        return BERTH_OK;
-    }
-    if (later(f.incarnation, f.sequence, c->snapshot.incarnation, c->snapshot.sequence)) {
-        c->old_file[0] = 0;
-        stale(c, &f);
-        return BERTH_OK;
-    }
-    if (c->snapshot.container->len > STORE_INLINE_SNAPSHOT &&
-        snapfile_write(t->snapshot_dir, c->snapshot.entity, c->snapshot.container, c->new_file,
-                       &why)) {
-        c->old_file[0] = c->new_file[0] = 0;
-        change_fail(c, &why);
-        return BERTH_OK;
-    }
-    status = write_snapshot_row(t, c, f.id, error);
-    if (!status) {
-        sqlite3_bind_int(t->statements[TABLE_SET_CLEAN], 2, c->snapshot.clean);
-        status = run_for_id(t, TABLE_SET_CLEAN, f.id, error);
-    }
-    return status;
+    if (!f.daemon)
+        not_stored(c, n->entity);
+    else if (!table_is_stale(c, n, &f) && table_write_file(t, c, n->entity, n->container))
+        return table_put_snapshot(t, c, f.id, n, error);
+    c->old_file[0] = 0;
+    return BERTH_OK;
 }
 
 static berth_status put_fact(table *t, change *c, berth_error *error)
@@ -394,6 +364,15 @@ berth_status table_apply(table *t, change *c, berth_error *error)
         return put_snapshot(t, c, error);
     case CHANGE_FACT:
         return put_fact(t, c, error);
+    case CHANGE_PREPARE:
+    case CHANGE_DROP:
+    case CHANGE_REFUSE:
+    case CHANGE_OWN:
+    case CHANGE_RELEASE:
+    case CHANGE_HAND_OVER:
+    case CHANGE_TAKE_BACK:
+    case CHANGE_EXPIRE:
+        return table_apply_attempt(t, c, error);
     case CHANGE_BARRIER:
         break;
     }

@@ -519,7 +519,7 @@ static void a_row_out_of_bounds_is_left_out_and_the_others_come(void **state)
         "UPDATE daemon SET kind = printf('%256d', 1) WHERE id = 2",
         "UPDATE daemon SET identity = zeroblob(4097) WHERE id = 2",
         "UPDATE daemon SET config = zeroblob(65537) WHERE id = 2",
-        "UPDATE daemon SET desired = 3 WHERE id = 2",
+        "UPDATE daemon SET desired = 4 WHERE id = 2",
         "UPDATE daemon SET durability = -1 WHERE id = 2",
         "UPDATE daemon SET clean = 2 WHERE id = 2",
     };
