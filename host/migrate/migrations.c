@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The thread: inputs one by one, deadlines, and what others ask of it. */
+#include "migrate/migrations_private.h"
+
+#include "base/error.h"
+#include "daemon/latch.h"
+
+#include <sodium.h>
+
+#include <stdlib.h>
+
+/* ---- Inputs and jobs ------------------------------------------------------------------------- */
+
+void migrations_post(migrations *x, input *in)
+{
+    bool ended;
+
+    in->next = NULL;
+    pthread_mutex_lock(&x->lock);
+    ended = x->ended;
+    if (!ended) {
+        if (x->tail)
+            x->tail->next = in;
+        else
+            x->head = in;
+        x->tail = in;
+        pthread_cond_signal(&x->wake);
+    }
+    pthread_mutex_unlock(&x->lock);
+    if (ended)
+        in->run(x, in, true);
+}
+
+void migrations_work(migrations *x, job *j)
+{
+    j->next = NULL;
+    pthread_mutex_lock(&x->lock);
+    if (x->jobs_tail)
+        x->jobs_tail->next = j;
+    else
+        x->jobs = j;
+    x->jobs_tail = j;
+    pthread_cond_signal(&x->work);
+    pthread_mutex_unlock(&x->lock);
+}
+
+static void *worker(void *arg)
+{
+    migrations *x = arg;
+
+    pthread_mutex_lock(&x->lock);
+    for (;;) {
+        job *j = x->jobs;
+
+        if (!j && x->ended)
+            break;
+        if (!j) {
+            pthread_cond_wait(&x->work, &x->lock);
+            continue;
+        }
+        x->jobs = j->next;
+        if (!x->jobs)
+            x->jobs_tail = NULL;
+        pthread_mutex_unlock(&x->lock);
+        j->work(j);
+        migrations_post(x, &j->back);
+        pthread_mutex_lock(&x->lock);
+    }
+    pthread_mutex_unlock(&x->lock);
+    return NULL;
+}
+
+void count(migrations *x, uint64_t *which, uint64_t by)
+{
+    pthread_mutex_lock(&x->lock);
+    *which += by;
+    pthread_mutex_unlock(&x->lock);
+}
+
+/* ---- Attempts -------------------------------------------------------------------------------- */
+
+attempt *attempt_find(migrations *x, const uint8_t id[ATTEMPT_SIZE])
+{
+    return strmap_get(&x->attempts, slice_of(id, ATTEMPT_SIZE));
+}
+
+attempt *attempt_new(migrations *x, const uint8_t id[ATTEMPT_SIZE], uint64_t origin)
+{
+    attempt *a = calloc(1, sizeof *a);
+    bool put;
+
+    if (!a)
+        return NULL;
+    a->x = x;
+    memcpy(a->id, id, sizeof a->id);
+    a->origin = origin;
+    a->began_ns = a->phase_ns = now_of();
+    pthread_mutex_lock(&x->lock);
+    put = strmap_put(&x->attempts, slice_of(a->id, ATTEMPT_SIZE), a);
+    pthread_mutex_unlock(&x->lock);
+    if (put)
+        return a;
+    free(a);
+    return NULL;
+}
+
+void attempt_schedule(attempt *a, int64_t at_ns)
+{
+    heap_remove(&a->x->dues, &a->due);
+    a->due.due_ns = at_ns;
+    if (at_ns != INT64_MAX)
+        heap_push(&a->x->dues, &a->due);
+}
+
+static void show(attempt *a)
+{
+    migration_view v = {.role = a->source ? MIGRATION_SOURCE : MIGRATION_TARGET,
+                        .origin = a->origin,
+                        .over = a->over,
+                        .outcome = a->outcome,
+                        .attempts = 1,
+                        .held = a->held,
+                        .waits_for = a->peer,
+                        .elapsed_ns = a->began_ns,
+                        .snapshot_ns = a->snapshot_ns};
+    int64_t now = now_of();
+
+    memcpy(v.id.bytes, a->id, sizeof v.id.bytes);
+    memcpy(v.name, a->name, sizeof v.name);
+    memcpy(v.kind, a->kind, sizeof v.kind);
+    if (a->source) {
+        source_view s;
+
+        source_look(a->source, &s);
+        v.source = a->x->config.identity->node_id;
+        v.target = a->peer;
+        v.phase = s.phase;
+        v.in_doubt = s.in_doubt;
+        v.bytes_sent = s.bytes_acknowledged;
+        v.bytes_total = s.bytes_total;
+        v.blackout_ns = a->closed_ns ? (a->opened_ns ? a->opened_ns : now) - a->closed_ns : 0;
+    } else if (a->target) {
+        target_view t;
+
+        target_look(a->target, &t);
+        v.source = a->peer;
+        v.target = a->x->config.identity->node_id;
+        v.phase = t.stage <= TARGET_RECEIVING   ? MOVE_PHASE_TRANSFER
+                  : t.stage <= TARGET_PREPARING ? MOVE_PHASE_RESTORE
+                  : t.stage == TARGET_PREPARED  ? MOVE_PHASE_CUTOVER
+                                                : MOVE_PHASE_COMPLETE;
+        v.in_doubt = t.stage == TARGET_PREPARED && now - a->phase_ns > S_NS;
+        v.bytes_sent = t.bytes;
+        v.bytes_total = t.total;
+    }
+    if (v.phase != a->phase || (a->over && !a->view.over)) {
+        a->phase = v.phase;
+        a->phase_ns = now;
+    }
+    v.phase_ns = a->phase_ns;
+    pthread_mutex_lock(&a->x->lock);
+    if (v.over && !a->view.over && !a->mine)
+        a->x->ended[a->x->ended_count++ % OVER_MAX] = v;
+    a->view = v;
+    pthread_mutex_unlock(&a->x->lock);
+}
+
+void attempt_pump(attempt *a)
+{
+    int64_t at = INT64_MAX;
+
+    if (a->source)
+        source_pump(a);
+    else if (a->target)
+        target_pump(a);
+    show(a);
+    if (a->mine)
+        migration_local_changed(a);
+    if (a->source && !a->over)
+        at = source_deadline(a->source);
+    else if (a->target)
+        at = target_deadline(a->target);
+    if (a->over && a->ended_ns + ENDED_NS < at)
+        at = a->ended_ns + ENDED_NS;
+    attempt_schedule(a, at);
+}
+
+void attempt_free(attempt *a)
+{
+    migrations *x = a->x;
+
+    heap_remove(&x->dues, &a->due);
+    if (map64_get(&x->by_origin, a->origin) == a)
+        map64_del(&x->by_origin, a->origin);
+    pthread_mutex_lock(&x->lock);
+    strmap_del(&x->attempts, slice_of(a->id, ATTEMPT_SIZE));
+    pthread_mutex_unlock(&x->lock);
+    if (a->source)
+        source_let_go(a);
+    else
+        target_let_go(a);
+    source_free(a->source);
+    target_free(a->target);
+    buf_unref(a->stream);
+    buf_unref(a->seal);
+    buf_unref(a->offer_bytes);
+    buf_unref(a->seal_bytes);
+    buf_unref(a->how);
+    free(a);
+}
+
+void attempt_unpend(attempt *a)
+{
+    a->pending--;
+}
+
+static void expire(attempt *a, int64_t now)
+{
+    if (a->over && !a->pending && now >= a->ended_ns + ENDED_NS) {
+        attempt_free(a);
+        return;
+    }
+    if (a->source && !a->over)
+        source_expire(a->source, now);
+    else if (a->target)
+        target_expire(a->target, now);
+    attempt_pump(a);
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+/* Under the lock. */
+static void sleep_until(migrations *x, int64_t at)
+{
+    struct timespec until = {.tv_sec = (time_t)(at / S_NS), .tv_nsec = (long)(at % S_NS)};
+
+    if (at == INT64_MAX)
+        pthread_cond_wait(&x->wake, &x->lock);
+    else
+        pthread_cond_timedwait(&x->wake, &x->lock, &until);
+}
+
+static void run_dues(migrations *x)
+{
+    int64_t now = now_of();
+    heap_node *n;
+
+    while ((n = heap_pop_due(&x->dues, now)))
+        expire((attempt *)n, now);
+    while ((n = heap_pop_due(&x->orders, now))) {
+        migration *g = (migration *)n;
+
+        orchestrator_expire(g->machine, now);
+        migration_pump(g);
+    }
+    if (x->config.store && now >= x->expire_ns) {
+        store_attempts_expire(x->config.store, clock_wall_ns() / S_NS, NULL, NULL);
+        x->expire_ns = now + 3600 * S_NS;
+    }
+}
+
+static void *run(void *arg)
+{
+    migrations *x = arg;
+
+    pthread_mutex_lock(&x->lock);
+    for (;;) {
+        int64_t next = heap_next(&x->dues), orders = heap_next(&x->orders);
+        input *list = x->head;
+
+        if (orders < next)
+            next = orders;
+        if (!list && x->stopping)
+            break;
+        if (!list && next > now_of())
+            sleep_until(x, next);
+        list = x->head;
+        x->head = x->tail = NULL;
+        pthread_mutex_unlock(&x->lock);
+        while (list) {
+            input *in = list;
+
+            list = in->next;
+            in->run(x, in, false);
+        }
+        run_dues(x);
+        pthread_mutex_lock(&x->lock);
+    }
+    pthread_mutex_unlock(&x->lock);
+    return NULL;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+static void peers_changed(void *ctx, const peer_event *e);
+
+berth_status migrations_new(const migrations_config *config, migrations **out, berth_error *error)
+{
+    migrations *x = calloc(1, sizeof *x);
+    pthread_condattr_t monotonic;
+    berth_status status;
+
+    *out = NULL;
+    if (!x)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    x->config = *config;
+    if (!x->config.max_stream)
+        x->config.max_stream = UINT32_MAX;
+    if (!x->config.max_bytes)
+        x->config.max_bytes = 2 * x->config.max_stream;
+    pthread_mutex_init(&x->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&x->wake, &monotonic);
+    pthread_cond_init(&x->work, &monotonic);
+    pthread_cond_init(&x->change, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    x->ended = true; /* until it starts */
+    status = migrations_set_policy(x, &config->policy, error);
+    if (status == BERTH_OK)
+        status = mesh_watch(config->mesh, peers_changed, x);
+    if (status != BERTH_OK) {
+        migrations_free(x);
+        return status;
+    }
+    mesh_on_moving(config->mesh, migrations_received, x);
+    *out = x;
+    return BERTH_OK;
+}
+
+berth_status migrations_start(migrations *x, runtime *rt, berth_error *error)
+{
+    berth_status status;
+    unsigned made = 0;
+
+    x->rt = rt;
+    pthread_mutex_lock(&x->lock);
+    x->ended = false;
+    pthread_mutex_unlock(&x->lock);
+    while (made < WORKERS && pthread_create(&x->workers[made], NULL, worker, x) == 0)
+        made++;
+    status = made == WORKERS ? journal_recover(x, error) : BERTH_OK;
+    if (status == BERTH_OK &&
+        (made < WORKERS || pthread_create(&x->thread, NULL, run, x) != 0))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "no thread can be made");
+    if (status == BERTH_OK) {
+        x->running = true;
+        return BERTH_OK;
+    }
+    pthread_mutex_lock(&x->lock);
+    x->ended = true;
+    pthread_cond_broadcast(&x->work);
+    pthread_mutex_unlock(&x->lock);
+    while (made)
+        pthread_join(x->workers[--made], NULL);
+    return status;
+}
+
+/* On the thread, as its last inputs: what is not decided stays where it is. */
+typedef struct stop_input {
+    input in;
+    latch *done;
+} stop_input;
+
+static void stop_all(migrations *x, input *in, bool ended)
+{
+    stop_input *s = (stop_input *)in;
+    attempt **list = NULL;
+    size_t n = 0;
+    void *value;
+    slice key;
+
+    if (!ended)
+        list = malloc((x->attempts.count + 1) * sizeof(attempt *));
+    for (size_t at = 0; list && strmap_next(&x->attempts, &at, &key, &value);)
+        list[n++] = value;
+    for (size_t i = 0; i < n; i++) {
+        attempt *a = list[i];
+        move_outcome why;
+
+        move_failed(&why, MOVE_SHUTTING_DOWN, "the source is being stopped");
+        if (a->source && !a->over)
+            source_abort(a->source, &why, now_of());
+        attempt_pump(a);
+    }
+    free(list);
+    latch_answer(s->done, BERTH_OK, NULL);
+}
+
+/* Answers of stores and daemons that are on their way. */
+static bool is_quiet(migrations *x)
+{
+    bool quiet = true;
+    void *value;
+    slice key;
+
+    pthread_mutex_lock(&x->lock);
+    for (size_t at = 0; quiet && strmap_next(&x->attempts, &at, &key, &value);)
+        quiet = !((const attempt *)value)->pending;
+    pthread_mutex_unlock(&x->lock);
+    return quiet;
+}
+
+typedef struct quiet_input {
+    input in;
+    latch *done;
+    bool quiet;
+} quiet_input;
+
+static void look_if_quiet(migrations *x, input *in, bool ended)
+{
+    quiet_input *q = (quiet_input *)in;
+
+    q->quiet = ended || is_quiet(x);
+    latch_answer(q->done, BERTH_OK, NULL);
+}
+
+#define PATIENCE_NS (2 * S_NS)
+
+void migrations_stop(migrations *x)
+{
+    latch done;
+    stop_input s = {.in = {.run = stop_all}, .done = &done};
+    int64_t until = now_of() + PATIENCE_NS;
+
+    if (!x || !x->running)
+        return;
+    latch_init(&done, 1);
+    migrations_post(x, &s.in);
+    latch_wait(&done, NULL);
+    latch_fini(&done);
+    for (bool quiet = false; !quiet && now_of() < until;) {
+        quiet_input q = {.in = {.run = look_if_quiet}, .done = &done};
+
+        latch_init(&done, 1);
+        migrations_post(x, &q.in);
+        latch_wait(&done, NULL);
+        latch_fini(&done);
+        quiet = q.quiet;
+        if (!quiet)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    pthread_mutex_lock(&x->lock);
+    x->stopping = true;
+    pthread_cond_signal(&x->wake);
+    pthread_mutex_unlock(&x->lock);
+    pthread_join(x->thread, NULL);
+    pthread_mutex_lock(&x->lock);
+    x->ended = true;
+    pthread_cond_broadcast(&x->work);
+    pthread_cond_broadcast(&x->change);
+    pthread_mutex_unlock(&x->lock);
+    for (unsigned i = 0; i < WORKERS; i++)
+        pthread_join(x->workers[i], NULL);
+    while (x->head) {
+        input *in = x->head;
+
+        x->head = in->next;
+        in->run(x, in, true);
+    }
+    x->running = false;
+}
+
+static void free_attempts(migrations *x)
+{
+    for (;;) {
+        size_t at = 0;
+        void *value;
+        slice key;
+
+        if (!strmap_next(&x->attempts, &at, &key, &value))
+            break;
+        attempt_free(value);
+    }
+    strmap_fini(&x->attempts);
+    map64_fini(&x->by_origin);
+    heap_fini(&x->dues);
+}
+
+void migrations_free(migrations *x)
+{
+    if (!x)
+        return;
+    migrations_stop(x);
+    free_attempts(x);
+    while (x->list) {
+        migration *g = x->list;
+
+        x->list = g->next;
+        heap_remove(&x->orders, &g->due);
+        orchestrator_free(g->machine);
+        free(g);
+    }
+    heap_fini(&x->orders);
+    free(x->accept);
+    free(x->operators);
+    pthread_mutex_destroy(&x->lock);
+    pthread_cond_destroy(&x->wake);
+    pthread_cond_destroy(&x->work);
+    pthread_cond_destroy(&x->change);
+    sodium_memzero(x->config.static_secret, sizeof x->config.static_secret);
+    free(x);
+}
+
+/* ---- Policy ---------------------------------------------------------------------------------- */
+
+berth_status migrations_set_policy(migrations *x, const migrations_policy *p, berth_error *error)
+{
+    char(*accept)[128] = NULL;
+    uint8_t(*operators)[BERTH_ENTITY_SIZE] = NULL;
+
+    if (p->accept_count > MIGRATIONS_KIND_PATTERNS || p->operator_count > MIGRATIONS_OPERATORS)
+        return fail(error, BERTH_ERR_LIMIT,
+                    "migration: at most %d patterns of kinds and %d operators can be named",
+                    MIGRATIONS_KIND_PATTERNS, MIGRATIONS_OPERATORS);
+    accept = calloc(p->accept_count + 1, sizeof *accept);
+    operators = calloc(p->operator_count + 1, sizeof *operators);
+    if (!accept || !operators) {
+        free(accept);
+        free(operators);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < p->accept_count; i++)
+        snprintf(accept[i], sizeof accept[i], "%s", p->accept[i]);
+    if (p->operator_count)
+        memcpy(operators, p->operators, p->operator_count * sizeof *operators);
+    pthread_mutex_lock(&x->lock);
+    free(x->accept);
+    free(x->operators);
+    x->accept = accept;
+    x->accept_count = p->accept_count;
+    x->operators = operators;
+    x->operator_count = p->operator_count;
+    x->expected_only = p->expected_only;
+    pthread_mutex_unlock(&x->lock);
+    return BERTH_OK;
+}
+
+/* ---- Peers ----------------------------------------------------------------------------------- */
+
+typedef struct peer_input {
+    input in;
+    uint64_t node;
+    bool up;
+} peer_input;
+
+static void peer_changed(migrations *x, input *in, bool ended)
+{
+    peer_input *p = (peer_input *)in;
+    attempt **list = ended ? NULL : malloc((x->attempts.count + 1) * sizeof(attempt *));
+    size_t n = 0;
+    void *value;
+    slice key;
+
+    for (size_t at = 0; list && strmap_next(&x->attempts, &at, &key, &value);) {
+        attempt *a = value;
+
+        if (a->peer == p->node && !a->over)
+            list[n++] = a;
+    }
+    for (size_t i = 0; i < n; i++) {
+        attempt *a = list[i];
+
+        if (a->source && p->up)
+            source_target_up(a->source, now_of());
+        else if (a->source)
+            source_target_gone(a->source, now_of());
+        else if (a->target && p->up)
+            target_source_up(a->target, now_of());
+        attempt_pump(a);
+    }
+    free(list);
+    free(p);
+}
+
+/* On the mesh's thread. */
+static void peers_changed(void *ctx, const peer_event *e)
+{
+    bool up = e->change == PEER_UP || e->change == PEER_RENEWED || e->change == PEER_RESTARTED ||
+              e->change == PEER_RECOVERED;
+    bool gone = e->change == PEER_FAILED || e->change == PEER_LEFT;
+    peer_input *p = up || gone ? calloc(1, sizeof *p) : NULL;
+
+    if (!p)
+        return;
+    *p = (peer_input){{.run = peer_changed}, e->node, up};
+    migrations_post(ctx, &p->in);
+}
+
+/* ---- Looking --------------------------------------------------------------------------------- */
+
+/* Instants become durations. */
+static void finish_view(migration_view *v)
+{
+    int64_t now = now_of(), end = v->over ? v->phase_ns : now;
+
+    v->elapsed_ns = end - v->elapsed_ns;
+    v->phase_ns = now - v->phase_ns;
+}
+
+void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *v), void *ctx)
+{
+    migration_view *list;
+    size_t n = 0, first, all = OVER_MAX + 1;
+    void *value;
+    slice key;
+
+    pthread_mutex_lock(&x->lock);
+    for (const migration *g = x->list; g; g = g->next)
+        all++;
+    list = malloc((all + x->attempts.count) * sizeof *list);
+    for (const migration *g = list ? x->list : NULL; g; g = g->next)
+        if (!g->over)
+            list[n++] = g->view;
+    for (size_t at = 0; list && strmap_next(&x->attempts, &at, &key, &value);) {
+        const attempt *a = value;
+
+        if (!a->mine && !a->view.over && a->view.origin)
+            list[n++] = a->view;
+    }
+    for (const migration *g = list ? x->list : NULL; g; g = g->next)
+        if (g->over)
+            list[n++] = g->view;
+    first = x->ended_count > OVER_MAX ? x->ended_count - OVER_MAX : 0;
+    for (size_t i = x->ended_count; list && i-- > first;)
+        list[n++] = x->ended[i % OVER_MAX];
+    pthread_mutex_unlock(&x->lock);
+    for (size_t i = 0; list && i < n; i++) {
+        finish_view(&list[i]);
+        fn(ctx, &list[i]);
+    }
+    free(list);
+}
+
+void migrations_get_counters(migrations *x, migrations_counters *out)
+{
+    void *value;
+    slice key;
+
+    pthread_mutex_lock(&x->lock);
+    *out = x->counters;
+    for (size_t at = 0; strmap_next(&x->attempts, &at, &key, &value);) {
+        const attempt *a = value;
+
+        out->underway += !a->view.over;
+        out->in_doubt += !a->view.over && a->view.in_doubt;
+    }
+    pthread_mutex_unlock(&x->lock);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * migrate/migrations.h: migrations of this node's daemons, running: the machines of this room on a
+ * thread, between the runtime, the mesh and the journal in the store.
+ *
+ *     x = migrations_new(config)      after mesh_new, before mesh_start
+ *     migrations_start(x, rt)         what the journal holds goes on
+ *     migrations_stop(x)              what is not decided stays; before the runtime ends
+ *     migrations_free(x)              after mesh_leave
+ *
+ * Functions may be called from any thread but a daemon's, the mesh's and a callback's.
+ */
+#ifndef MIGRATE_MIGRATIONS_H
+#define MIGRATE_MIGRATIONS_H
+
+#include "mesh/mesh.h"
+#include "migrate/reason.h"
+
+typedef struct migrations migrations;
+
+#define MIGRATIONS_KIND_PATTERNS 64
+#define MIGRATIONS_OPERATORS     32
+
+/* What may change while it runs. Copied. */
+typedef struct migrations_policy {
+    /* Kinds that may come here, exact or with a * at the end; none: all that this host has. */
+    const char *const *accept;
+    size_t accept_count;
+    /* Keys whose signed orders count. */
+    const uint8_t (*operators)[BERTH_ENTITY_SIZE];
+    size_t operator_count;
+    bool expected_only; /* only daemons that berth_expect_migration has named */
+} migrations_policy;
+
+typedef struct migrations_config {
+    mesh *mesh;                    /* borrowed */
+    plugins *plugins;              /* borrowed */
+    store *store;                  /* borrowed; NULL: decisions last as long as the process */
+    const berth_keypair *identity; /* of the node; full; borrowed */
+    uint8_t static_secret[32];     /* of the mesh: opens envelopes */
+    uint64_t max_stream;           /* bytes of one daemon [4 GiB] */
+    uint64_t max_bytes;            /* of all that come at once [twice that]; half of it per node */
+    int64_t resend_ns;             /* 0: as the machines have it */
+    migrations_policy policy;
+} migrations_config;
+
+berth_status migrations_new(const migrations_config *config, migrations **out, berth_error *error);
+berth_status migrations_start(migrations *x, runtime *rt, berth_error *error);
+void migrations_stop(migrations *x);
+void migrations_free(migrations *x); /* NULL is allowed */
+/* LIMIT, NO_MEMORY, with nothing changed. */
+berth_status migrations_set_policy(migrations *x, const migrations_policy *p, berth_error *error);
+
+/* ---- Ordering -------------------------------------------------------------------------------- */
+
+typedef struct migration_spec {
+    uint64_t origin;
+    uint64_t source; /* node; 0: wherever the daemon is */
+    uint64_t target; /* node; 0: one that has the kind and is not the source */
+    bool transport_identity;
+    int64_t retry_not_ready_ns, deadline_ns, max_hold_ns; /* 0: not at all; [300 s]; [30 s] */
+} migration_spec;
+
+typedef struct migration_id {
+    uint8_t bytes[ATTEMPT_SIZE];
+} migration_id;
+
+/* Begin. What can be seen to be wrong is refused at once, with *why filled in: unknown daemon or
+ * node, to itself, another one of it under way, no session. Otherwise *id names it from now on. */
+berth_status migrations_begin(migrations *x, const migration_spec *spec, migration_id *id,
+                              move_outcome *why, berth_error *error);
+/* Until it is over, or timeout_ns have passed (TIMEOUT; negative: no limit). It then goes on. OK,
+ * with the outcome, whatever it is. NOT_FOUND: no such migration was begun here. */
+berth_status migrations_wait(migrations *x, const migration_id *id, int64_t timeout_ns,
+                             move_outcome *out, berth_error *error);
+/* Ask for its end. BUSY: it is decided already. NOT_FOUND. */
+berth_status migrations_cancel(migrations *x, const migration_id *id, berth_error *error);
+
+/* ---- Looking --------------------------------------------------------------------------------- */
+
+typedef enum migration_role {
+    MIGRATION_ORDERED, /* begun here, the source is another node */
+    MIGRATION_SOURCE,
+    MIGRATION_TARGET
+} migration_role;
+
+typedef struct migration_view {
+    migration_id id;
+    migration_role role;
+    uint64_t origin, source, target; /* nodes */
+    char name[128], kind[128];
+    move_phase phase;
+    bool over, in_doubt; /* in_doubt: it waits for the word of `waits_for`, and for nothing else */
+    uint64_t waits_for;
+    move_outcome outcome; /* if over */
+    unsigned attempts;
+    uint64_t bytes_sent, bytes_total, held;
+    int64_t elapsed_ns, phase_ns;
+    int64_t blackout_ns; /* so far: since its gate closed, until the target ran it */
+    int64_t snapshot_ns;
+} migration_view;
+/* Those under way, then the last 256 that are over, the newest first. fn is called without locks,
+ * on the caller's thread. */
+void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *v), void *ctx);
+
+typedef struct migrations_counters {
+    uint64_t begun, moved, failed, received, refused; /* received: daemons; refused: offers */
+    uint64_t underway, in_doubt;                      /* now */
+    uint64_t malformed, unknown, unauthorized, dropped; /* messages */
+    uint64_t bytes_out, bytes_in, held_events;
+    uint64_t blackout_ns, snapshot_ns; /* sums over those that moved from here */
+} migrations_counters;
+void migrations_get_counters(migrations *x, migrations_counters *out);
+
+#endif
