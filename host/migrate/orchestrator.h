@@ -17,8 +17,8 @@ typedef struct orchestrator orchestrator;
 
 typedef struct orchestrator_config {
     uint64_t origin;
-    uint64_t source; /* node */
-    bool local;      /* the source is this node */
+    uint64_t source;            /* node */
+    bool local;                 /* the source is this node */
     int64_t resend_ns;          /* [500 ms], doubled up to 8 times that */
     int64_t look_ns;            /* how often the source is asked [1 s] */
     int64_t silence_ns;         /* a source that never answered at all [10 s] */

@@ -25,14 +25,14 @@
 typedef struct source source;
 
 typedef struct source_config {
-    move_offer offer;         /* kind and plugin name are copied; head.attempt and origin count */
-    uint64_t target;          /* node */
-    int64_t resend_ns;        /* [500 ms], doubled up to 8 times that */
-    int64_t deadline_ns;      /* from now until it is released, else it stays [300 s] */
-    int64_t answer_ns;        /* of that, without a word from the target [10 s] */
-    int64_t max_hold_ns;      /* the gate closed, before it is released [30 s] */
-    uint32_t chunk;           /* bytes [64 KiB], at most MOVE_CHUNK_MAX */
-    uint64_t window;          /* bytes under way [4 MiB] */
+    move_offer offer;    /* kind and plugin name are copied; head.attempt and origin count */
+    uint64_t target;     /* node */
+    int64_t resend_ns;   /* [500 ms], doubled up to 8 times that */
+    int64_t deadline_ns; /* from now until it is released, else it stays [300 s] */
+    int64_t answer_ns;   /* of that, without a word from the target [10 s] */
+    int64_t max_hold_ns; /* the gate closed, before it is released [30 s] */
+    uint32_t chunk;      /* bytes [64 KiB], at most MOVE_CHUNK_MAX */
+    uint64_t window;     /* bytes under way [4 MiB] */
 } source_config;
 
 typedef enum source_piece {
@@ -70,8 +70,8 @@ source *source_recover(const source_config *config, const uint8_t hash[MOVE_HASH
                        int64_t now_ns);
 void source_free(source *s);
 
-/* A message about this attempt from a node (its whole id, as the session proved it). Others than the
- * target are ignored and counted: true means that it was for us and not refused. */
+/* A message about this attempt from a node (its whole id, as the session proved it). Others than
+ * the target are ignored and counted: true means that it was for us and not refused. */
 bool source_message(source *s, uint64_t node, slice message, int64_t now_ns);
 /* The target's session is up again: what is owed is sent now. */
 void source_target_up(source *s, int64_t now_ns);

@@ -21,24 +21,24 @@
 typedef struct target target;
 
 typedef struct target_config {
-    uint64_t source;      /* node */
-    uint64_t max_stream;  /* bytes */
-    int64_t resend_ns;    /* [500 ms], doubled up to 8 times that */
-    int64_t silence_ns;   /* without a word of the source before PREPARED it ends [30 s] */
-    uint32_t got_every;   /* bytes between two GOT [512 KiB] */
+    uint64_t source;     /* node */
+    uint64_t max_stream; /* bytes */
+    int64_t resend_ns;   /* [500 ms], doubled up to 8 times that */
+    int64_t silence_ns;  /* without a word of the source before PREPARED it ends [30 s] */
+    uint32_t got_every;  /* bytes between two GOT [512 KiB] */
 } target_config;
 
 typedef enum target_need_kind {
     TARGET_NONE,
-    TARGET_SEND,   /* message, to the source, on LANE_CALL; may get lost */
-    TARGET_ADMIT,  /* may it come, and can it? answer with target_admitted */
-    TARGET_CHECK,  /* stream and seal are whole: verify and build; answer with target_checked */
+    TARGET_SEND,    /* message, to the source, on LANE_CALL; may get lost */
+    TARGET_ADMIT,   /* may it come, and can it? answer with target_admitted */
+    TARGET_CHECK,   /* stream and seal are whole: verify and build; answer with target_checked */
     TARGET_PREPARE, /* put PREPARED on disk; answer with target_prepared */
-    TARGET_OWN,    /* committed: open the gate, put OWNED on disk; answer with target_owned when it
-                      is there */
-    TARGET_REFUSE, /* put on disk that this attempt will never own it, and drop what was built;
-                      answer with target_refused */
-    TARGET_DROP,   /* drop what was built and kept: it never happened */
+    TARGET_OWN,     /* committed: open the gate, put OWNED on disk; answer with target_owned when it
+                       is there */
+    TARGET_REFUSE,  /* put on disk that this attempt will never own it, and drop what was built;
+                       answer with target_refused */
+    TARGET_DROP,    /* drop what was built and kept: it never happened */
     TARGET_OVER
 } target_need_kind;
 
