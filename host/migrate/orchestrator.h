@@ -17,8 +17,8 @@ typedef struct orchestrator orchestrator;
 
 typedef struct orchestrator_config {
     uint64_t origin;
-    uint64_t source; /* node */
-    bool local;      /* the source is this node */
+    uint64_t source;            /* node */
+    bool local;                 /* the source is this node */
     int64_t resend_ns;          /* [500 ms], doubled up to 8 times that */
     int64_t look_ns;            /* how often the source is asked [1 s] */
     int64_t silence_ns;         /* a source that never answered at all [10 s] */
@@ -41,9 +41,10 @@ typedef struct orchestrator_need {
 orchestrator *orchestrator_new(const orchestrator_config *config, int64_t now_ns);
 void orchestrator_free(orchestrator *o);
 
-/* The order, as move_order; or why there is none (then it is over). Of a local source the driver
- * has begun the attempt itself, and nothing is sent. */
-void orchestrator_begun(orchestrator *o, berth_status status, const move_order *order,
+/* The order, as move_order; or why there is none (then it is over, or tried again later if the
+ * reason is NOT_READY). Of a local source the driver has begun the attempt itself, and nothing is
+ * sent but ABORT, to ourselves: hand it to the source as any other. */
+void orchestrator_begun(orchestrator *o, berth_status status, const move_order *given,
                         const move_outcome *why, int64_t now_ns);
 /* STATE or REFUSED of the source. */
 bool orchestrator_message(orchestrator *o, uint64_t node, slice message, int64_t now_ns);

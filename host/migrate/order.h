@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * migrate/order.h: the authority to move one daemon from one node to another: signed by an operator
- * key, or unsigned, and then worth what the node that brings it may do by itself (docs/migration.md,
- * "Who may").
+ * key, or unsigned, and then worth what the node that brings it may do by itself
+ * (docs/migration.md, "Who may").
  *
  *     version u8 (1), attempt 16, entity 32, source 32, target 32 (entities of nodes), verbs u32,
  *     flags u8 (1 the identity travels, 2 signed), not_before i64, not_after i64 (wall seconds),
@@ -19,9 +19,9 @@
 #include "mesh/presence.h"
 
 #define ORDER_KIND_MAX 255
-#define ORDER_MAX      (165 + ORDER_KIND_MAX + 96)
+#define ORDER_MAX      (175 + ORDER_KIND_MAX + 96)
 /* No order lives longer than this, whatever it says: used attempts are kept as long. */
-#define ORDER_LIFE_MAX_S (24 * 3600)
+#define ORDER_LIFE_MAX_S        (24 * 3600)
 #define ORDER_CLOCK_TOLERANCE_S 300
 
 enum { ORDER_MOVE = 1, ORDER_FETCH_PLUGIN = 2, ORDER_ATTEST_DEAD = 4 };
@@ -51,8 +51,8 @@ void order_hash(uint8_t out[32], const order *o);
 
 /*
  * Is it valid in itself at this time? SIGNATURE; STALE (over, or not begun; says which and by how
- * much); LIMIT (lives too long); INVALID (source is target, no verb). Whether the signer counts, and
- * whether this node is meant, is the caller's to judge.
+ * much); LIMIT (lives too long); INVALID (source is target, no verb). Whether the signer counts,
+ * and whether this node is meant, is the caller's to judge.
  */
 berth_status order_check(const order *o, int64_t now_s, verify_signature *verify,
                          berth_error *error);

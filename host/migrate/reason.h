@@ -18,16 +18,15 @@
     X(NOT_READY, 0, "not-ready", "target runtime not ready yet", NOT_READY)                        \
     X(FACTORY_NOT_FOUND, 1, "factory-not-found",                                                   \
       "no factory registered on target for this daemon", KIND_UNKNOWN)                             \
-    X(COMPUTE_NOT_SUPPORTED, 2, "compute-not-supported",                                           \
-      "target does not run a compute runtime", UNSUPPORTED)                                        \
+    X(COMPUTE_NOT_SUPPORTED, 2, "compute-not-supported", "target does not run a compute runtime",  \
+      UNSUPPORTED)                                                                                 \
     X(STATE_FAILED, 3, "state-failed", "state failed", CORRUPT)                                    \
     X(ALREADY_MIGRATING, 4, "already-migrating", "daemon is already migrating", BUSY)              \
     X(IDENTITY_TRANSPORT_FAILED, 5, "identity-transport-failed",                                   \
       "identity envelope transport failed", SIGNATURE)                                             \
     X(NOT_READY_TIMEOUT, 6, "not-ready-timeout", "source gave up after NotReady retries", TIMEOUT) \
     X(REFUSED, 7, "refused", "not allowed", REFUSED)                                               \
-    X(DAEMON_NOT_FOUND, 8, "daemon-not-found", "there is no such daemon on the source",            \
-      NOT_FOUND)                                                                                   \
+    X(DAEMON_NOT_FOUND, 8, "daemon-not-found", "there is no such daemon on the source", NOT_FOUND) \
     X(TARGET_UNAVAILABLE, 9, "target-unavailable", "the target cannot be reached", NOT_READY)      \
     X(NO_TARGET, 10, "no-target-available", "no node can take the daemon", NOT_FOUND)              \
     X(TIMEOUT, 11, "timeout", "it took too long", TIMEOUT)                                         \
@@ -80,6 +79,7 @@ unsigned move_phase_percent(move_phase phase);
 /* How an attempt ended. */
 typedef struct move_outcome {
     bool moved;         /* the target runs it, and has said so */
+    bool unknown;       /* an orchestrator's, whose source never answered: it may yet be moved */
     move_reason reason; /* if not */
     uint8_t attempts;   /* with NOT_READY_TIMEOUT: how often it was tried */
     char text[MOVE_TEXT_MAX + 1];
@@ -88,5 +88,8 @@ typedef struct move_outcome {
 /* Fill in one that failed; format is printf's. */
 void move_failed(move_outcome *out, move_reason reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* As much of text as may explain a reason: whole characters, up to the first that is none. */
+void move_text_cut(char out[MOVE_TEXT_MAX + 1], slice text);
 
 #endif

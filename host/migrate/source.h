@@ -13,7 +13,14 @@
  *
  * A machine: no I/O, clock or threads. Inputs are calls; what it needs done comes out of
  * source_next, one by one, until NONE. A need that is to be answered is asked for once, and the
- * answer may come any time later; while it is out, messages are still taken. Times are monotonic.
+ * answer may come any time later; while it is out, messages are still taken, and sent, but nothing
+ * else is asked for: RESUME and OVER of an attempt that ends meanwhile wait for it. Times are
+ * monotonic.
+ *
+ * Messages about attempts that no machine is there for are the driver's to answer: an ASK, or a
+ * PREPARED, with COMMIT (recover a machine) if RELEASED is on disk, with ABORT if it is not; a
+ * COMMIT with OWNED, or with a final REFUSED, if that is on disk. Which attempts were used is kept
+ * on disk before they begin, so that a late ORDER or OFFER begins none again.
  */
 #ifndef MIGRATE_SOURCE_H
 #define MIGRATE_SOURCE_H
@@ -25,14 +32,14 @@
 typedef struct source source;
 
 typedef struct source_config {
-    move_offer offer;         /* kind and plugin name are copied; head.attempt and origin count */
-    uint64_t target;          /* node */
-    int64_t resend_ns;        /* [500 ms], doubled up to 8 times that */
-    int64_t deadline_ns;      /* from now until it is released, else it stays [300 s] */
-    int64_t answer_ns;        /* of that, without a word from the target [10 s] */
-    int64_t max_hold_ns;      /* the gate closed, before it is released [30 s] */
-    uint32_t chunk;           /* bytes [64 KiB], at most MOVE_CHUNK_MAX */
-    uint64_t window;          /* bytes under way [4 MiB] */
+    move_offer offer;    /* kind and plugin name are copied; head.attempt and origin count */
+    uint64_t target;     /* node */
+    int64_t resend_ns;   /* [500 ms], doubled up to 8 times that */
+    int64_t deadline_ns; /* from now until it is released, else it stays [300 s] */
+    int64_t answer_ns;   /* of that, without a word from the target [10 s] */
+    int64_t max_hold_ns; /* the gate closed, before it is released [30 s] */
+    uint32_t chunk;      /* bytes [64 KiB], at most MOVE_CHUNK_MAX */
+    uint64_t window;     /* bytes under way [4 MiB] */
 } source_config;
 
 typedef enum source_piece {
@@ -52,7 +59,8 @@ typedef enum source_need_kind {
     SOURCE_FINISH,    /* the target owns it: wipe; answer with source_finished */
     SOURCE_TAKE_BACK, /* released, but durably refused: run it again, at the epoch above; answer
                          with source_taken_back */
-    SOURCE_OVER       /* look at source_outcome; nothing comes any more */
+    SOURCE_OVER       /* look at source_outcome; nothing comes any more, but answers to a target
+                         that still asks, until it is freed */
 } source_need_kind;
 
 typedef struct source_need {
@@ -65,13 +73,13 @@ typedef struct source_need {
 
 /* NULL when memory is short. */
 source *source_new(const source_config *config, int64_t now_ns);
-/* After a restart: RELEASED was on disk. seal is what the target was given. */
+/* After a restart: RELEASED was on disk. hash: of the stream, as the seal had it. */
 source *source_recover(const source_config *config, const uint8_t hash[MOVE_HASH_SIZE],
                        int64_t now_ns);
 void source_free(source *s);
 
-/* A message about this attempt from a node (its whole id, as the session proved it). Others than the
- * target are ignored and counted: true means that it was for us and not refused. */
+/* A message about this attempt from a node (its whole id, as the session proved it). Others than
+ * the target are ignored and counted: true means that it was for us and not refused. */
 bool source_message(source *s, uint64_t node, slice message, int64_t now_ns);
 /* The target's session is up again: what is owed is sent now. */
 void source_target_up(source *s, int64_t now_ns);
@@ -80,10 +88,13 @@ void source_target_gone(source *s, int64_t now_ns);
 /* OK: stop it. BUSY: too late, it is decided. */
 berth_status source_abort(source *s, const move_outcome *why, int64_t now_ns);
 
-/* Answers. stream: one piece, a reference is taken. seal: with PIECE_FINAL, its message as
- * move_seal_write made it, a reference is taken. On a status that is not OK outcome says why. */
+/* Answers. stream: one piece; NULL: it is empty. seal: with PIECE_FINAL, its message as
+ * move_seal_write made it. Of both a reference is taken, and the caller keeps its own. On a status
+ * that is not OK why says why. */
 void source_piece_done(source *s, berth_status status, buf *stream, buf *seal,
                        const move_outcome *why, int64_t now_ns);
+/* Not OK: it is not on disk, and never will be. Who cannot know that does not answer, and looks
+ * after a restart. */
 void source_released(source *s, berth_status status, int64_t now_ns);
 void source_finished(source *s, int64_t now_ns);
 void source_taken_back(source *s, int64_t now_ns);

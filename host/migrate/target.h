@@ -21,24 +21,24 @@
 typedef struct target target;
 
 typedef struct target_config {
-    uint64_t source;      /* node */
-    uint64_t max_stream;  /* bytes */
-    int64_t resend_ns;    /* [500 ms], doubled up to 8 times that */
-    int64_t silence_ns;   /* without a word of the source before PREPARED it ends [30 s] */
-    uint32_t got_every;   /* bytes between two GOT [512 KiB] */
+    uint64_t source;     /* node */
+    uint64_t max_stream; /* bytes */
+    int64_t resend_ns;   /* [500 ms], doubled up to 8 times that */
+    int64_t silence_ns;  /* without a word of the source before PREPARED it ends [30 s] */
+    uint32_t got_every;  /* bytes between two GOT [512 KiB] */
 } target_config;
 
 typedef enum target_need_kind {
     TARGET_NONE,
-    TARGET_SEND,   /* message, to the source, on LANE_CALL; may get lost */
-    TARGET_ADMIT,  /* may it come, and can it? answer with target_admitted */
-    TARGET_CHECK,  /* stream and seal are whole: verify and build; answer with target_checked */
+    TARGET_SEND,    /* message, to the source, on LANE_CALL; may get lost */
+    TARGET_ADMIT,   /* may it come, and can it? answer with target_admitted */
+    TARGET_CHECK,   /* stream and seal are whole: verify and build; answer with target_checked */
     TARGET_PREPARE, /* put PREPARED on disk; answer with target_prepared */
-    TARGET_OWN,    /* committed: open the gate, put OWNED on disk; answer with target_owned when it
-                      is there */
-    TARGET_REFUSE, /* put on disk that this attempt will never own it, and drop what was built;
-                      answer with target_refused */
-    TARGET_DROP,   /* drop what was built and kept: it never happened */
+    TARGET_OWN,     /* committed: open the gate, put OWNED on disk; answer with target_owned when it
+                       is there */
+    TARGET_REFUSE,  /* put on disk that this attempt will never own it, and drop what was built;
+                       answer with target_refused */
+    TARGET_DROP,    /* drop what was built and kept, PREPARED on disk included: it never happened */
     TARGET_OVER
 } target_need_kind;
 
@@ -67,8 +67,10 @@ void target_admitted(target *t, berth_status status, const uint8_t nonce[MOVE_NO
                      const move_outcome *why, int64_t now_ns);
 void target_checked(target *t, berth_status status, const move_outcome *why, int64_t now_ns);
 void target_prepared(target *t, berth_status status, int64_t now_ns);
-/* Not OK: it could not be opened here after all (why), and is refused on disk. */
+/* Not OK: it could not be opened here after all (why), the gate is closed, and OWNED is not on disk
+ * nor will be: TARGET_REFUSE comes next. */
 void target_owned(target *t, berth_status status, const move_outcome *why, int64_t now_ns);
+/* Not OK: it is asked for again, after a while; nobody is told before it is on disk. */
 void target_refused(target *t, berth_status status, int64_t now_ns);
 
 bool target_next(target *t, target_need *out, int64_t now_ns);
@@ -100,7 +102,8 @@ const move_offer *target_offer(const target *t);
 slice target_stream(const target *t);
 slice target_seal(const target *t);
 const uint8_t *target_nonce(const target *t);
-/* Take the stream out of the machine: it is on disk, or built. One reference. */
+/* Take the stream out of the machine, once it is whole (CHECK): it is on disk, or built. One
+ * reference; NULL before, and the second time. */
 buf *target_take_stream(target *t);
 const move_outcome *target_outcome(const target *t);
 

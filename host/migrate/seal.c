@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The seal of a stream: its codec, and what the daemon's key signs in it. */
+#include "base/error.h"
+#include "migrate/wire_private.h"
+
+#define FLAG_ENVELOPE 1
+
+static const char domain[] = "berth-migration-v1"; /* its zero byte is signed, too */
+
+void move_seal_write(writer *w, const move_seal *m)
+{
+    uint8_t bytes[ENVELOPE_SIZE];
+
+    move_head_write(w, &m->head, MESSAGE_MOVE_SEAL);
+    writer_u64(w, m->total);
+    writer_bytes(w, m->hash, sizeof m->hash);
+    writer_u32(w, m->held);
+    handover_write(w, &m->handover);
+    writer_u8(w, m->has_envelope ? FLAG_ENVELOPE : 0);
+    if (m->has_envelope) {
+        envelope_encode(bytes, &m->envelope);
+        writer_bytes(w, bytes, sizeof bytes);
+    }
+    writer_bytes(w, m->signature, sizeof m->signature);
+}
+
+static const char *check(const move_seal *m)
+{
+    if (!m->total)
+        return "seals a stream without bytes";
+    if (memcmp(m->handover.attempt, m->head.attempt, ATTEMPT_SIZE) != 0)
+        return "has the handover of another attempt";
+    return berth_entity_origin(m->handover.entity) == m->head.origin
+               ? NULL
+               : "has the handover of another daemon";
+}
+
+static berth_status read_parts(reader *r, move_seal *out, const char **wrong, berth_error *error)
+{
+    berth_status status;
+    slice sealed;
+    uint8_t flags;
+
+    out->total = reader_u64(r);
+    reader_copy(r, out->hash, sizeof out->hash);
+    out->held = reader_u32(r);
+    status = handover_read(r, &out->handover, error);
+    if (status)
+        return status;
+    flags = reader_u8(r);
+    out->has_envelope = flags & FLAG_ENVELOPE;
+    if (out->has_envelope) {
+        sealed = reader_bytes(r, ENVELOPE_SIZE);
+        if (reader_ok(r))
+            status = envelope_decode(&out->envelope, sealed.ptr, sealed.len, NULL, error);
+        if (status)
+            return status == BERTH_ERR_VERSION ? status : BERTH_ERR_CORRUPT;
+    }
+    reader_copy(r, out->signature, sizeof out->signature);
+    *wrong = !reader_ok(r)            ? "ends before its last part"
+             : flags & ~FLAG_ENVELOPE ? "has a flag that there is not"
+                                      : check(out);
+    return BERTH_OK;
+}
+
+berth_status move_seal_read(move_seal *out, slice message, berth_error *error)
+{
+    static const char name[] = "migration seal";
+    const char *wrong = NULL;
+    berth_status status;
+    reader r;
+
+    memset(out, 0, sizeof *out);
+    status = move_head_begin(&r, message, MESSAGE_MOVE_SEAL, name, &out->head, error);
+    if (!status)
+        status = read_parts(&r, out, &wrong, error);
+    if (status) {
+        memset(out, 0, sizeof *out);
+        return status;
+    }
+    return move_end(&r, name, wrong, out, sizeof *out, error);
+}
+
+static uint8_t *put(uint8_t *at, const void *bytes, size_t len)
+{
+    if (len)
+        memcpy(at, bytes, len);
+    return at + len;
+}
+
+static uint8_t *put_le(uint8_t *at, uint64_t v, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        *at++ = (uint8_t)(v >> (8 * i));
+    return at;
+}
+
+size_t move_seal_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
+                        const uint8_t nonce[MOVE_NONCE_SIZE], const move_seal *seal)
+{
+    uint8_t hash[32], *at = out;
+    /* A kind that was read is not longer; nor is a signature valid of one that was cut. */
+    size_t kind = offer->kind.len <= ORDER_KIND_MAX ? offer->kind.len : ORDER_KIND_MAX;
+
+    order_hash(hash, &offer->order);
+    at = put(at, domain, sizeof domain);
+    at = put(at, hash, sizeof hash);
+    at = put_le(at, offer->epoch, 8);
+    at = put(at, nonce, MOVE_NONCE_SIZE);
+    at = put(at, offer->order.target, BERTH_ENTITY_SIZE);
+    at = put_le(at, kind, 1);
+    at = put(at, offer->kind.ptr, kind);
+    at = put(at, offer->digest, sizeof offer->digest);
+    at = put_le(at, offer->state_version, 4);
+    at = put(at, seal->hash, sizeof seal->hash);
+    at = put_le(at, seal->total, 8);
+    at = put_le(at, seal->held, 4);
+    return (size_t)(at - out);
+}
