@@ -20,6 +20,21 @@ struct arrival {
     uint64_t limit; /* of sequences that are reserved with the row */
 };
 
+/* Where it is expected, what was said there counts. NULL: it is not. */
+static factory *take_expected(runtime *rt, uint64_t origin, berth_daemon_config *config)
+{
+    factory *f = factories_get(&rt->factories, origin);
+    if (f && (!f->expected || !factories_remove(&rt->factories, f))) {
+        factory_unref(f);
+        f = NULL;
+    }
+    if (f && f->durability)
+        config->durability = f->durability;
+    if (f && f->auto_snapshot)
+        config->auto_snapshot = f->auto_snapshot;
+    return f;
+}
+
 berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out,
                            berth_error *error)
 {
@@ -51,7 +66,12 @@ berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out,
             .wants = wants,
             .came = spec->came,
         };
+        factory *expected = take_expected(rt, spec->identity->origin, &config);
         status = spawn_build(rt, &wish, on, &x->d, error);
+        if (expected && status != BERTH_OK) /* for another try */
+            factories_add(&rt->factories, expected, NULL);
+        if (expected)
+            factory_unref(expected);
     }
     if (on)
         dispatcher_return(rt->dispatcher, on);

@@ -17,7 +17,9 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct departure {
     command command; /* first */
@@ -143,6 +145,59 @@ berth_status runtime_moving_facts(runtime *rt, uint64_t origin,
     fn(ctx, &f);
     daemon_unref(d);
     return BERTH_OK;
+}
+
+moving_place runtime_moving_place(runtime *rt, uint64_t origin, const char *kind)
+{
+    factory *f = factories_get(&rt->factories, origin);
+    moving_place p = {.taken = f && !f->expected, .expected = f && f->expected};
+    if (p.expected) {
+        p.other_kind = strcmp(f->kind->facts->name, kind) != 0;
+        p.has_key = f->has_key;
+        p.orchestrator = factories_orchestrator(&rt->factories, origin);
+    }
+    if (f)
+        factory_unref(f);
+    return p;
+}
+
+bool runtime_moving_key(runtime *rt, uint64_t origin, berth_keypair *out)
+{
+    factory *f = factories_get(&rt->factories, origin);
+    bool has = f && f->expected && f->has_key;
+    if (has)
+        *out = f->key;
+    if (f)
+        factory_unref(f);
+    return has;
+}
+
+bool runtime_has(runtime *rt, uint64_t origin)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (d)
+        daemon_unref(d);
+    return d != NULL;
+}
+
+bool runtime_entity_of(runtime *rt, uint64_t origin, uint8_t entity[BERTH_ENTITY_SIZE])
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return false;
+    memcpy(entity, d->make->key.entity, BERTH_ENTITY_SIZE);
+    daemon_unref(d);
+    return true;
+}
+
+bool runtime_kind_of(runtime *rt, uint64_t origin, char *kind, size_t size)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (!d)
+        return false;
+    snprintf(kind, size, "%s", daemon_kind_name(d));
+    daemon_unref(d);
+    return true;
 }
 
 /* ---- Freezing -------------------------------------------------------------------------------- */

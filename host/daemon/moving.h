@@ -38,6 +38,26 @@ berth_status runtime_moving_facts(runtime *rt, uint64_t origin,
                                   void (*fn)(void *ctx, const moving_facts *f), void *ctx,
                                   berth_error *error);
 
+/* What is here under an origin. */
+typedef struct moving_place {
+    bool taken;    /* a daemon runs, or is being built */
+    bool expected; /* a placeholder waits for it: */
+    bool other_kind, has_key;
+    uint64_t orchestrator; /* node that may bring it; 0: any */
+} moving_place;
+moving_place runtime_moving_place(runtime *rt, uint64_t origin, const char *kind);
+/* A copy of the key that was registered for it; the caller wipes it. */
+bool runtime_moving_key(runtime *rt, uint64_t origin, berth_keypair *out);
+
+/* Of a daemon that runs here; false: it does not. */
+bool runtime_has(runtime *rt, uint64_t origin);
+bool runtime_entity_of(runtime *rt, uint64_t origin, uint8_t entity[BERTH_ENTITY_SIZE]);
+bool runtime_kind_of(runtime *rt, uint64_t origin, char *kind, size_t size);
+
+/* Bring back one daemon of the store that is to run and does not. Blocks; runs plugin code. */
+berth_status runtime_resume_one(runtime *rt, const uint8_t entity[BERTH_ENTITY_SIZE],
+                                berth_error *error);
+
 typedef struct departure departure;
 
 /* What there is when the gate is closed; it lives as long as the departure. */

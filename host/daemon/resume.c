@@ -6,6 +6,7 @@
  * published. One that cannot come back stays in the store, and in the list of those that are down,
  * with the reason.
  */
+#include "daemon/moving.h"
 #include "daemon/spawn.h"
 
 #include "base/clock.h"
@@ -281,6 +282,35 @@ berth_status runtime_resume_down(runtime *rt, berth_error *error)
     }
     dispatcher_return(rt->dispatcher, on);
     return BERTH_OK;
+}
+
+typedef struct one_row {
+    const uint8_t *entity;
+    rows rows;
+} one_row;
+
+static bool collect_one(void *ctx, const store_daemon *row)
+{
+    one_row *o = ctx;
+    return memcmp(row->entity, o->entity, sizeof(row->entity)) != 0 || collect(&o->rows, row);
+}
+
+berth_status runtime_resume_one(runtime *rt, const uint8_t entity[BERTH_ENTITY_SIZE],
+                                berth_error *error)
+{
+    one_row o = {.entity = entity};
+    berth_status status = runtime_check(rt, true, error);
+    runner *on = status == BERTH_OK && rt->store ? dispatcher_borrow(rt->dispatcher) : NULL;
+    if (!on)
+        return status;
+    status = store_each_daemon(rt->store, collect_one, &o, error);
+    if (o.rows.count)
+        resume_rows(rt, &o.rows, on, NULL, NULL);
+    else if (status == BERTH_OK)
+        status = fail(error, BERTH_ERR_NOT_FOUND, "the store has no such daemon that is to run");
+    dispatcher_return(rt->dispatcher, on);
+    rows_fini(&o.rows);
+    return status;
 }
 
 /* ---- Those that are down --------------------------------------------------------------------- */

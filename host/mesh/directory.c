@@ -438,6 +438,7 @@ void directory_look(const directory *d, uint64_t origin, directory_place *out)
     out->epoch = e->epoch;
     out->incarnation = e->incarnation;
     memcpy(out->node, e->node, sizeof out->node);
+    memcpy(out->entity, e->entity, sizeof out->entity);
 }
 
 void directory_resolve(directory *d, uint64_t origin, int64_t now_ns, int64_t now_s,

@@ -76,7 +76,8 @@ typedef struct directory_place {
     bool known, local, conflict;
     bool ask; /* somebody should be asked now (directory_where_write) */
     uint8_t node[BERTH_ENTITY_SIZE];
-    uint64_t epoch, incarnation; /* incarnation 0: not known */
+    uint8_t entity[BERTH_ENTITY_SIZE]; /* of the daemon */
+    uint64_t epoch, incarnation;       /* incarnation 0: not known */
 } directory_place;
 
 /* Where to send. Also begins to count: not known and ask is set at most once in a while. */

@@ -316,7 +316,8 @@ typedef struct mesh_counters {
 /* Blocks. */
 void mesh_get_counters(mesh *m, mesh_counters *out);
 
-/* Where an origin lives, as this node knows. Blocks. */
+/* Where an origin lives, as this node knows; of one that it does not know it asks the others, and
+ * may know the next time. Blocks. */
 void mesh_where(mesh *m, uint64_t origin, directory_place *out);
 
 /* Nodes whose announcements match, ascending; malloc'd. Blocks. */

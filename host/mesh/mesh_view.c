@@ -309,8 +309,10 @@ static void look_where(mesh *m, void *ctx)
 {
     where_call *c = ctx;
 
-    if (m->stage == STAGE_RUNNING)
+    if (m->stage == STAGE_RUNNING) {
         places_own(m, c->origin, 0);
+        places_find(m, c->origin, c->out);
+    }
     pthread_mutex_lock(&m->places_lock);
     directory_look(m->directory, c->origin, c->out);
     pthread_mutex_unlock(&m->places_lock);

@@ -77,6 +77,14 @@ void count(migrations *x, uint64_t *which, uint64_t by)
     pthread_mutex_unlock(&x->lock);
 }
 
+bool peer_find(migrations *x, uint64_t node, mesh_peer_view *out)
+{
+    char id[ID_TEXT];
+    berth_error unread = {0};
+
+    return mesh_peer_find(x->config.mesh, id_encode(id, node), out, &unread) == BERTH_OK && out->up;
+}
+
 /* ---- Attempts -------------------------------------------------------------------------------- */
 
 attempt *attempt_find(migrations *x, const uint8_t id[ATTEMPT_SIZE])
@@ -160,7 +168,7 @@ static void show(attempt *a)
     v.phase_ns = a->phase_ns;
     pthread_mutex_lock(&a->x->lock);
     if (v.over && !a->view.over && !a->mine)
-        a->x->ended[a->x->ended_count++ % OVER_MAX] = v;
+        a->x->past[a->x->past_count++ % OVER_MAX] = v;
     a->view = v;
     pthread_mutex_unlock(&a->x->lock);
 }
@@ -621,9 +629,9 @@ void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *
     for (const migration *g = list ? x->list : NULL; g; g = g->next)
         if (g->over)
             list[n++] = g->view;
-    first = x->ended_count > OVER_MAX ? x->ended_count - OVER_MAX : 0;
-    for (size_t i = x->ended_count; list && i-- > first;)
-        list[n++] = x->ended[i % OVER_MAX];
+    first = x->past_count > OVER_MAX ? x->past_count - OVER_MAX : 0;
+    for (size_t i = x->past_count; list && i-- > first;)
+        list[n++] = x->past[i % OVER_MAX];
     pthread_mutex_unlock(&x->lock);
     for (size_t i = 0; list && i < n; i++) {
         finish_view(&list[i]);

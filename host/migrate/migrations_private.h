@@ -137,8 +137,8 @@ struct migrations {
     heap orders;     /* of migrations */
     uint64_t bytes_promised;
     migration *list; /* [lock] */
-    migration_view ended[OVER_MAX]; /* [lock] of attempts that others began */
-    size_t ended_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
+    migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
+    size_t past_count;              /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
     migrations_counters counters; /* [lock] */
     int64_t expire_ns;
 };
@@ -150,7 +150,13 @@ static inline int64_t now_of(void)
 {
     return clock_mono_ns();
 }
+static inline uint16_t message_kind_of(const buf *msg)
+{
+    return msg->len < MESSAGE_KIND_SIZE ? 0 : (uint16_t)(msg->data[0] | msg->data[1] << 8);
+}
 void count(migrations *x, uint64_t *which, uint64_t by);
+/* A node that is connected, as its session has proven it. */
+bool peer_find(migrations *x, uint64_t node, mesh_peer_view *out);
 attempt *attempt_find(migrations *x, const uint8_t id[ATTEMPT_SIZE]);
 /* NULL: no memory. */
 attempt *attempt_new(migrations *x, const uint8_t id[ATTEMPT_SIZE], uint64_t origin);
@@ -164,7 +170,7 @@ void attempt_free(attempt *a);
 
 /* ---- at_source.c ---- */
 /* Begin one. why: when it is NULL. */
-attempt *source_begin(migrations *x, const order *o, uint64_t target, uint64_t orchestrator,
+attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t ordered_by,
                       const move_order *limits, move_outcome *why);
 void source_pump(attempt *a);
 void source_state(const attempt *a, move_state *out);
@@ -176,6 +182,10 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
                       buf *msg);
 void target_pump(attempt *a);
 void target_let_go(attempt *a);
+
+/* Does this order count, brought by this node, which may be granted what the order is about? why:
+ * if not. */
+bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, move_outcome *why);
 
 /* ---- received.c ---- */
 mesh_moving migrations_received;
