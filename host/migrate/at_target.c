@@ -52,7 +52,7 @@ bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, 
     mesh_peer_view peer;
 
     id_encode(id, node);
-    if (order_check(o, clock_wall_ns() / S_NS, NULL, &error) != BERTH_OK) {
+    if (order_check(o, clock_wall_ns() / S_NS, berth_verify, &error) != BERTH_OK) {
         move_failed(why, MOVE_REFUSED, "%s", error.text);
     } else if (!(o->verbs & ORDER_MOVE)) {
         move_failed(why, MOVE_REFUSED, "the order does not say that it is to be moved");
@@ -272,7 +272,7 @@ static berth_status check_proof(check *c, const move_seal *seal, const container
     berth_link_encode(head, &state->snapshot.link);
     if (berth_verify(c->offer.order.entity, text, len, seal->signature) != BERTH_OK)
         fail(&error, BERTH_ERR_SIGNATURE, "what came is not signed by the daemon's own key");
-    else if (handover_verify(h, NULL) != BERTH_OK)
+    else if (handover_verify(h, berth_verify) != BERTH_OK)
         fail(&error, BERTH_ERR_SIGNATURE, "the handover is not signed by daemon and source");
     else if (!entity_eq(h->entity, c->offer.order.entity) || !entity_eq(h->from, a->peer_entity) ||
              !entity_eq(h->to, a->x->config.identity->entity) || !entity_eq(h->by, h->from) ||

@@ -58,7 +58,10 @@ static mesh_peer *pins(const cluster_node *n, told what)
         if (x == n)
             continue;
         p->has_key = p->has_entity = true;
-        p->may = c->config.relay ? TRUST_MAY_RELAY : 0;
+        p->may = (c->config.relay ? TRUST_MAY_RELAY : 0) |
+                 (c->config.migrate ? TRUST_MAY_MIGRATE_IN | TRUST_MAY_MIGRATE_OUT |
+                                          TRUST_MAY_ORCHESTRATE
+                                    : 0);
         snprintf(p->name, sizeof p->name, "%s", x->name);
         memcpy(p->key, x->static_public, sizeof p->key);
         memcpy(p->entity, x->identity.entity, sizeof p->entity);
@@ -134,6 +137,17 @@ static berth_status make_mesh(cluster_node *n, uint32_t life, berth_error *error
     return status;
 }
 
+static berth_status make_migrations(cluster_node *n, berth_error *error)
+{
+    migrations_config config = {.mesh = n->mesh,
+                                .plugins = runtime_plugins(n->rt),
+                                .identity = &n->identity,
+                                .resend_ns = n->of->config.heartbeat_ms * MS_NS / 4};
+
+    memcpy(config.static_secret, n->static_secret, sizeof config.static_secret);
+    return migrations_new(&config, &n->migrations, error);
+}
+
 static berth_status begin(cluster_node *n, uint32_t life, berth_error *error)
 {
     runtime_parts parts = {.config = &n->runtime_config, .node_id = n->identity.node_id};
@@ -152,11 +166,15 @@ static berth_status begin(cluster_node *n, uint32_t life, berth_error *error)
     if (status == BERTH_OK)
         status = cluster_kinds_apply(n, error);
     if (status == BERTH_OK)
+        status = make_migrations(n, error);
+    if (status == BERTH_OK)
         status = berth_runtime_start(n->rt, error);
     if (status == BERTH_OK && n->at.len) /* before it can be heard of */
         status = cluster_links_apply(n, error);
     if (status == BERTH_OK)
         status = mesh_start(n->mesh, n->rt, &policy, error);
+    if (status == BERTH_OK)
+        status = migrations_start(n->migrations, n->rt, error);
     free(list);
     if (status != BERTH_OK)
         return status;
@@ -169,8 +187,11 @@ static void take_down(cluster_node *n)
 {
     if (n->mesh)
         mesh_kill(n->mesh);
+    migrations_stop(n->migrations);
     berth_runtime_free(n->rt);
     mesh_free(n->mesh);
+    migrations_free(n->migrations);
+    n->migrations = NULL;
     n->mesh = NULL;
     n->rt = NULL;
 }
@@ -217,6 +238,7 @@ berth_status node_down(cluster_node *n, bool gently, berth_error *error)
         mesh_stall(n->mesh, 0); /* whatever it was told to sit out */
     else
         mesh_kill(n->mesh);
+    migrations_stop(n->migrations);
     /* From here on no call that is under way waits any more. */
     status = berth_runtime_shutdown(n->rt, grace, error);
     if (gently)
@@ -227,6 +249,7 @@ berth_status node_down(cluster_node *n, bool gently, berth_error *error)
         atomic_store(&n->of->stuck, true);
         n->rt = NULL; /* whose thread may still call the route */
         n->mesh = NULL;
+        n->migrations = NULL;
     } else {
         await_users(n);
         take_down(n);

@@ -22,6 +22,7 @@
 #include "berth/cluster.h"
 #include "mesh/impair.h"
 #include "mesh/mesh.h"
+#include "migrate/migrations.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -50,8 +51,9 @@ typedef struct cluster_node {
     _Atomic uint64_t version;     /* of its last announcement */
     int64_t skew_s;               /* [change] */
 
-    mesh *mesh;     /* [change] */
-    runtime *rt;    /* [change] */
+    mesh *mesh;             /* [change] */
+    migrations *migrations; /* [change] */
+    runtime *rt;            /* [change] */
     uint32_t life;  /* [lock] rises with each start */
     bool running;   /* [lock] */
     unsigned users; /* [lock] */

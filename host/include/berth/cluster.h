@@ -83,6 +83,7 @@ typedef struct berth_cluster_config {
     bool no_psk;        /* else there is one */
     const uint8_t *psk; /* 32 bytes, copied; NULL: from the seed */
     bool relay;         /* nodes pass on for those that cannot reach each other */
+    bool migrate;       /* each node may order, give and take daemons */
     /* Of each runtime. NULL: one thread, and calls of up to a second are not looked after. */
     const berth_runtime_config *runtime;
     void (*adjust)(void *ctx, uint32_t node, berth_cluster_node_config *config); /* may be NULL */
