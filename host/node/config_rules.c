@@ -168,7 +168,7 @@ static const value_rule mesh_rules[] = {
     {.name = NULL}};
 
 /* All but max_bytes a reload takes; the most of each is what migrations_set_policy takes. */
-static const value_rule migration_rules[] = {
+static const value_rule moving[] = {
     {.name = "accept",
      .type = VALUE_PATTERN,
      .list = true,
@@ -229,10 +229,7 @@ static const value_rule channel_options[] = {
 const section_rule config_sections[CONFIG_SECTIONS] = {
     {.name = "host", .rules = host_rules, .at_start = true},
     {.name = "mesh", .rules = mesh_rules, .at_start = true, .line = AT(config, mesh.line)},
-    {.name = "migration",
-     .rules = migration_rules,
-     .at_start = true,
-     .line = AT(config, migration.line)},
+    {.name = "migration", .rules = moving, .at_start = true, .line = AT(config, migration.line)},
     {.name = "plugins", .rules = plugins_rules},
     {.name = "limits", .rules = limits_rules, .at_start = true},
     TITLED("plugin-key", key_rules, config_key, VALUE_NAME, scoped, scoped_count,
