@@ -193,6 +193,21 @@ static void a_daemon_that_is_taken_back_without_news_is_as_it_was(void **state)
     store_close(s);
 }
 
+static void a_daemon_is_not_taken_back_to_before_its_snapshot(void **state)
+{
+    store *s = open_store();
+    uint64_t before;
+
+    (void)state;
+    bring(s, 1, S_RELEASED, BIG);
+    assert_int_equal(put_bytes(s, 1, INCARNATION, OF_BACK + 1, BIG).status, BERTH_OK);
+    before = fingerprint();
+    assert_refused(went(s, 1, S_TAKEN_BACK, BIG), BERTH_ERR_STALE, before);
+    assert_true(holds_snapshot(s, 1, OF_BACK + 1, BIG));
+    assert_true(holds_attempt(s, 1, S_RELEASED, BIG));
+    store_close(s);
+}
+
 /* ---- What is here already ---- */
 
 /* From here, and back by another attempt: as often as one likes. */
@@ -351,9 +366,10 @@ static void what_may_have_been_owned_and_is_forgotten_is_not_refused(void **stat
     bring(s, 7, T_REFUSED, 10);
     assert_int_equal(expired(s, 1000).status, BERTH_OK);
     assert_int_equal(went(s, 7, T_REFUSED, 10).status, BERTH_OK); /* none was owned yet */
-    bring(s, 5, T_OWNED, 10);
-    bring(s, 4, T_OWNED, 10);
-    assert_int_equal(expired(s, 1000).status, BERTH_OK);
+    for (uint64_t n = 5; n >= 4; n--) {                           /* the later one counts */
+        bring(s, n, T_OWNED, 10);
+        assert_int_equal(expired(s, 1000).status, BERTH_OK);
+    }
     s = reopen(s);
     before = fingerprint();
     assert_refused(went(s, 5, T_REFUSED, 10), BERTH_ERR_STALE, before);
@@ -371,6 +387,7 @@ int main(void)
         TEST(an_entity_has_one_open_attempt_at_most),
         TEST(an_attempt_may_be_without_state_row_and_container),
         TEST(a_daemon_that_is_taken_back_without_news_is_as_it_was),
+        TEST(a_daemon_is_not_taken_back_to_before_its_snapshot),
         TEST(a_daemon_that_returns_takes_the_place_of_its_mark),
         TEST(a_daemon_that_returns_takes_the_place_of_its_moved_row),
         TEST(what_is_taken_is_not_owned),
