@@ -6,8 +6,6 @@
 #include "unit/store_fixture.h"
 #include "unit/store_vfs.h"
 
-#include <dirent.h>
-#include <semaphore.h>
 #include <sys/wait.h>
 
 #define CHANGES 24
@@ -81,17 +79,6 @@ static off_t file_size(const char *name)
     return st.st_size;
 }
 
-static unsigned snapshot_files(void)
-{
-    DIR *d = opendir(in_state("snapshots"));
-    unsigned n = 0;
-
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n - 2;
-}
-
 /* Did all that was answered OK, and nothing that was answered otherwise. Returns how many failed.
  */
 static unsigned assert_truthful(store *s, const outcome *outcomes, berth_status failure)
@@ -109,42 +96,6 @@ static unsigned assert_truthful(store *s, const outcome *outcomes, berth_status 
         failed++;
     }
     return failed;
-}
-
-typedef struct gate {
-    sem_t reached, open;
-} gate;
-
-static void stop_at_gate(void *ctx, berth_status status, const berth_error *error)
-{
-    gate *g = ctx;
-
-    (void)status, (void)error;
-    sem_post(&g->reached);
-    while (sem_wait(&g->open) != 0)
-        ;
-}
-
-/* From here until open_gate the writer waits, so that what is handed in becomes one group, exactly.
- * The change that holds it is one to a daemon that is not there, and so writes nothing. */
-static void close_gate(store *s, gate *g)
-{
-    store_daemon nobody = a_row(999999);
-
-    sem_init(&g->reached, 0, 0);
-    sem_init(&g->open, 0, 0);
-    store_update_daemon(s, &nobody, STORE_SET_EPOCH, stop_at_gate, g);
-    while (sem_wait(&g->reached) != 0)
-        ;
-}
-
-/* Returns when the group is answered. */
-static void open_gate(store *s, gate *g)
-{
-    sem_post(&g->open);
-    store_barrier(s, NULL);
-    sem_destroy(&g->reached);
-    sem_destroy(&g->open);
 }
 
 /* The whole story with one limit; returns how many changes failed. */
@@ -181,7 +132,7 @@ static unsigned work_with_trouble(long *limit, long at, berth_status failure)
 
     s = open_store();
     assert_int_equal(assert_truthful(s, outcomes, failure), 0);
-    assert_int_equal(snapshot_files(), 2); /* of daemons 2 and 5: nothing is left behind */
+    assert_int_equal(count_files("snapshots"), 2); /* of daemons 2 and 5: nothing is left behind */
     store_close(s);
     remove_tree(state_dir);
     assert_int_equal(mkdir(state_dir, 0700), 0);

@@ -15,7 +15,9 @@
 
 #include "store/store.h"
 
+#include <dirent.h>
 #include <ftw.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +239,56 @@ static inline unsigned count_rows(store *s)
 
     assert_int_equal(store_each_daemon(s, count_row, &n, NULL), BERTH_OK);
     return n;
+}
+
+static inline unsigned count_files(const char *dir)
+{
+    DIR *d = opendir(in_state(dir));
+    unsigned n = 0;
+
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n - 2; /* . and .. */
+}
+
+/* ---- What is handed in while a gate is closed becomes one group ---- */
+
+typedef struct gate {
+    sem_t reached, open;
+} gate;
+
+static inline void stop_at_gate(void *ctx, berth_status status, const berth_error *error)
+{
+    gate *g = ctx;
+
+    (void)status, (void)error;
+    sem_post(&g->reached);
+    while (sem_wait(&g->open) != 0)
+        ;
+}
+
+/* From here until open_gate the writer waits, so that what is handed in becomes one group, exactly.
+ * The change that holds it is one to a daemon that is not there, and so writes nothing. */
+static inline void close_gate(store *s, gate *g)
+{
+    store_daemon nobody = a_row(999999);
+
+    sem_init(&g->reached, 0, 0);
+    sem_init(&g->open, 0, 0);
+    store_update_daemon(s, &nobody, STORE_SET_EPOCH, stop_at_gate, g);
+    while (sem_wait(&g->reached) != 0)
+        ;
+}
+
+/* Returns when the group is answered. */
+static inline void open_gate(store *s, gate *g)
+{
+    sem_post(&g->open);
+    store_barrier(s, NULL);
+    sem_destroy(&g->reached);
+    sem_destroy(&g->open);
 }
 
 #endif

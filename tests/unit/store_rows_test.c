@@ -2,7 +2,6 @@
 #include "unit/store_fixture.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <sqlite3.h>
 
 static void assert_same_row(const store_daemon *a, const store_daemon *b)
@@ -323,20 +322,6 @@ static void answers_come_in_the_order_handed_in_failures_too(void **state)
         assert_int_equal(j.answers[i], i);
     assert_false(pthread_equal(j.thread, pthread_self()));
     store_close(s);
-}
-
-typedef struct gate {
-    sem_t reached, open;
-} gate;
-
-static void stop_at_gate(void *ctx, berth_status status, const berth_error *error)
-{
-    gate *g = ctx;
-
-    (void)status, (void)error;
-    sem_post(&g->reached);
-    while (sem_wait(&g->open) != 0)
-        ;
 }
 
 static void changes_handed_in_during_a_commit_share_the_next_one(void **state)
