@@ -223,6 +223,7 @@ struct daemon {
     atomic_bool over;            /* its name, identity and kind are free */
     atomic_bool moved_in;        /* what was sent to it before may still be under way */
     atomic_bool moved_out;       /* it lives elsewhere */
+    bool quiet;                  /* not here yet: its link is hushed [runner] */
     buf *came;                   /* how it came here, for the route; NULL: it began here [const] */
 
     _Atomic uint64_t sequence, processed, emitted, errors, snapshots, breaks, lost, overruns;

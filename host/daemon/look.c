@@ -171,9 +171,9 @@ void runtime_gate_again(runtime *rt, uint64_t origin)
     if (!d)
         return;
     pthread_mutex_lock(&d->lock);
-    bool asked = d->state == BERTH_DAEMON_RUNNING || d->state == BERTH_DAEMON_HELD;
+    bool asked = !d->held && (d->state == BERTH_DAEMON_RUNNING || d->state == BERTH_DAEMON_HELD);
     pthread_mutex_unlock(&d->lock);
-    if (asked) /* one in quarantine stays there */
+    if (asked) /* one in quarantine stays there; one that leaves is asked about if it stays */
         daemon_open_gate(d);
     daemon_unref(d);
 }

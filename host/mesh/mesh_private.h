@@ -129,6 +129,7 @@ struct route_link {
     /* The loop's. */
     bool listed, detached;
     bool elsewhere; /* it goes on on another node */
+    bool hushed;    /* it is not here yet [lock] */
     int64_t detached_ns;
     map64 hinted; /* node -> which presence it was told */
 };
