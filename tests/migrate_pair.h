@@ -37,14 +37,14 @@ typedef struct pair {
 
     pair_message queue[QUEUE];
     size_t head, tail;
-    unsigned lose[KINDS];   /* so many of the next ones of this kind (its low byte) are lost */
-    bool deaf[2];           /* nothing reaches the source, the target */
-    unsigned sent[KINDS];   /* of each kind */
+    unsigned lose[KINDS]; /* so many of the next ones of this kind (its low byte) are lost */
+    bool deaf[2];         /* nothing reaches the source, the target */
+    unsigned sent[KINDS]; /* of each kind */
     uint32_t hold_source, hold_target; /* bits: needs of these kinds are not answered */
 
     size_t piece_bytes[PIECES];
     unsigned pieces;
-    uint8_t fill;                /* of the bytes of a piece */
+    uint8_t fill;                  /* of the bytes of a piece */
     crypto_generichash_state hash; /* of the stream so far, at the source */
     uint64_t total;
     bool wrong_hash;

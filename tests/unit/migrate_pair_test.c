@@ -75,10 +75,10 @@ static void a_stream_of_any_length_arrives_whole(void **state)
 /* migration 19.2 C9: one lost packet stalls forever. Each message is lost once, twice, 3 times. */
 static void no_lost_message_stalls(void **state)
 {
-    static const uint8_t kinds[] = {MESSAGE_MOVE_OFFER & 15,    MESSAGE_MOVE_ACCEPT & 15,
-                                    MESSAGE_MOVE_CHUNK & 15,    MESSAGE_MOVE_GOT & 15,
-                                    MESSAGE_MOVE_SEAL & 15,     MESSAGE_MOVE_PREPARED & 15,
-                                    MESSAGE_MOVE_COMMIT & 15,   MESSAGE_MOVE_OWNED & 15};
+    static const uint8_t kinds[] = {MESSAGE_MOVE_OFFER & 15,  MESSAGE_MOVE_ACCEPT & 15,
+                                    MESSAGE_MOVE_CHUNK & 15,  MESSAGE_MOVE_GOT & 15,
+                                    MESSAGE_MOVE_SEAL & 15,   MESSAGE_MOVE_PREPARED & 15,
+                                    MESSAGE_MOVE_COMMIT & 15, MESSAGE_MOVE_OWNED & 15};
 
     (void)state;
     for (size_t i = 0; i < sizeof kinds; i++)

@@ -259,7 +259,8 @@ static void who_is_at_work_is_not_silent(void **state)
     }
 }
 
-/* A target that accepts with another nonce has lost the first one: nothing of it can be prepared. */
+/* A target that accepts with another nonce has lost the first one: nothing of it can be prepared.
+ */
 static void a_target_that_begins_anew_ends_it(void **state)
 {
     pair *p = at(SEALED);

@@ -45,14 +45,26 @@ static pair *offered(void)
     return p;
 }
 
-enum place { OFFERED, RECEIVING, CHECKING, PREPARING, PREPARED, OWNING, OWNED, REFUSED, ABORTED,
-             PLACES };
+enum place {
+    OFFERED,
+    RECEIVING,
+    CHECKING,
+    PREPARING,
+    PREPARED,
+    OWNING,
+    OWNED,
+    REFUSED,
+    ABORTED,
+    PLACES
+};
 
 static pair *at(enum place place)
 {
-    static const target_need_kind held[] = {
-        [OFFERED] = TARGET_ADMIT, [CHECKING] = TARGET_CHECK, [PREPARING] = TARGET_PREPARE,
-        [OWNING] = TARGET_OWN,    [PLACES] = TARGET_NONE};
+    static const target_need_kind held[] = {[OFFERED] = TARGET_ADMIT,
+                                            [CHECKING] = TARGET_CHECK,
+                                            [PREPARING] = TARGET_PREPARE,
+                                            [OWNING] = TARGET_OWN,
+                                            [PLACES] = TARGET_NONE};
     pair *p = offered();
 
     p->hold_target = held[place] ? 1u << held[place] : 0;
@@ -83,12 +95,12 @@ static void a_message_counts_only_where_it_belongs(void **state)
     } rows[] = {
         /*                       offered, receiving, checking, preparing, prepared, owning, owned,
                                  refused, aborted */
-        {MESSAGE_MOVE_ORDER, "........."},    {MESSAGE_MOVE_OFFER, "GAGG---RR"},
-        {MESSAGE_MOVE_ACCEPT, "........."},   {MESSAGE_MOVE_GOT, "........."},
-        {MESSAGE_MOVE_SEAL, ".GGGP-OR."},     {MESSAGE_MOVE_PREPARED, "........."},
-        {MESSAGE_MOVE_COMMIT, "....w-OR."},   {MESSAGE_MOVE_OWNED, "........."},
-        {MESSAGE_MOVE_REFUSED, "........."},  {MESSAGE_MOVE_ABORT, "xxxxx..--"},
-        {MESSAGE_MOVE_ASK, "........."},      {MESSAGE_MOVE_STATE, "........."},
+        {MESSAGE_MOVE_ORDER, "........."},   {MESSAGE_MOVE_OFFER, "GAGG---RR"},
+        {MESSAGE_MOVE_ACCEPT, "........."},  {MESSAGE_MOVE_GOT, "........."},
+        {MESSAGE_MOVE_SEAL, ".GGGP-OR."},    {MESSAGE_MOVE_PREPARED, "........."},
+        {MESSAGE_MOVE_COMMIT, "....w-OR."},  {MESSAGE_MOVE_OWNED, "........."},
+        {MESSAGE_MOVE_REFUSED, "........."}, {MESSAGE_MOVE_ABORT, "xxxxx..--"},
+        {MESSAGE_MOVE_ASK, "........."},     {MESSAGE_MOVE_STATE, "........."},
         {MESSAGE_MOVE_LOOK, "........."},
     };
 
