@@ -19,9 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             w.len > ORDER_MAX)
             abort();
         for (size_t i = 0; i < sizeof times / sizeof *times; i++)
-            if (order_check(&o, times[i], NULL, NULL) == BERTH_OK &&
-                (times[i] < 0 || times[i] == INT64_MAX))
-                abort();
+            order_check(&o, times[i], NULL, NULL);
         order_hash(hash, &o);
         writer_free(&w);
     }
