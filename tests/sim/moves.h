@@ -129,7 +129,8 @@ typedef struct options {
     int64_t delay, late, disk;
     double disk_fails, refuses;
     int64_t active;
-    int calls, kills, cuts, pauses, strangers;
+    int calls, kills, cuts, pauses, strangers, sessions;
+    int dead; /* a host that never comes back, or -1 */
     size_t padding;
     uint32_t chunk;
 } options;
@@ -152,6 +153,7 @@ typedef enum what {
     WHAT_CALL,
     WHAT_CANCEL,
     WHAT_STRANGER,
+    WHAT_SESSION, /* host a hears that sessions come and go */
     WHAT_HEAL
 } what;
 
@@ -202,6 +204,7 @@ typedef struct world {
     int attempt_count, call_count;
     bool cut[HOSTS][HOSTS];
     bool healed, trace;
+    int64_t healed_at;
     uint8_t operator_key[BERTH_ENTITY_SIZE];
     uint64_t steps, messages, applied, moved;
     char failure[256];
@@ -225,6 +228,7 @@ void host_message(world *w, int n, int from, buf *bytes);
 void host_pump(world *w, int n);
 void host_wake(world *w, int n);
 void host_stranger(world *w, int n);
+void host_session(world *w, int n);
 int host_attempt(const world *w, const uint8_t attempt[ATTEMPT_SIZE]);
 bool host_may_run(const world *w, int n, int d, uint64_t epoch);
 void host_open(world *w, int n, int d, uint64_t epoch, const counts *c);

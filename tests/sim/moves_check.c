@@ -111,6 +111,62 @@ bool check_quiet(const world *w)
     return true;
 }
 
+/* ---- A host that never comes back: who waits for it says so, and nobody else waits ---- */
+
+static void check_waiting(world *w, int n, int a)
+{
+    const attempt *x = &w->attempts[a];
+    const host *h = &w->hosts[n];
+    source_view sv;
+    target_view tv;
+
+    if (!source_is_over(w, n, a)) {
+        if (h->sources[a])
+            source_look(h->sources[a], &sv);
+        if (!h->sources[a] || !sv.released || !sv.in_doubt || x->target != w->options.dead)
+            moves_fail(w, "attempt %d: its source waits, and does not say for whom", a);
+    }
+    if (!target_is_over(w, n, a)) {
+        target_look(h->targets[a], &tv);
+        if (tv.stage != TARGET_PREPARED || x->source != w->options.dead)
+            moves_fail(w, "attempt %d: its target waits for nobody", a);
+    }
+}
+
+static void check_call_waiting(world *w, int i)
+{
+    const call *c = &w->calls[i];
+    orchestrator_view view;
+
+    if (c->over || c->lost || !c->o)
+        return;
+    orchestrator_look(c->o, &view);
+    if (!view.state.in_doubt || (c->source != w->options.dead && c->target != w->options.dead))
+        moves_fail(w, "call %d waits, and does not say for whom", i);
+}
+
+/* Without the dead host's disk at most one runs it; none only if it was there, or may go there. */
+static void check_without(world *w)
+{
+    for (int a = 0; a < w->attempt_count; a++)
+        for (int n = 0; n < w->options.hosts; n++)
+            check_waiting(w, n, a);
+    for (int i = 0; i < w->call_count; i++)
+        check_call_waiting(w, i);
+    for (int d = 0; d < w->options.daemons; d++) {
+        bool runs = false, dead = w->hosts[w->options.dead].own[d].owned;
+
+        for (int n = 0; n < w->options.hosts; n++)
+            runs = runs || w->hosts[n].run[d].gate;
+        for (int a = 0; a < w->attempt_count; a++)
+            dead =
+                dead || (w->attempts[a].daemon == d && (w->attempts[a].source == w->options.dead ||
+                                                        w->attempts[a].target == w->options.dead));
+        if (!runs && !dead)
+            moves_fail(w, "daemon %d does not run, and no dead host is why", d);
+    }
+}
+
 static void check_attempt(world *w, int a)
 {
     const attempt *x = &w->attempts[a];
@@ -161,6 +217,10 @@ static void check_daemon(world *w, int d)
 
 void check_end(world *w)
 {
+    if (w->options.dead >= 0) {
+        check_without(w);
+        return;
+    }
     for (int a = 0; a < w->attempt_count; a++)
         check_attempt(w, a);
     for (int d = 0; d < w->options.daemons; d++)

@@ -321,6 +321,31 @@ void host_message(world *w, int n, int from, buf *bytes)
     host_pump(w, n);
 }
 
+/* Sessions that are up again, gone, or only thought to be: at any time, for any attempt. */
+void host_session(world *w, int n)
+{
+    host *h = &w->hosts[n];
+    int64_t now = moves_now(w, n);
+    bool gone = moves_chance(w, 0.1);
+
+    if (!h->up || h->paused_until > w->now)
+        return;
+    for (int a = 0; a < w->attempt_count; a++) {
+        if (h->sources[a] && gone)
+            source_target_gone(h->sources[a], now);
+        else if (h->sources[a])
+            source_target_up(h->sources[a], now);
+        if (h->targets[a] && moves_chance(w, 0.5))
+            target_still_there(h->targets[a], now);
+        else if (h->targets[a])
+            target_source_up(h->targets[a], now);
+    }
+    for (int c = 0; c < w->call_count; c++)
+        if (w->calls[c].host == n && w->calls[c].o)
+            orchestrator_source_up(w->calls[c].o, now);
+    host_pump(w, n);
+}
+
 /* ---- Somebody who says what is not his to say; and a target that mumbles ---- */
 
 void host_stranger(world *w, int n)

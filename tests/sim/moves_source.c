@@ -92,6 +92,14 @@ void source_recover_row(world *w, int n, int a)
 
 /* ---- The stream ---- */
 
+static void put_padding(writer *s, size_t len)
+{
+    writer_u8(s, 'P');
+    writer_u32(s, (uint32_t)len);
+    for (size_t i = 0; i < len; i++)
+        writer_u8(s, (uint8_t)i);
+}
+
 static void put_state(writer *s, const counts *c, size_t padding)
 {
     writer_u8(s, 'S');
@@ -99,10 +107,7 @@ static void put_state(writer *s, const counts *c, size_t padding)
         writer_u64(s, FAULT(DROP_CURSORS) ? 0 : c->seen[i]);
         writer_u64(s, c->applied[i]);
     }
-    writer_u8(s, 'P');
-    writer_u32(s, (uint32_t)padding);
-    for (size_t i = 0; i < padding; i++)
-        writer_u8(s, (uint8_t)i);
+    put_padding(s, padding);
 }
 
 static void put_event(writer *s, uint8_t kind, const held_event *e)
@@ -110,6 +115,16 @@ static void put_event(writer *s, uint8_t kind, const held_event *e)
     writer_u8(s, kind);
     writer_u8(s, (uint8_t)e->client);
     writer_u64(s, e->number);
+}
+
+/* What was run since the last piece; of large states more or less. */
+static void put_run(world *w, writer *s, const running *r)
+{
+    for (size_t i = 0; i < r->log_count; i++)
+        put_event(s, 'E', &r->log[i]);
+    if (w->options.padding < 1024)
+        return;
+    put_padding(s, moves_random(w, 2 * w->options.padding));
 }
 
 static buf *make_seal(world *w, int n, int a)
@@ -154,8 +169,7 @@ void source_piece_due(world *w, int n, int a)
     if (!h->stream_len[a])
         put_state(&s, &r->counts, w->options.padding);
     else
-        for (size_t i = 0; i < r->log_count; i++)
-            put_event(&s, 'E', &r->log[i]);
+        put_run(w, &s, r);
     r->log_count = 0;
     if (h->piece[a] == PIECE_FINAL && !FAULT(DROP_HELD))
         for (size_t i = 0; i < r->held_count; i++)

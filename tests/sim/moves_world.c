@@ -179,6 +179,8 @@ static void choose_options(world *w)
     o->cuts = (int)moves_random(w, 5);
     o->pauses = (int)moves_random(w, 3);
     o->strangers = moves_chance(w, 0.5) ? 40 : 0;
+    o->sessions = moves_chance(w, 0.5) ? 20 : 0;
+    o->dead = moves_chance(w, 0.05) ? (int)moves_random(w, (uint64_t)o->hosts) : -1;
     o->padding = moves_random(w, 600);
     o->chunk = 64 + (uint32_t)moves_random(w, 400);
     if (moves_chance(w, 0.05)) { /* large enough for rounds */
@@ -209,6 +211,10 @@ static void plan(world *w)
         moves_later(w, some_time(w), WHAT_CUT, 0, 0);
     for (int i = 0; i < o->strangers; i++)
         moves_later(w, some_time(w), WHAT_STRANGER, (int)moves_random(w, (uint64_t)o->hosts), 0);
+    for (int i = 0; i < o->sessions; i++)
+        moves_later(w, some_time(w), WHAT_SESSION, (int)moves_random(w, (uint64_t)o->hosts), 0);
+    if (o->dead >= 0)
+        moves_later(w, some_time(w), WHAT_KILL, o->dead, 0);
     moves_later(w, o->active, WHAT_HEAL, 0, 0);
 }
 
@@ -248,11 +254,14 @@ static void heal(world *w)
 {
     moves_trace(w, "all is well from now on");
     w->healed = true;
+    w->healed_at = w->now;
     w->options.disk_fails = w->options.flip = 0;
     memset(w->cut, 0, sizeof w->cut);
     for (int n = 0; n < w->options.hosts; n++) {
         w->hosts[n].paused_until = 0;
-        if (!w->hosts[n].up)
+        if (n == w->options.dead && w->hosts[n].up)
+            host_kill(w, n);
+        if (n != w->options.dead && !w->hosts[n].up)
             host_start(w, n);
     }
 }
@@ -330,7 +339,7 @@ static void happen(world *w, const occurrence *o)
         }
         break;
     case WHAT_RESTART:
-        if (!w->hosts[o->a].up)
+        if (!w->hosts[o->a].up && !(w->healed && o->a == w->options.dead))
             host_start(w, o->a);
         break;
     case WHAT_PAUSE:
@@ -354,6 +363,9 @@ static void happen(world *w, const occurrence *o)
     case WHAT_STRANGER:
         host_stranger(w, o->a);
         break;
+    case WHAT_SESSION:
+        host_session(w, o->a);
+        break;
     case WHAT_HEAL:
         heal(w);
         break;
@@ -375,6 +387,14 @@ static void destroy(world *w)
     w->count = 0;
 }
 
+/* Nothing is left to be done; or whoever waits for the dead has had time to say so. */
+static bool is_done(const world *w)
+{
+    if (!w->healed || w->steps % 16)
+        return false;
+    return w->options.dead >= 0 ? w->now > w->healed_at + 120 * SEC : check_quiet(w);
+}
+
 bool moves_run(world *w, uint64_t seed, bool trace)
 {
     occurrence *heap = w->heap;
@@ -391,8 +411,7 @@ bool moves_run(world *w, uint64_t seed, bool trace)
     create(w);
     plan(w);
     patience = w->options.active + 600 * SEC;
-    while (!w->failure[0] && w->count && w->now < patience &&
-           !(w->healed && w->steps % 16 == 0 && check_quiet(w))) {
+    while (!w->failure[0] && w->count && w->now < patience && !is_done(w)) {
         occurrence o = pop(w);
 
         w->now = o.at;
