@@ -108,7 +108,7 @@ typedef struct source_view {
     move_phase phase;
     bool over;     /* SOURCE_OVER was handed out: nothing is left to be done */
     bool released; /* too late to abort */
-    bool in_doubt;       /* released, and the target has been silent for answer_ns */
+    bool in_doubt; /* released, and the target has been silent for answer_ns */
     uint64_t bytes_sent, bytes_acknowledged, bytes_total, rounds;
     uint8_t nonce[MOVE_NONCE_SIZE]; /* the target's; valid from PIECE on */
     int64_t began_ns, phase_ns;

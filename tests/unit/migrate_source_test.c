@@ -159,6 +159,31 @@ static void a_receipt_beyond_what_was_sent_is_none(void **state)
     pair_free(p);
 }
 
+/* What is only late is not sent again and again. */
+static void a_slow_way_is_not_filled_with_repeats(void **state)
+{
+    pair *p = pair_new();
+
+    (void)state;
+    p->deaf[true] = true;
+    p->piece_bytes[0] = 20 * 4096;
+    pair_begin(p);
+    pair_pump_source(p);
+    say(p, MESSAGE_MOVE_ACCEPT);
+    for (uint64_t chunks = 1; chunks < 20; chunks++) { /* one each 1.2 s */
+        writer w = {0};
+
+        pair_run(p, 1200 * MS);
+        move_got_write(&w,
+                       &(move_got){.head = p->source_config.offer.head, .through = chunks * 4096});
+        assert_true(tell(p, p->target_node, pair_bytes(&w)));
+    }
+    assert_int_equal(pair_source(p).resent, 1); /* before it knew */
+    pair_run(p, 9 * SEC);                       /* but nothing at all is too late */
+    assert_in_range(pair_source(p).resent, 2, 5);
+    pair_free(p);
+}
+
 static void a_refusal_counts_after_release_only_when_it_is_on_disk(void **state)
 {
     (void)state;
@@ -324,6 +349,7 @@ int main(void)
         cmocka_unit_test(others_and_other_attempts_change_nothing),
         cmocka_unit_test(a_step_with_another_hash_or_epoch_is_none),
         cmocka_unit_test(a_receipt_beyond_what_was_sent_is_none),
+        cmocka_unit_test(a_slow_way_is_not_filled_with_repeats),
         cmocka_unit_test(a_refusal_counts_after_release_only_when_it_is_on_disk),
         cmocka_unit_test(silence_the_deadline_and_the_gate_end_it),
         cmocka_unit_test(who_is_at_work_is_not_silent),
