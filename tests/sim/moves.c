@@ -83,7 +83,7 @@ static int mistakes(uint64_t seeds)
 int main(int argc, char **argv)
 {
     const char *seed = getenv("BERTH_SEED"), *mistake = getenv("BERTH_MISTAKE");
-    uint64_t seeds = 2000, first = 1, one = 0;
+    uint64_t seeds = 6000, first = 1, one = 0;
     bool trace = false;
 
     for (int f = 1; f < MOVE_FAULT_COUNT && mistake; f++)

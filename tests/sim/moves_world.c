@@ -283,10 +283,11 @@ static void cut(world *w)
 /* What concerns one host waits while it is stopped, and is gone when it was killed. */
 static bool of_host(world *w, const occurrence *o)
 {
-    const host *h = &w->hosts[o->a];
+    const host *h;
 
     if (o->what > WHAT_DISK && o->what != WHAT_EVENT)
         return true;
+    h = &w->hosts[o->a];
     if (h->paused_until > w->now) {
         occurrence again = *o;
 
