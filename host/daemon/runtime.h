@@ -52,7 +52,8 @@ typedef struct runtime_face {
     const berth_keypair *key;
     const char *name, *kind;
     uint64_t incarnation, epoch;
-    slice came; /* how it came here, as it was given to arrival_build; empty: it began here */
+    slice came;   /* how it came here, as it was given to arrival_build; empty: it began here */
+    slice accept; /* who on other nodes may send to it (accept.h); empty: everybody */
 } runtime_face;
 /* Call fn with it, without locks, on this thread; false: there is no such daemon here, or it is
  * being stopped. */

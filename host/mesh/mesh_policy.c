@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "daemon/accept.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -123,6 +124,31 @@ bool policy_takes_from(const mesh *m, const mesh_node *from)
     s = peers_session(m->peers, from->id);
     who = s ? session_peer(s) : NULL;
     return who && trust_pinned(m->trust, slice_str(who->name)) != NULL;
+}
+
+typedef struct asked {
+    const char *peer;
+    bool named, takes;
+} asked;
+
+static void ask_daemon(void *ctx, const runtime_face *face)
+{
+    asked *a = ctx;
+
+    a->takes = accept_takes(face->accept, a->peer, a->named);
+}
+
+bool policy_daemon_takes_from(const mesh *m, uint64_t receiver, uint64_t node)
+{
+    const session *s = peers_session(m->peers, node);
+    const peer_identity *who = s ? session_peer(s) : NULL;
+    asked a = {.peer = who ? who->name : "", .takes = true};
+
+    if (node == m->key.node_id)
+        return true;
+    a.named = who && trust_pinned(m->trust, slice_str(who->name)) != NULL;
+    runtime_face_of(m->rt, receiver, ask_daemon, &a);
+    return a.takes;
 }
 
 typedef struct live {

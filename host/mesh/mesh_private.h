@@ -177,6 +177,7 @@ typedef struct home {
     handover h; /* by which it came here */
     bool has_handover;
     uint64_t serial;
+    bool chooses; /* not everybody may send to it: policy_daemon_takes_from knows who */
 } home;
 
 /* What a daemon here wants to hear from whoever publishes it. */
@@ -407,6 +408,8 @@ transport_admit policy_admit;
 void policy_review(mesh *m);
 /* May daemons of this node send events to daemons here? */
 bool policy_takes_from(const mesh *m, const mesh_node *from);
+/* And does this daemon here? node: where the sender lives, whoever brings what it sends. */
+bool policy_daemon_takes_from(const mesh *m, uint64_t receiver, uint64_t node);
 
 /* ---- mesh_revocations.c ---------------------------------------------------------------------- */
 
