@@ -151,6 +151,9 @@ typedef struct runtime_counters {
     uint64_t mailbox_events, ring_bytes, blocked_daemons;
     uint64_t threads, compensating_threads, steals;
     uint64_t timers, requests;
+    /* Events with an origin that a daemon could not remember exactly: it has as many as it can; or
+     * the node that they came from has had its share of them, which is half. */
+    uint64_t horizon_full, horizon_peer_full;
 } runtime_counters;
 void runtime_get_counters(runtime *rt, runtime_counters *out);
 
