@@ -293,6 +293,45 @@ berth_status mesh_set_policy(mesh *m, const mesh_policy *policy, berth_error *er
     return c.status;
 }
 
+typedef struct certificate_call {
+    slice certificate;
+    berth_status status;
+    berth_error *error;
+} certificate_call;
+
+static void set_certificate(mesh *m, void *ctx)
+{
+    certificate_call *c = ctx;
+    buf *copy = NULL;
+
+    if (m->stage != STAGE_RUNNING) {
+        c->status = fail(c->error, BERTH_ERR_NOT_READY, "the mesh is not running");
+        return;
+    }
+    if (c->certificate.len && !(copy = buf_copy(c->certificate.ptr, c->certificate.len))) {
+        c->status = fail(c->error, BERTH_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    c->status = endpoint_set_certificate(
+        m->endpoint, copy ? slice_of(copy->data, copy->len) : (slice){0}, c->error);
+    if (c->status == BERTH_OK) {
+        buf *before = m->certificate;
+
+        m->certificate = copy;
+        copy = before;
+    }
+    buf_unref(copy);
+}
+
+berth_status mesh_set_certificate(mesh *m, slice certificate, berth_error *error)
+{
+    berth_error unread = {0};
+    certificate_call c = {.certificate = certificate, .error = error ? error : &unread};
+
+    mesh_ask(m, set_certificate, &c);
+    return c.status;
+}
+
 static void add_peer(mesh *m, void *ctx)
 {
     policy_call *c = ctx;

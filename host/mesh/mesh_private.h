@@ -226,7 +226,7 @@ struct mesh {
     mesh_config config;        /* [const]; its borrowed parts are not used after mesh_new */
     berth_keypair key;         /* [const] */
     char name[64];             /* [const] */
-    buf *certificate;          /* [const] */
+    buf *certificate;          /* NULL: none */
     uint8_t static_public[32]; /* [const] */
     route route;               /* [const] */
     runtime *rt;               /* [const] from mesh_start on */

@@ -140,6 +140,28 @@ static void one_without_or_with_an_expired_certificate_is_not(void **state)
     hosts_end(&h);
 }
 
+/* Whose certificate has ended comes in again with another one, without a restart. */
+static void a_renewed_certificate_counts_for_sessions_that_begin_then(void **state)
+{
+    hosts h;
+    berth_error error = {0};
+    uint8_t large[CERTIFICATE_MAX + 1] = {0};
+
+    (void)state;
+    begin(&h, 2);
+    certify(&h, 1, clock_wall_ns() / 1000000000 - 7200, clock_wall_ns() / 1000000000 - 3600);
+    up(&h, 0);
+    up(&h, 1);
+    UNTIL(hosts_counters(&h, 0).trust[TRUST_TIME] > 0);
+    assert_int_equal(hosts_live(&h, 0), 0);
+    certify(&h, 1, clock_wall_ns() / 1000000000 - 10, clock_wall_ns() / 1000000000 + 3600);
+    OK(mesh_set_certificate(h.list[1].mesh, h.list[1].config.certificate, &error));
+    memset(certificates[1], 0, sizeof certificates[1]); /* it was copied */
+    UNTIL(hosts_joined(&h));
+    FAILS(mesh_set_certificate(h.list[1].mesh, slice_of(large, sizeof large), &error), INVALID);
+    hosts_end(&h);
+}
+
 /* trust §1: revocation closes live sessions at once, and the list spreads by itself. */
 static void whom_the_realm_takes_back_is_closed_everywhere(void **state)
 {
@@ -183,6 +205,7 @@ int main(void)
         cmocka_unit_test(whom_a_realm_has_certified_is_let_in),
         cmocka_unit_test(a_daemon_of_peers_only_refuses_whom_only_the_realm_vouches_for),
         cmocka_unit_test(one_without_or_with_an_expired_certificate_is_not),
+        cmocka_unit_test(a_renewed_certificate_counts_for_sessions_that_begin_then),
         cmocka_unit_test(whom_the_realm_takes_back_is_closed_everywhere),
     };
 
