@@ -78,6 +78,11 @@ void runtime_undelivered(runtime *rt, uint64_t sender, uint64_t origin, uint64_t
  * daemons. WOULD_BLOCK, with nothing sent, when a subscriber has no room: credit as above. */
 berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*credit)(void *ctx),
                              void *ctx, uint64_t *reached, berth_error *error);
+/* The same, showing leave: a chain of tokens for this node's own entity, or NULL. REFUSED: the
+ * channel's rules do not let it. */
+berth_status runtime_publish_with(runtime *rt, slice channel, slice data, buf *leave,
+                                  void (*credit)(void *ctx), void *ctx, uint64_t *reached,
+                                  berth_error *error);
 
 /* Something from another node, for those who follow the channel here: 32 bytes of link (zeros:
  * none) and the payload; NULL: only look. False: nobody follows it. */
