@@ -378,8 +378,8 @@ void daemon_task(task *t, runner *on)
 bool daemon_run_here(struct daemon *d, batch *b, runner *on)
 {
     pthread_mutex_lock(&d->lock);
-    bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->held && !d->mail_head &&
-                !d->urgent_head && !d->command_head && !atomic_load(&d->blocked);
+    bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->held &&
+                !d->mail_head && !d->urgent_head && !d->command_head && !atomic_load(&d->blocked);
     if (mine)
         d->turn = TURN_RUNNING;
     pthread_mutex_unlock(&d->lock);

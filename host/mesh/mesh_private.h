@@ -120,9 +120,9 @@ struct route_link {
     uint64_t published;    /* [lock] the sequence of its last publish, and whom it reached */
     uint64_t *reached;     /* [lock] origins */
     size_t reached_count, reached_cap;
-    buf *verified;         /* [channels_lock] the chain whose signatures were found to hold last */
-    waiter *waiters;       /* [lock] */
-    bool dirty;            /* [lock] in the list of those to be sent */
+    buf *verified;   /* [channels_lock] the chain whose signatures were found to hold last */
+    waiter *waiters; /* [lock] */
+    bool dirty;      /* [lock] in the list of those to be sent */
     route_link *dirty_next;
     source_seed *seeds;          /* before it is published its maker's, then the loop's */
     _Atomic uint64_t generation; /* of its receiving end; at least what was ever told */
