@@ -141,6 +141,8 @@ bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const r
     if (!d)
         return false;
     runtime_face face = {.key = &d->make->key, .name = d->name, .kind = daemon_kind_name(d)};
+    if (d->accept)
+        face.accept = slice_of(d->accept->data, d->accept->len);
     pthread_mutex_lock(&d->lock);
     bool here = !d->gone && !d->refusing;
     face.incarnation = d->incarnation;

@@ -190,6 +190,7 @@ void daemon_unref(struct daemon *d)
     free(d->quarantine);
     buf_unref(d->came);
     buf_unref(d->tokens);
+    buf_unref(d->accept);
     factory_unref(d->make);
     free(d);
 }

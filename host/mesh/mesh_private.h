@@ -120,9 +120,9 @@ struct route_link {
     uint64_t published;    /* [lock] the sequence of its last publish, and whom it reached */
     uint64_t *reached;     /* [lock] origins */
     size_t reached_count, reached_cap;
-    buf *verified;         /* [channels_lock] the chain whose signatures were found to hold last */
-    waiter *waiters;       /* [lock] */
-    bool dirty;            /* [lock] in the list of those to be sent */
+    buf *verified;   /* [channels_lock] the chain whose signatures were found to hold last */
+    waiter *waiters; /* [lock] */
+    bool dirty;      /* [lock] in the list of those to be sent */
     route_link *dirty_next;
     source_seed *seeds;          /* before it is published its maker's, then the loop's */
     _Atomic uint64_t generation; /* of its receiving end; at least what was ever told */
@@ -177,6 +177,7 @@ typedef struct home {
     handover h; /* by which it came here */
     bool has_handover;
     uint64_t serial;
+    bool chooses; /* not everybody may send to it: policy_daemon_takes_from knows who */
 } home;
 
 /* What a daemon here wants to hear from whoever publishes it. */
@@ -225,7 +226,7 @@ struct mesh {
     mesh_config config;        /* [const]; its borrowed parts are not used after mesh_new */
     berth_keypair key;         /* [const] */
     char name[64];             /* [const] */
-    buf *certificate;          /* [const] */
+    buf *certificate;          /* NULL: none */
     uint8_t static_public[32]; /* [const] */
     route route;               /* [const] */
     runtime *rt;               /* [const] from mesh_start on */
@@ -407,6 +408,8 @@ transport_admit policy_admit;
 void policy_review(mesh *m);
 /* May daemons of this node send events to daemons here? */
 bool policy_takes_from(const mesh *m, const mesh_node *from);
+/* And does this daemon here? node: where the sender lives, whoever brings what it sends. */
+bool policy_daemon_takes_from(const mesh *m, uint64_t receiver, uint64_t node);
 
 /* ---- mesh_revocations.c ---------------------------------------------------------------------- */
 
