@@ -396,6 +396,10 @@ address relay_address(uint64_t node);
 bool relay_is(const address *a, uint64_t *node);
 /* For peers_config.relayed. */
 bool relay_find(void *ctx, uint64_t node, address *out);
+/* For peers_config.is_relayed. */
+bool relay_leads(void *ctx, const address *path);
+/* A session has ended; after the table of peers knows. */
+void relay_over(mesh *m, const session *s, session_end why);
 void relay_send(mesh *m, uint64_t node, const outgoing *run);
 void relay_message(mesh *m, const session *s, slice msg);
 void relay_receive(mesh *m); /* what has come, into the sessions */
