@@ -11,7 +11,8 @@
 
 #include "daemon/runtime.h"
 
-typedef struct mesh mesh; /* mesh/mesh.h */
+typedef struct mesh mesh;             /* mesh/mesh.h */
+typedef struct migrations migrations; /* migrate/migrations.h */
 
 /* What the node knows about a plugin it has loaded for us. */
 typedef struct api_loaded {
@@ -25,6 +26,7 @@ typedef struct api_config {
     runtime *rt;        /* borrowed */
     store *store;       /* borrowed; NULL: ephemeral */
     mesh *mesh;         /* borrowed; NULL: the host is alone */
+    migrations *moves;  /* borrowed; NULL with mesh. Stop it first: then nobody waits at it */
 
     /* Facts about the host. Copied. */
     const char *name;

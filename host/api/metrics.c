@@ -6,6 +6,7 @@
 #include "api/peers.h"
 #include "api/server.h"
 #include "base/text.h"
+#include "migrate/migrations.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -285,6 +286,65 @@ static void put_mesh(writer *w, mesh *m)
     peer_list_fini(&all);
 }
 
+static void put_message_drops(writer *w, const migrations_counters *c)
+{
+    static const char name[] = "berth_migration_messages_ignored_total";
+    const struct {
+        const char *reason;
+        uint64_t count;
+    } rows[] = {{"malformed", c->malformed},
+                {"unknown", c->unknown},
+                {"unauthorized", c->unauthorized},
+                {"full", c->dropped}};
+
+    head(w, "berth_migration_messages_ignored_total", "counter",
+         "Messages about migrations that were not acted on.");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        emit_text(w, name);
+        emit_text(w, "{");
+        label(w, "reason", rows[i].reason);
+        emit_text(w, "}");
+        number(w, rows[i].count);
+    }
+}
+
+static void put_seconds(writer *w, const char *name, const char *help, uint64_t ns)
+{
+    head(w, name, "counter", help);
+    emit_text(w, name);
+    fraction(w, ns, 1000000000);
+}
+
+static void put_moves(writer *w, migrations *x)
+{
+    migrations_counters c = {0};
+
+    if (!x)
+        return;
+    migrations_get_counters(x, &c);
+    counter(w, "berth_migrations_begun_total", "Attempts to move a daemon away from here.",
+            c.begun);
+    counter(w, "berth_migrations_moved_total", "Daemons that were moved away from here.", c.moved);
+    counter(w, "berth_migrations_failed_total",
+            "Attempts after which the daemon stayed where it was.", c.failed);
+    counter(w, "berth_migrations_received_total", "Daemons that came here.", c.received);
+    counter(w, "berth_migrations_refused_total", "Daemons that were offered and not let in.",
+            c.refused);
+    gauge(w, "berth_migrations_under_way", "Migrations from and to this host that go on now.",
+          c.underway);
+    gauge(w, "berth_migrations_in_doubt",
+          "Migrations that wait for the word of another node, and for nothing else.", c.in_doubt);
+    put_message_drops(w, &c);
+    counter(w, "berth_migration_sent_bytes_total", "Bytes of daemons that were sent.", c.bytes_out);
+    counter(w, "berth_migration_received_bytes_total", "Bytes of daemons that came.", c.bytes_in);
+    counter(w, "berth_migration_held_events_total",
+            "Events that waited while their daemon was moved.", c.held_events);
+    put_seconds(w, "berth_migration_blackout_seconds_total",
+                "Time for which daemons that were moved away ran nowhere.", c.blackout_ns);
+    put_seconds(w, "berth_migration_snapshot_seconds_total",
+                "Of that, time in which their states were taken.", c.snapshot_ns);
+}
+
 typedef struct daemon_rows {
     berth_daemon_info *rows;
     unsigned count;
@@ -376,6 +436,7 @@ static void metrics_job(request *r)
     put_store(w, a->store);
     put_api(w, a);
     put_mesh(w, a->config.mesh);
+    put_moves(w, a->config.moves);
     if (berth_daemon_count(a->rt) <= DAEMONS_SHOWN)
         all.rows = calloc(DAEMONS_SHOWN, sizeof *all.rows);
     if (all.rows) {

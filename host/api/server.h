@@ -28,6 +28,7 @@ typedef enum api_phase {
 #define API_STATUSES(X)                                                                            \
     X(200)                                                                                         \
     X(201)                                                                                         \
+    X(202)                                                                                         \
     X(400) X(403) X(404) X(405) X(409) X(413) X(422) X(431) X(500) X(501) X(503) X(504) X(507)
 enum {
 #define API_STATUS_SLOT(code) API_STATUS_##code,
@@ -56,7 +57,7 @@ struct api {
     bool ticker_ends;
 
     _Atomic api_phase phase;
-    atomic_uint connections, streams, uploads;
+    atomic_uint connections, streams, uploads, waits;
     atomic_ullong requests[API_ROUTES_MAX + 1][API_STATUS_COUNT]; /* last row: no such route */
     atomic_ullong received_bytes;
 };
@@ -101,6 +102,10 @@ void services_post(request *r);
 void channels_list(request *r);
 void messages_get(request *r);
 void messages_post(request *r);
+void moves_list(request *r);
+void moves_post(request *r);
+void moves_get(request *r);
+void moves_delete(request *r);
 
 /* The JSON of one daemon that runs. */
 void emit_daemon(writer *w, const berth_daemon_info *info);

@@ -14,6 +14,7 @@ static const char *const from_param[] = {"from", NULL};
 static const char *const channel_param[] = {"channel", NULL};
 static const char *const timeout_param[] = {"timeout_ms", NULL};
 static const char *const service_params[] = {"deadline_ms", "node", NULL};
+static const char *const wait_param[] = {"wait_ms", NULL};
 static const char *const name_param[] = {"name", NULL};
 
 const api_route api_routes[] = {
@@ -51,6 +52,10 @@ const api_route api_routes[] = {
     {"GET", "/v1/channels", BODY_NONE, NULL, NULL, channels_list},
     {"GET", "/v1/channels/messages", BODY_NONE, name_param, NULL, messages_get},
     {"POST", "/v1/channels/messages", BODY_EVENT, name_param, NULL, messages_post},
+    {"GET", "/v1/migrations", BODY_NONE, NULL, NULL, moves_list},
+    {"POST", "/v1/migrations", BODY_JSON, NULL, NULL, moves_post},
+    {"GET", "/v1/migrations/{migration}", BODY_NONE, wait_param, NULL, moves_get},
+    {"DELETE", "/v1/migrations/{migration}", BODY_NONE, NULL, NULL, moves_delete},
 };
 const unsigned api_route_count = sizeof api_routes / sizeof *api_routes;
 _Static_assert(sizeof api_routes / sizeof *api_routes <= API_ROUTES_MAX,

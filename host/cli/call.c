@@ -9,35 +9,9 @@
 #include "base/error.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define DEADLINE_MOST_MS UINT64_C(3600000)
-
-/* "500ms", "30s", "5m", "1h": above 0, at most an hour. */
-static bool read_deadline(const char *text, uint64_t *ms)
-{
-    static const struct {
-        const char *unit;
-        uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    char digits[16] = "";
-    size_t len = strspn(text, "0123456789");
-    uint64_t n;
-
-    if (len >= sizeof digits)
-        return false;
-    memcpy(digits, text, len);
-    if (!cli_parse_number(digits, &n))
-        return false;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strcmp(text + len, units[i].unit) != 0)
-            continue;
-        *ms = n <= DEADLINE_MOST_MS ? n * units[i].ms : 0;
-        return *ms >= 1 && *ms <= DEADLINE_MOST_MS;
-    }
-    return false;
-}
 
 /* Byte for byte; a terminal is spared what it cannot show. */
 static int print_answer(struct json_object *answer)
@@ -66,7 +40,7 @@ int cmd_call(const cli_invocation *inv)
     uint64_t ms = 30000;
     int fd, code = EXIT_FAILED;
 
-    if (deadline && !read_deadline(deadline, &ms))
+    if (deadline && !format_parse_wait(deadline, DEADLINE_MOST_MS, &ms))
         return output_usage(inv,
                             "--deadline: must be a time from 1ms to 1h, as 500ms or 30s, not "
                             "'%.64s'",

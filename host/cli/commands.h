@@ -30,6 +30,12 @@ int cmd_daemon_stop(const cli_invocation *inv);
 int cmd_daemon_snapshot(const cli_invocation *inv);
 int cmd_daemon_restore(const cli_invocation *inv);
 int cmd_daemon_control(const cli_invocation *inv);
+int cmd_daemon_evacuate(const cli_invocation *inv);
+
+int cmd_migrate(const cli_invocation *inv);
+int cmd_migration_ls(const cli_invocation *inv);
+int cmd_migration_show(const cli_invocation *inv);
+int cmd_migration_abort(const cli_invocation *inv);
 
 int cmd_send(const cli_invocation *inv);
 int cmd_tail(const cli_invocation *inv);

@@ -24,6 +24,8 @@ const char *complete_names_of(cli_hint hint)
         return "peers";
     case HINT_SERVICE:
         return "services";
+    case HINT_MIGRATION:
+        return "migrations";
     default:
         return NULL;
     }
@@ -69,6 +71,7 @@ static const struct source {
     {"channels", "/v1/channels", "channels", NULL, "name"},
     {"peers", "/v1/peers", "peers", NULL, "name"},
     {"services", "/v1/services", "services", NULL, "service"},
+    {"migrations", "/v1/migrations", "migrations", NULL, "id"},
 };
 
 static void print_names(struct json_object *list, const char *inner, const char *member)

@@ -2,7 +2,7 @@
 /*
  * cli/complete.h: completion scripts, made of the table.
  *
- * Names of daemons, plugins, kinds, channels and peers are asked of the host by the scripts,
+ * Names of daemons, plugins, kinds, channels, peers and others are asked of the host by the scripts,
  * through `berth completion daemons` and its like.
  */
 #ifndef CLI_COMPLETE_H

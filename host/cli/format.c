@@ -174,3 +174,27 @@ size_t format_width(const char *text)
     }
     return width;
 }
+
+bool format_parse_wait(const char *text, uint64_t most_ms, uint64_t *ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    char digits[16] = "";
+    size_t len = strspn(text, "0123456789");
+    uint64_t n;
+
+    if (len >= sizeof digits)
+        return false;
+    memcpy(digits, text, len);
+    if (!cli_parse_number(digits, &n))
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(text + len, units[i].unit) != 0)
+            continue;
+        *ms = n <= most_ms ? n * units[i].ms : 0;
+        return *ms >= 1 && *ms <= most_ms;
+    }
+    return false;
+}

@@ -32,6 +32,9 @@ bool format_parse_time(const char *text, int64_t *ns);
 /* "45s", "15m", "12h", "30d"; false on anything else. */
 bool format_parse_span(const char *text, uint64_t *seconds);
 
+/* "500ms", "30s", "5m", "1h": above 0, at most so long; in milliseconds. */
+bool format_parse_wait(const char *text, uint64_t most_ms, uint64_t *ms);
+
 /* Columns that valid UTF-8 takes on a terminal; other bytes count one each. */
 size_t format_width(const char *text);
 

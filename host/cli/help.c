@@ -162,7 +162,8 @@ void help_all(FILE *to)
     list_options(to, NULL, cli_global_options, 16);
     fprintf(to, "\nD is a daemon's name, its origin in hex, or a unique prefix of either.\n"
                 "Exit codes: 0 done, 1 failed, 2 usage, 3 no host at the socket, 4 refused by "
-                "policy or check.\n"
+                "policy or check;\n"
+                "of migrations also 5 took too long, 6 in doubt.\n"
                 "'berth help COMMAND' says more, with examples.\n");
 }
 

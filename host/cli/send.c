@@ -3,13 +3,12 @@
 #include "cli/commands.h"
 #include "cli/fields.h"
 #include "cli/output.h"
+#include "cli/receiver.h"
 #include "cli/stream.h"
 
 #include "base/clock.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* A rate stands behind it: whoever multiplies the two expects to get the count. */
 static const char *duration(char out[FORMAT_MAX], int64_t ns)
@@ -73,47 +72,11 @@ static int send_for_reply(const cli_invocation *inv, client_request request, int
     return code;
 }
 
-static char *copy(const char *text)
-{
-    char *out = strdup(text);
-
-    if (!out)
-        abort();
-    return out;
-}
-
-/* What to call the receiver towards the host: free() it. NAME@PEER is asked for there; NULL: it
- * failed, with this exit code. */
-static char *receiver(const cli_invocation *inv, int *code)
-{
-    const char *text = cli_argument_at(inv, 0), *peer = strrchr(text, '@');
-    char *name, *path, *origin = NULL;
-    struct json_object *answer;
-
-    *code = EXIT_DONE;
-    if (!peer)
-        return copy(text);
-    if (peer == text || !peer[1]) {
-        *code = output_usage(inv, "D: '%s' is not NAME@PEER", text);
-        return NULL;
-    }
-    name = copy(text);
-    name[peer - text] = '\0';
-    path = client_path("/v1/peers/%s/daemons/%s", peer + 1, name);
-    *code = ask(inv, &(client_request){.path = path}, &answer);
-    if (*code == EXIT_DONE)
-        origin = copy(field_text(answer, "origin"));
-    json_object_put(answer);
-    free(path);
-    free(name);
-    return origin;
-}
-
 int cmd_send(const cli_invocation *inv)
 {
     bool lines = cli_flag(inv, "lines"), reply = cli_flag(inv, "reply");
     int code, fd;
-    char *to = receiver(inv, &code), *path;
+    char *to = receiver_of(inv, cli_argument_at(inv, 0), &code), *path;
     client_request request = {.method = "POST", .stream = true, .progress = "send"};
     int64_t began = clock_mono_ns();
 

@@ -50,6 +50,7 @@ const cli_noun cli_nouns[] = {
     {"service", "names that daemons serve, on this host and on other nodes"},
     {"mesh", "this host as a node among others"},
     {"peer", "the other nodes of the mesh"},
+    {"migration", "daemons on their way from one host to another"},
     {"identity", "the key pairs that daemons and hosts are known by"},
     {"token", "leave to publish on channels and to subscribe to them"},
     {"realm", "whose nodes make up one mesh: certificates and their revocation"},
@@ -423,6 +424,38 @@ const cli_command cli_commands[] = {
             },
         .examples = {{"berth daemon control words drain", NULL}},
     },
+    {
+        .noun = "daemon",
+        .verb = "evacuate",
+        .summary = "move every daemon off this host",
+        .text =
+            "NODE is this host, by its name or node id, so that the wrong one is not emptied by\n"
+            "mistake; --all is this host whatever it is called. Ctrl-C begins no more of them and\n"
+            "stops those under way. Exit 1 when any daemon stayed.",
+        .run = cmd_daemon_evacuate,
+        .arguments = {{.name = "NODE", .help = "this host's name or node id", .optional = true}},
+        .options =
+            {
+                {.name = "all", .help = "in place of NODE: this host"},
+                {.name = "to",
+                 .value = "PEER",
+                 .hint = HINT_PEER,
+                 .help = "move all of them to this node"},
+                {.name = "auto", .help = "each to any node that has its kind (default)"},
+                {.name = "parallel",
+                 .value = "N",
+                 .hint = HINT_NUMBER,
+                 .help = "how many at a time, up to 32 (default: 4)"},
+                {.name = "deadline",
+                 .value = "TIME",
+                 .help = "for each of them, as for `berth migrate`"},
+            },
+        .examples =
+            {
+                {"berth daemon evacuate harbour", "of the host harbour, to wherever their kinds are"},
+                {"berth daemon evacuate --all --to east --parallel 16", NULL},
+            },
+    },
 
     {
         .noun = "send",
@@ -473,6 +506,8 @@ const cli_command cli_commands[] = {
     },
 
 #include "cli/table_mesh.def"
+
+#include "cli/table_move.def"
 
 #include "cli/table_keys.def"
 

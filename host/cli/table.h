@@ -18,6 +18,8 @@ enum {
     EXIT_USAGE = 2,   /* the command line makes no sense */
     EXIT_NO_HOST = 3, /* nobody answers at the socket */
     EXIT_REFUSED = 4, /* refused by policy or check */
+    EXIT_TIMEOUT = 5, /* a migration took too long: the daemon stays */
+    EXIT_DOUBT = 6,   /* nobody here knows yet where a daemon that moves will run */
 };
 
 /* What a value is: completions offer it, the parser checks numbers and words. */
@@ -32,6 +34,7 @@ typedef enum cli_hint {
     HINT_CHANNEL,
     HINT_PEER,
     HINT_SERVICE,
+    HINT_MIGRATION,
     HINT_WORDS, /* one of `words`; with another hint `words` are only proposals */
 } cli_hint;
 

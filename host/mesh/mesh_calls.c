@@ -189,18 +189,23 @@ static void credit_ignored(void *ctx)
     (void)ctx;
 }
 
-/* It has come here meanwhile. */
-static void run_here(mesh *m, struct outcall *c)
+/* It has come here meanwhile. False: it has no room now, or is on its way again and nobody has been
+ * told yet where to. */
+static bool run_here(mesh *m, struct outcall *c)
 {
     batch *b = c->b;
     berth_error error = {0};
     berth_status status = runtime_submit_here(m->rt, c->origin, b, credit_ignored, NULL, &error);
 
-    if (status == BERTH_OK) {
+    if (status == BERTH_ERR_WOULD_BLOCK)
+        c->search_until_ns = m->now_ns + SEARCH_NS;
+    if (status == BERTH_ERR_WOULD_BLOCK || status == BERTH_ERR_NOT_FOUND)
+        return false;
+    if (status == BERTH_OK)
         drop(m, c);
-    } else {
+    else
         fail_all(m, c, status, error.text);
-    }
+    return true;
 }
 
 /* False: not yet. */
@@ -217,10 +222,8 @@ static bool begin(mesh *m, struct outcall *c)
     places_find(m, c->origin, &place);
     if (!place.known || place.conflict)
         return false;
-    if (place.local) {
-        run_here(m, c);
-        return true;
-    }
+    if (place.local)
+        return run_here(m, c);
     node = berth_entity_node_id(place.node);
     if (c->id) {
         /* Refused only where it may be running: then its answer comes. */

@@ -137,7 +137,7 @@ static void try_again(mesh *m, uint64_t origin)
             continue;
         *at = s->next;
         if (status != BERTH_OK)
-            fail_served(m, s, status == BERTH_ERR_NOT_FOUND ? BERTH_ERR_LOST : status, error.text);
+            fail_served(m, s, status, error.text); /* NOT_FOUND: it has moved, and so does this */
     }
 }
 

@@ -324,6 +324,14 @@ static void start_now(migrations *x, input *in, bool ended)
     }
     s->begun = true;
     *s->id = g->id;
+    /* Whoever began it may look before anything has happened. */
+    g->view = (migration_view){.id = g->id,
+                               .role = MIGRATION_ORDERED,
+                               .origin = g->spec.origin,
+                               .source = g->source,
+                               .target = g->spec.target,
+                               .elapsed_ns = now_of(),
+                               .phase_ns = now_of()};
     pthread_mutex_lock(&x->lock);
     g->next = x->list;
     x->list = g;

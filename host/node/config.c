@@ -46,6 +46,8 @@ static void free_mesh(config *c)
     free(c->mesh.psk_file);
     free(c->mesh.revoked_tokens);
     free(c->mesh.impair);
+    free_list(&c->migration.accept);
+    free(c->migration.operators.bytes);
     for (size_t i = 0; i < c->peer_count; i++) {
         free(c->peers[i].name);
         free_list(&c->peers[i].addresses);

@@ -92,6 +92,15 @@ typedef struct config_mesh {
     unsigned line; /* 0: there is no such section */
 } config_mesh;
 
+/* Who and what may come here by migration, beside what peers are granted. */
+typedef struct config_migration {
+    config_list accept;    /* patterns of kinds; none: all that this host has */
+    config_ids operators;  /* whose signed orders count */
+    bool expected_only;    /* only daemons that were announced to this host */
+    uint64_t max_bytes;    /* of all states that come at once */
+    unsigned line;         /* 0: there is no such section */
+} config_migration;
+
 /* Another node: who it is, where it is, what it may ask for. */
 typedef struct config_peer {
     char *name;            /* as certificate_name_check wants it */
@@ -149,6 +158,7 @@ typedef struct config {
     config_daemon *daemons;
     size_t daemon_count;
     config_mesh mesh;
+    config_migration migration;
     config_peer *peers;
     size_t peer_count;
     config_realm *realms;

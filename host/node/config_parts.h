@@ -54,14 +54,14 @@ typedef struct value_rule {
 typedef struct section_rule {
     const char *name;
     const value_rule *rules;
-    bool at_start;    /* a reload does not take it; has no keys, grants or channels */
+    bool at_start;    /* a reload does not take it; but for live ones no keys, grants or channels */
     value_type title; /* of the name that a titled section begins with */
     size_t item;      /* size of one titled section's struct; 0: there is one section, untitled */
     size_t items, count; /* where config keeps the array and its length */
     size_t line;         /* where the line goes, into the same struct; 0: nowhere */
 } section_rule;
 
-#define CONFIG_SECTIONS 10
+#define CONFIG_SECTIONS 11
 extern const section_rule config_sections[CONFIG_SECTIONS];
 
 /* A flag of ours in libconfuse's options: a value was given. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What may stand in the file: add an option here, and a field in config.h. */
 #include "mesh/record.h"
+#include "migrate/migrations.h"
 #include "node/config_parts.h"
 
 #include <stddef.h>
@@ -171,6 +172,32 @@ static const value_rule mesh_rules[] = {
     {.name = "impair", .type = VALUE_TEXT, .offset = AT(config, mesh.impair)},
     {.name = NULL}};
 
+/* All but max_bytes a reload takes; the most of each is what migrations_set_policy takes. */
+static const value_rule moving[] = {
+    {.name = "accept",
+     .type = VALUE_PATTERN,
+     .list = true,
+     .live = true,
+     .most = MIGRATIONS_KIND_PATTERNS,
+     .offset = AT(config, migration.accept)},
+    {.name = "operators",
+     .type = VALUE_ENTITY,
+     .list = true,
+     .live = true,
+     .most = MIGRATIONS_OPERATORS,
+     .offset = AT(config, migration.operators)},
+    {.name = "expected_only",
+     .type = VALUE_BOOL,
+     .live = true,
+     .offset = AT(config, migration.expected_only),
+     .choices = yes_no},
+    {.name = "max_bytes",
+     .type = VALUE_SIZE,
+     .offset = AT(config, migration.max_bytes),
+     .min = MIB,
+     .max = 1024 * GIB},
+    {.name = NULL}};
+
 static const value_rule peer_rules[] = {
     {.name = "key", .type = VALUE_STATIC, .offset = AT(config_peer, key)},
     {.name = "entity", .type = VALUE_ENTITY, .offset = AT(config_peer, entity)},
@@ -188,7 +215,7 @@ static const value_rule realm_rules[] = {
     {.name = "revocations", .type = VALUE_PATH, .offset = AT(config_realm, revocations)},
     {.name = NULL}};
 
-static const value_rule channel_rules[] = {
+static const value_rule channel_options[] = {
     {.name = "prefix", .type = VALUE_BOOL, .offset = AT(config_channel, prefix), .choices = yes_no},
     {.name = "require_token",
      .type = VALUE_BOOL,
@@ -207,6 +234,7 @@ static const value_rule channel_rules[] = {
 const section_rule config_sections[CONFIG_SECTIONS] = {
     {.name = "host", .rules = host_rules, .at_start = true},
     {.name = "mesh", .rules = mesh_rules, .at_start = true, .line = AT(config, mesh.line)},
+    {.name = "migration", .rules = moving, .at_start = true, .line = AT(config, migration.line)},
     {.name = "plugins", .rules = plugins_rules},
     {.name = "limits", .rules = limits_rules, .at_start = true},
     TITLED("plugin-key", key_rules, config_key, VALUE_NAME, scoped, scoped_count,
@@ -218,6 +246,6 @@ const section_rule config_sections[CONFIG_SECTIONS] = {
     TITLED("realm", realm_rules, config_realm, VALUE_NAME, realms, realm_count,
            AT(config_realm, line)),
     /* What a channel may be called depends on what else the section says: config_check.c. */
-    TITLED("channel", channel_rules, config_channel, VALUE_TEXT, channels, channel_count,
+    TITLED("channel", channel_options, config_channel, VALUE_TEXT, channels, channel_count,
            AT(config_channel, line)),
 };

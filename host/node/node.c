@@ -11,6 +11,7 @@
 #include "node/keeper.h"
 #include "node/load.h"
 #include "node/mesh_part.h"
+#include "node/migration_part.h"
 #include "node/policy.h"
 #include "node/state.h"
 #include "node/watcher.h"
@@ -37,6 +38,7 @@ struct berth_node {
     node_state state;
     plugins *plugins;
     mesh_part *mesh; /* NULL: alone. Outlives the runtime, which calls its route */
+    migrations *moves; /* NULL: alone */
     runtime *rt;
     bool stuck; /* a daemon did not come back: the runtime cannot be taken down */
     keeper *keeper;
@@ -209,6 +211,8 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
     }
     if (status == BERTH_OK)
         status = mesh_part_start(n->mesh, n->rt, error);
+    if (status == BERTH_OK && n->moves)
+        status = migrations_start(n->moves, n->rt, error);
     if (status != BERTH_OK)
         return status;
     runtime_down_each(n->rt, count_down, &down);
@@ -261,6 +265,7 @@ static berth_status start_api(berth_node *n, const config *c, berth_error *error
                            .rt = n->rt,
                            .store = n->state.store,
                            .mesh = mesh_part_mesh(n->mesh),
+                           .moves = n->moves,
                            .name = n->name,
                            .state_dir = n->state.dir,
                            .node_id = n->state.identity.node_id,
@@ -333,6 +338,9 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
         status = open_plugins(n, c, error);
     if (status == BERTH_OK)
         status = mesh_part_new(c, &n->state, n->name, &n->mesh, error);
+    if (status == BERTH_OK)
+        status = migration_part_new(c, &n->state, n->plugins, mesh_part_mesh(n->mesh), &n->moves,
+                                    error);
     if (status == BERTH_OK)
         status = start_runtime(n, c, error);
     if (status == BERTH_OK && n->watcher)
@@ -436,6 +444,8 @@ berth_status berth_node_reload(berth_node *n, berth_error *error)
     if (status == BERTH_OK)
         status = mesh_part_reload(n->mesh, c, error);
     if (status == BERTH_OK)
+        status = migration_part_reload(n->moves, c, error);
+    if (status == BERTH_OK)
         status = keeper_want(n->keeper, c, error);
     if (status == BERTH_OK)
         take_config(n, c, policy);
@@ -463,6 +473,7 @@ berth_status berth_node_stop(berth_node *n, uint64_t grace_ms, berth_error *erro
     pthread_mutex_unlock(&n->lock);
 
     watcher_close(watching);
+    migrations_stop(n->moves); /* whoever waits for one at the API is answered */
     api_stop(serving, grace_ms < API_GRACE_MS ? grace_ms : API_GRACE_MS);
     if (!n->rt)
         return BERTH_OK;
@@ -488,6 +499,8 @@ void berth_node_free(berth_node *n)
         plugins_give_up(n->plugins);
         return;
     }
+    mesh_part_leave(n->mesh, 0);
+    migrations_free(n->moves);
     berth_runtime_free(runtime_inside(n));
     mesh_part_free(n->mesh);
     plugins_free(n->plugins);
