@@ -37,7 +37,8 @@ typedef struct hosts {
     mesh_peer peers[HOSTS_MAX];
     channel_rule rules[8];
     size_t rule_count;
-    uint32_t may; /* of everybody, everywhere */
+    uint32_t may;                       /* of everybody, everywhere */
+    const berth_runtime_config *limits; /* of everybody; NULL: as they are */
 } hosts;
 
 static inline address hosts_loopback(uint16_t port)
@@ -87,7 +88,7 @@ static inline void hosts_up(hosts *h, unsigned i)
     mesh_self self;
     berth_error error = {0};
     char name[16];
-    runtime_parts parts = {.node_id = x->key.node_id};
+    runtime_parts parts = {.node_id = x->key.node_id, .config = h->limits};
 
     snprintf(name, sizeof name, "host%u", i);
     x->config.name = name;

@@ -21,6 +21,8 @@
 #define S         1000000000ll
 #define WALL      1900000000
 
+#define DETOUR_PORT 1
+
 typedef struct net net;
 
 /* One node's side of its sessions: what the table takes for an endpoint. */
@@ -69,8 +71,9 @@ struct net {
     unsigned count;
     heap wire;
     session *sessions;
-    bool cut[NODES_MAX][NODES_MAX]; /* from, to */
-    unsigned loss;                  /* of datagrams, percent */
+    bool cut[NODES_MAX][NODES_MAX];    /* from, to */
+    bool detour[NODES_MAX][NODES_MAX]; /* their sessions are by way of another node */
+    unsigned loss;                     /* of datagrams, percent */
     int64_t now, latency, idle_ns, life_ns, patrol;
     uint64_t seed;
     peers_config base; /* timings for all */
@@ -241,6 +244,14 @@ static inline const peer_identity *fake_peer(const session *s)
 static inline void fake_info(const session *s, session_info *out)
 {
     *out = (session_info){.path = s->owner->n->nodes[s->far_at].where};
+    if (s->owner->n->detour[s->owner->at][s->far_at])
+        out->path.u.in.sin_port = htons(DETOUR_PORT);
+}
+
+static inline bool fake_is_relayed(void *ctx, const address *path)
+{
+    (void)ctx;
+    return path->u.in.sin_port == htons(DETOUR_PORT);
 }
 
 /* ---- Nodes ----------------------------------------------------------------------------------- */
@@ -275,6 +286,7 @@ static inline void node_start(net *n, unsigned at)
     e->config.address_count = 1;
     e->config.random = node_random;
     e->config.wall_s = node_wall;
+    e->config.is_relayed = fake_is_relayed;
     e->config.ctx = e;
     e->config.transport =
         (peers_transport){e,         fake_dial, fake_send, fake_datagram, fake_close, fake_set_user,

@@ -3,6 +3,8 @@
 #include "api/server.h"
 #include "base/error.h"
 #include "base/map.h"
+#include "base/text.h"
+#include "berth/token.h"
 #include "mesh/mesh.h"
 
 #include <stdlib.h>
@@ -101,6 +103,28 @@ static void credit_came(void *ctx)
     request_unref((request *)ctx);
 }
 
+/* The chain of tokens that the request shows; *out NULL: none. */
+static berth_status read_leave(request *r, buf **out, berth_error *error)
+{
+    const char *text = request_get_header(r, "Berth-Token");
+    berth_token_chain chain;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    berth_status status = BERTH_OK;
+
+    *out = NULL;
+    if (!text)
+        return BERTH_OK;
+    if (!base64_decode(slice_str(text), &bytes, &len))
+        return fail(error, BERTH_ERR_INVALID, "Berth-Token: must be a chain of tokens in base64");
+    if (berth_token_chain_decode(&chain, bytes, len, NULL, error) != BERTH_OK)
+        status = fail_prefix(error, "Berth-Token");
+    else if (!(*out = buf_copy(bytes, len)))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    free(bytes);
+    return status;
+}
+
 /* Also what runs again when there may be room. */
 void messages_post(request *r)
 {
@@ -109,12 +133,18 @@ void messages_post(request *r)
     berth_status status;
     slice channel;
     writer w = {0};
+    buf *leave;
 
     if (!request_channel(r, &channel))
         return;
+    if (read_leave(r, &leave, &error)) {
+        request_fail(r, &error);
+        return;
+    }
     request_ref(r);
-    status = runtime_publish(r->api->rt, channel, slice_of(r->body.data, r->body.len), credit_came,
-                             r, &reached, &error);
+    status = runtime_publish_with(r->api->rt, channel, slice_of(r->body.data, r->body.len), leave,
+                                  credit_came, r, &reached, &error);
+    buf_unref(leave);
     if (status == BERTH_ERR_WOULD_BLOCK) {
         r->next = messages_post;
         return;

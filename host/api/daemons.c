@@ -189,6 +189,7 @@ void answer_daemon(request *r, unsigned status, uint64_t origin)
     emit_members(&w, &info);
     emit_hearings(&w, r->api->rt, origin);
     emit_tokens(&w, r->api->rt, origin);
+    emit_accept(&w, r->api->rt, origin);
     emit_text(&w, "}");
     request_answer(r, status, &w);
 }
@@ -229,6 +230,7 @@ static void spawn_job(request *r)
         config.serve_count = order.serve_count;
         config.tokens = order.tokens;
         config.token_count = order.token_count;
+        config.accept = *order.accept ? order.accept : NULL;
         status =
             berth_spawn_kind(r->api->rt, order.kind, order.has_identity ? &order.identity : NULL,
                              &config, &origin, &error);

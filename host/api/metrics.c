@@ -122,6 +122,14 @@ static void put_host(writer *w, const api *a)
     gauge(w, "berth_ready", "Whether the host takes work.", ready);
 }
 
+static void put_overflow(writer *w, const char *what, uint64_t count)
+{
+    emit_text(w, "berth_horizon_overflow_total{");
+    label(w, "full", what);
+    emit_text(w, "}");
+    number(w, count);
+}
+
 static void put_runtime(writer *w, runtime *rt)
 {
     runtime_counters c = {0};
@@ -144,6 +152,10 @@ static void put_runtime(writer *w, runtime *rt)
     counter(w, "berth_daemons_stopped_total", "Daemons stopped.", c.daemons_stopped);
     counter(w, "berth_dispatcher_steals_total", "Batches of work a thread took from another.",
             c.steals);
+    head(w, "berth_horizon_overflow_total", "counter",
+         "Events of origins that their daemon cannot remember exactly, by what was full.");
+    put_overflow(w, "daemon", c.horizon_full);
+    put_overflow(w, "peer", c.horizon_peer_full);
     gauge(w, "berth_daemons", "Daemons here now.", c.daemons);
     gauge(w, "berth_daemons_quarantined", "Daemons that broke too often and are held.",
           c.quarantined);

@@ -221,6 +221,9 @@ static berth_status read_spawn(struct json_object *o, spawn_order *order, berth_
         status = read_strings(o, "serve", &order->serve, &order->serve_count, error);
     if (!status)
         status = read_tokens(o, order, error);
+    if (!status)
+        status =
+            order_string(o, "accept", JSON_OPTIONAL, order->accept, sizeof order->accept, error);
     return status;
 }
 
@@ -228,7 +231,7 @@ berth_status spawn_order_read(spawn_order *order, slice body, berth_error *error
 {
     static const char *const members[] = {"kind",          "name",     "config",    "durability",
                                           "auto_snapshot", "identity", "subscribe", "serve",
-                                          "tokens",        NULL};
+                                          "tokens",        "accept",   NULL};
     berth_status status;
 
     memset(order, 0, sizeof *order);

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "berth/runtime.h"
+#include "daemon/accept.h"
 
 #define ORDER_JSON_MAX   (512 * 1024) /* holds any legal configuration, escaped or in base64 */
 #define ORDER_CONFIG_MAX (64 * 1024)
@@ -18,7 +19,8 @@
 /* Start a daemon. */
 typedef struct spawn_order {
     char kind[128], name[128]; /* name "": none given */
-    buf *config;               /* one reference, or NULL */
+    char accept[ACCEPT_TEXT_MAX + 1];
+    buf *config; /* one reference, or NULL */
     uint64_t auto_snapshot;
     uint32_t durability; /* as in berth_daemon_config */
     bool has_identity;

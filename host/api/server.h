@@ -112,6 +112,7 @@ void emit_daemon(writer *w, const berth_daemon_info *info);
 /* Members of a running one: what it hears and serves; the tokens that it holds. */
 void emit_hearings(writer *w, runtime *rt, uint64_t origin);
 void emit_tokens(writer *w, runtime *rt, uint64_t origin);
+void emit_accept(writer *w, runtime *rt, uint64_t origin);
 /* And of one that is down. */
 void emit_down_daemon(writer *w, const store_daemon *row, const char *reason);
 /* Answer with the daemon as it is now; 201 with its place. Any thread. */

@@ -88,6 +88,7 @@ static void restore_job(request *r)
     berth_status status;
 
     config.name = target_param_get(&r->target, "name");
+    config.accept = target_param_get(&r->target, "accept");
     status = berth_spawn_from_snapshot(r->api->rt, target_param_get(&r->target, "kind"), identity,
                                        r->body.data, r->body.len, &config, &origin, &error);
     writer_free(&r->body);

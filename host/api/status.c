@@ -57,6 +57,8 @@ static void emit_counters(writer *w, const runtime_counters *c)
     COUNTER(breaks);
     COUNTER(quarantined);
     COUNTER(overruns);
+    COUNTER(horizon_full);
+    COUNTER(horizon_peer_full);
     COUNTER(daemons);
     COUNTER(daemons_spawned);
     COUNTER(daemons_stopped);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one daemon hears and serves, and the tokens that it holds: shown, and changed. */
+/* What one daemon hears and serves, who may send to it, and the tokens that it holds: shown, and
+ * changed. */
 #include "api/emit.h"
 #include "api/find.h"
 #include "api/orders.h"
@@ -83,6 +84,19 @@ void emit_tokens(writer *w, runtime *rt, uint64_t origin)
     emit_text(w, "]");
     bonds_fini(&b);
     buf_unref(held);
+}
+
+static void emit_accepted(void *ctx, const runtime_face *face)
+{
+    writer *w = ctx;
+
+    emit_key(w, "accept");
+    emit_string(w, face->accept.len ? face->accept : slice_str("realm"));
+}
+
+void emit_accept(writer *w, runtime *rt, uint64_t origin)
+{
+    runtime_face_of(rt, origin, emit_accepted, w);
 }
 
 /* ---- Changing -------------------------------------------------------------------------------- */

@@ -357,21 +357,30 @@ static berth_status read_tokens(bonds *out, reader *r, berth_error *error)
     return BERTH_OK;
 }
 
-berth_status bonds_read(bonds *out, slice bytes, berth_error *error)
+berth_status bonds_read_front(bonds *out, reader *r, berth_error *error)
 {
-    reader r = reader_of(bytes.ptr, bytes.len);
     berth_status status;
 
     *out = (bonds){0};
-    if (!bytes.len)
+    if (!reader_left(r))
         return BERTH_OK;
-    status = read_channels(out, &r, error);
+    status = read_channels(out, r, error);
     if (!status)
-        status = read_tokens(out, &r, error);
-    if (!status && !reader_done(&r))
-        status = corrupt(error, "bytes follow them");
+        status = read_tokens(out, r, error);
     if (status)
         bonds_fini(out);
+    return status;
+}
+
+berth_status bonds_read(bonds *out, slice bytes, berth_error *error)
+{
+    reader r = reader_of(bytes.ptr, bytes.len);
+    berth_status status = bonds_read_front(out, &r, error);
+
+    if (!status && reader_left(&r)) {
+        bonds_fini(out);
+        status = corrupt(error, "bytes follow them");
+    }
     return status;
 }
 

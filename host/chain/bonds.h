@@ -7,8 +7,9 @@
  *     tokens u16; each, ascending: length u16, a chain of tokens as bytes
  *
  * In a snapshot (CHAN of chain/container.h) the channels are those of the ledger that have a group.
- * In a daemon's stored row they are the channels that its operator wants it to hear. Equal bonds
- * are equal bytes. Zeroed bonds are empty. One owner at a time; nothing blocks.
+ * In a daemon's stored row they are the channels that its operator wants it to hear, and what else
+ * the operator wants follows (daemon/wants.c). Equal bonds are equal bytes. Zeroed bonds are empty.
+ * One owner at a time; nothing blocks.
  */
 #ifndef CHAIN_BONDS_H
 #define CHAIN_BONDS_H
@@ -72,5 +73,7 @@ static inline bool bonds_empty(const bonds *b)
 void bonds_write(writer *w, const bonds *b);
 /* *out must be empty, and is after CORRUPT and NO_MEMORY. No bytes are empty bonds. */
 berth_status bonds_read(bonds *out, slice bytes, berth_error *error);
+/* The same for bonds at the beginning of bytes; what follows them is left to the caller. */
+berth_status bonds_read_front(bonds *out, reader *r, berth_error *error);
 
 #endif

@@ -17,6 +17,7 @@ struct horizon_body {
     uint32_t count, cap;
     uint32_t last; /* the entry seen last: events come in runs */
     map64 index;   /* origin -> 1 + place, once there are more than SCANNED */
+    map64 shares;  /* peer -> how many entries are its */
     horizon_entry *entries;
 };
 
@@ -29,6 +30,7 @@ void horizon_fini(horizon *h)
 {
     if (h->body) {
         map64_fini(&h->body->index);
+        map64_fini(&h->body->shares);
         free(h->body->entries);
         free(h->body);
     }
@@ -88,32 +90,52 @@ static horizon_entry *add(struct horizon_body *b, uint64_t origin)
     return &b->entries[b->count++];
 }
 
-bool horizon_observe(horizon *h, uint64_t origin, uint64_t sequence, uint32_t limit)
+/* In the filter alone. */
+static horizon_seen overflow(struct horizon_body *b, uint64_t origin, uint64_t sequence,
+                             horizon_seen why)
+{
+    b->filter |= berth_horizon_bits(origin);
+    b->overflow = add_saturating(b->overflow, 1);
+    if (sequence)
+        b->clock = add_saturating(b->clock, 1);
+    return why;
+}
+
+horizon_seen horizon_observe_from(horizon *h, uint64_t peer, uint32_t peer_limit, uint64_t origin,
+                                  uint64_t sequence, uint32_t limit)
 {
     struct horizon_body *b = body_of(h);
+    uintptr_t share;
     horizon_entry *entry;
 
     if (!b)
-        return false;
+        return HORIZON_NO_MEMORY;
     entry = find(b, origin);
-    if (!entry && b->count >= limit) {
-        b->filter |= berth_horizon_bits(origin);
-        b->overflow = add_saturating(b->overflow, 1);
-        if (sequence)
-            b->clock = add_saturating(b->clock, 1);
-        return true;
+    if (!entry && b->count >= limit)
+        return overflow(b, origin, sequence, HORIZON_FULL);
+    if (!entry && peer) {
+        share = (uintptr_t)map64_get(&b->shares, peer);
+        if (share >= peer_limit)
+            return overflow(b, origin, sequence, HORIZON_PEER_FULL);
+        if (!map64_put(&b->shares, peer, (void *)(share + 1)))
+            return HORIZON_NO_MEMORY;
     }
     if (!entry) {
         entry = add(b, origin);
         if (!entry)
-            return false;
+            return HORIZON_NO_MEMORY;
     }
     if (sequence > entry->sequence) {
         entry->sequence = sequence;
         b->clock = add_saturating(b->clock, 1);
     }
     b->last = (uint32_t)(entry - b->entries);
-    return true;
+    return HORIZON_KEPT;
+}
+
+bool horizon_observe(horizon *h, uint64_t origin, uint64_t sequence, uint32_t limit)
+{
+    return horizon_observe_from(h, 0, 0, origin, sequence, limit) != HORIZON_NO_MEMORY;
 }
 
 const horizon_entry *horizon_get(const horizon *h, uint64_t origin)

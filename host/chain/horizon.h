@@ -6,9 +6,10 @@
  * A zeroed struct is an empty horizon and costs a pointer; horizon_fini frees it. The bits that go
  * into links are kept up to date at the first sight of an origin, so horizon_encode costs nothing.
  *
- * A peer can name as many origins as it likes, so only `limit` of them are kept exactly. Those
- * after them set their bits in the filter, are counted in horizon_overflow, and are never
- * "observed". One owner at a time; nothing blocks.
+ * A peer can name as many origins as it likes, so only `limit` of them are kept exactly, and of one
+ * peer only some of these. Those after them set their bits in the filter, are counted in
+ * horizon_overflow, and are never "observed". Which peer an origin came from is not part of the
+ * durable form: what was read back counts for nobody. One owner at a time; nothing blocks.
  */
 #ifndef CHAIN_HORIZON_H
 #define CHAIN_HORIZON_H
@@ -17,6 +18,14 @@
 #include "berth/chain.h"
 
 #define HORIZON_LIMIT 4096
+
+/* What became of an observation. */
+typedef enum horizon_seen {
+    HORIZON_KEPT,
+    HORIZON_FULL,      /* no room: `limit` */
+    HORIZON_PEER_FULL, /* its peer has had its share */
+    HORIZON_NO_MEMORY  /* not remembered at all */
+} horizon_seen;
 
 typedef struct horizon {
     struct horizon_body *body;
@@ -36,6 +45,11 @@ void horizon_fini(horizon *h);
  * not remembered.
  */
 bool horizon_observe(horizon *h, uint64_t origin, uint64_t sequence, uint32_t limit);
+
+/* The same for an event that came from another node, not 0: at most peer_limit of the origins that
+ * are kept are new ones of this peer. */
+horizon_seen horizon_observe_from(horizon *h, uint64_t peer, uint32_t peer_limit, uint64_t origin,
+                                  uint64_t sequence, uint32_t limit);
 
 /* NULL when the origin is not kept. Valid until the horizon changes. */
 const horizon_entry *horizon_get(const horizon *h, uint64_t origin);

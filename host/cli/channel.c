@@ -6,6 +6,8 @@
 #include "cli/tail.h"
 
 #include "base/error.h"
+#include "base/text.h"
+#include "identity/token_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,23 +100,56 @@ int cmd_channel_show(const cli_invocation *inv)
     return code;
 }
 
+/* "Berth-Token: ..." of the file that --token names; *out NULL: none is named. free() it. */
+static int token_header(const cli_invocation *inv, char **out)
+{
+    static const char name[] = "Berth-Token: ";
+    const char *path = cli_value(inv, "token");
+    uint8_t bytes[BERTH_TOKEN_CHAIN_SIZE];
+    berth_error error = {0};
+    token_file file;
+    char *text;
+
+    *out = NULL;
+    if (!path)
+        return EXIT_DONE;
+    if (token_file_read(path, &file, &error) != BERTH_OK)
+        return output_fail(&error);
+    text = base64_encode(slice_of(bytes, berth_token_chain_encode(bytes, &file.chain)));
+    *out = text ? malloc(sizeof name + strlen(text)) : NULL;
+    if (!*out)
+        abort();
+    strcpy(*out, name);
+    strcat(*out, text);
+    free(text);
+    return EXIT_DONE;
+}
+
 int cmd_channel_pub(const cli_invocation *inv)
 {
-    char *path = client_path("/v1/channels/messages?name=%s", cli_argument_at(inv, 0));
+    char *path = client_path("/v1/channels/messages?name=%s", cli_argument_at(inv, 0)), *token;
     struct json_object *answer = NULL;
-    int fd = ask_open(NULL);
-    int code =
-        ask(inv,
-            &(client_request){
-                .method = "POST", .path = path, .stream = true, .fd = fd, .progress = "publish"},
-            &answer);
-    uint64_t reached = field_u64(answer, "reached");
+    uint64_t reached;
+    int fd, code = token_header(inv, &token);
 
+    if (code == EXIT_DONE) {
+        fd = ask_open(NULL);
+        code = ask(inv,
+                   &(client_request){.method = "POST",
+                                     .path = path,
+                                     .headers = {token},
+                                     .stream = true,
+                                     .fd = fd,
+                                     .progress = "publish"},
+                   &answer);
+    }
+    reached = field_u64(answer, "reached");
     if (code == EXIT_DONE && cli_flag(inv, "json"))
         output_json(answer);
     else if (code == EXIT_DONE)
         printf("reached %llu daemon%s\n", (unsigned long long)reached, reached == 1 ? "" : "s");
     json_object_put(answer);
+    free(token);
     free(path);
     return code;
 }

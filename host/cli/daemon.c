@@ -6,6 +6,7 @@
 #include "cli/output.h"
 
 #include "base/clock.h"
+#include "base/cursor.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "identity/token_file.h"
@@ -159,6 +160,7 @@ static void show_channels(tab *t, struct json_object *daemon)
     }
     if (field_count(serves))
         page_add(t, STYLE_PLAIN, "serves", "%s", services ? services : "");
+    page_add(t, STYLE_PLAIN, "accepts from", "%s", field_text(daemon, "accept"));
     for (size_t i = 0; i < field_count(tokens); i++) {
         struct json_object *one = json_object_array_get_idx(tokens, i);
 
@@ -305,6 +307,8 @@ int cmd_daemon_spawn(const cli_invocation *inv)
         code = add_config(body, config);
     add_list(body, inv, "subscribe");
     add_list(body, inv, "serve");
+    if (cli_value(inv, "accept"))
+        json_put_string(body, "accept", slice_str(cli_value(inv, "accept")));
     if (code == EXIT_DONE)
         code = add_tokens(body, inv);
     if (code == EXIT_DONE && seed[0]) {
@@ -377,9 +381,33 @@ int cmd_daemon_control(const cli_invocation *inv)
     return code;
 }
 
+/* With those of its parameters that were said. */
+static char *restore_path(const cli_invocation *inv)
+{
+    static const char *const params[] = {"name", "kind", "accept"};
+    writer w = {0};
+
+    writer_bytes(&w, "/v1/restore", strlen("/v1/restore"));
+    for (unsigned i = 0, n = 0; i < 3; i++) {
+        const char *value = cli_value(inv, params[i]);
+        char *coded = value ? client_path("%s", value) : NULL;
+
+        if (!coded)
+            continue;
+        writer_u8(&w, n++ ? '&' : '?');
+        writer_bytes(&w, params[i], strlen(params[i]));
+        writer_u8(&w, '=');
+        writer_bytes(&w, coded, strlen(coded));
+        free(coded);
+    }
+    writer_u8(&w, 0);
+    if (w.failed)
+        abort();
+    return (char *)w.data;
+}
+
 int cmd_daemon_restore(const cli_invocation *inv)
 {
-    const char *name = cli_value(inv, "name"), *kind = cli_value(inv, "kind");
     char header[IDENTITY_SEED_TEXT + 32] = "", seed[IDENTITY_SEED_TEXT] = "";
     struct json_object *answer = NULL;
     int code, fd = -1;
@@ -389,13 +417,7 @@ int cmd_daemon_restore(const cli_invocation *inv)
         return output_usage(inv, "--identity FILE is needed: the identity that the snapshot's "
                                  "daemon had");
     code = identity_of(inv, seed);
-    if (name && kind)
-        path = client_path("/v1/restore?name=%s&kind=%s", name, kind);
-    else
-        path = client_path(name   ? "/v1/restore?name=%s"
-                           : kind ? "/v1/restore?kind=%s"
-                                  : "/v1/restore",
-                           name ? name : kind);
+    path = restore_path(inv);
     if (seed[0])
         snprintf(header, sizeof header, "Berth-Identity: %s", seed);
     if (code == EXIT_DONE && (fd = ask_open(cli_argument_at(inv, 0))) < 0)

@@ -21,6 +21,12 @@
     {                                                                                              \
         .name = "FILE", .help = "the plugin's shared object", .hint = HINT_FILE                    \
     }
+#define ACCEPT                                                                                     \
+    {                                                                                              \
+        .name = "accept", .value = "realm|peers|none|PEER,...", .words = "realm peers none",       \
+        .hint = HINT_PEER,                                                                         \
+        .help = "who on other nodes may send to it (default: realm, all that are let in)"          \
+    }
 #define IDENTITY                                                                                   \
     {                                                                                              \
         .name = "identity", .value = "FILE", .hint = HINT_FILE,                                    \
@@ -307,6 +313,7 @@ const cli_command cli_commands[] = {
                  .value = "SERVICE",
                  .repeat = true,
                  .help = "a service that it answers for; may be given several times"},
+                ACCEPT,
                 IDENTITY,
             },
         .examples =
@@ -390,6 +397,7 @@ const cli_command cli_commands[] = {
                  .value = "KIND",
                  .hint = HINT_KIND,
                  .help = "its kind, where the snapshot does not say it"},
+                ACCEPT,
                 IDENTITY,
             },
         .examples = {{"berth daemon restore words.snapshot --name words --identity words.id",

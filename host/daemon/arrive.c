@@ -130,6 +130,38 @@ static void drop(arrival *x)
     free(x);
 }
 
+/* The runner's. */
+static void speak_now(command *c, struct daemon *d)
+{
+    (void)c;
+    d->quiet = false;
+    if (d->link)
+        d->rt->route.hush(d->rt->route.ctx, d->link, false, d->epoch);
+}
+
+static void free_command(command *c, struct daemon *d)
+{
+    (void)d;
+    free(c);
+}
+
+/* Its link speaks from its first turn on, when others can find it here. */
+static berth_status publish(struct daemon *d, runner *on, berth_error *error)
+{
+    command *c = calloc(1, sizeof(*c));
+    if (!c) {
+        spawn_abandon(d, on);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    *c = (command){.kind = COMMAND_CALL, .fn = speak_now, .done = free_command};
+    daemon_ref(d);
+    berth_status status = spawn_publish(d, BERTH_START_MIGRATED, on, error);
+    if (status != BERTH_OK || !mailbox_command(d, c))
+        free(c);
+    daemon_unref(d);
+    return status;
+}
+
 berth_status arrival_open(arrival *x, berth_error *error)
 {
     struct daemon *d = daemon_ref(x->d);
@@ -144,7 +176,7 @@ berth_status arrival_open(arrival *x, berth_error *error)
     status = x->held ? held_read(slice_of(x->held->data, x->held->len), put_held, d, &count, error)
                      : BERTH_OK;
     if (status == BERTH_OK)
-        status = spawn_publish(d, BERTH_START_MIGRATED, on, error);
+        status = publish(d, on, error);
     else
         spawn_abandon(d, on);
     dispatcher_return(rt->dispatcher, on);

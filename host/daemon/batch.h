@@ -57,6 +57,7 @@ struct batch {
     /* What the events have in common: type, channel, reply_to, request, status, flags. What a
      * daemon sees of an event is made of this and its message when it is run. */
     berth_event common;
+    uint64_t peer;    /* the node that they came from; 0: this one */
     batch_done *done; /* may be NULL: batch_free */
     void *ctx;
     /* Dedupe: the first event has this number, the next the next one. source empty: none. */

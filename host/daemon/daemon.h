@@ -223,6 +223,7 @@ struct daemon {
     atomic_bool over;            /* its name, identity and kind are free */
     atomic_bool moved_in;        /* what was sent to it before may still be under way */
     atomic_bool moved_out;       /* it lives elsewhere */
+    bool quiet;                  /* not here yet: its link is hushed [runner] */
     buf *came;                   /* how it came here, for the route; NULL: it began here [const] */
 
     _Atomic uint64_t sequence, processed, emitted, errors, snapshots, breaks, lost, overruns;
@@ -236,6 +237,7 @@ struct daemon {
     int64_t break_window_ns;  /* [runner] */
     char *quarantine;         /* why, or NULL [lock] */
     buf *tokens;              /* bonds with those that it holds, or NULL [lock] */
+    buf *accept;              /* who may send to it (accept.h); NULL: everybody [const] */
 };
 
 static inline struct daemon *daemon_ref(struct daemon *d)
@@ -468,8 +470,8 @@ void daemon_show_tokens(struct daemon *d);
 
 /* ---- wants.c --------------------------------------------------------------------------------- */
 
-/* Before it is published: what the configuration, or else the stored row, wants it to hear and
- * gives it. Errors name the channel, service or token. */
+/* Before it is published: what the configuration, or else the stored row, wants it to hear, gives
+ * it and lets send to it. Errors name the channel, service or token. */
 berth_status daemon_wants(struct daemon *d, const berth_daemon_config *config, slice stored,
                           berth_error *error);
 /* The same as bytes for the row; empty when there is nothing. */

@@ -321,6 +321,7 @@ void departure_resume(departure *x)
 {
     atomic_store(&x->resumed, true);
     thaw(x);
+    runtime_gate_again(x->d->rt, x->d->origin);
 }
 
 void departure_free(departure *x)

@@ -141,6 +141,8 @@ bool runtime_face_of(runtime *rt, uint64_t origin, void (*fn)(void *ctx, const r
     if (!d)
         return false;
     runtime_face face = {.key = &d->make->key, .name = d->name, .kind = daemon_kind_name(d)};
+    if (d->accept)
+        face.accept = slice_of(d->accept->data, d->accept->len);
     pthread_mutex_lock(&d->lock);
     bool here = !d->gone && !d->refusing;
     face.incarnation = d->incarnation;
@@ -171,9 +173,9 @@ void runtime_gate_again(runtime *rt, uint64_t origin)
     if (!d)
         return;
     pthread_mutex_lock(&d->lock);
-    bool asked = d->state == BERTH_DAEMON_RUNNING || d->state == BERTH_DAEMON_HELD;
+    bool asked = !d->held && (d->state == BERTH_DAEMON_RUNNING || d->state == BERTH_DAEMON_HELD);
     pthread_mutex_unlock(&d->lock);
-    if (asked) /* one in quarantine stays there */
+    if (asked) /* one in quarantine stays there; one that leaves is asked about if it stays */
         daemon_open_gate(d);
     daemon_unref(d);
 }

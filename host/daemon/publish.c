@@ -68,6 +68,13 @@ unsigned runtime_hearers(const runtime *rt, slice channel)
 berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*fn)(void *ctx),
                              void *ctx, uint64_t *reached, berth_error *error)
 {
+    return runtime_publish_with(rt, channel, data, NULL, fn, ctx, reached, error);
+}
+
+berth_status runtime_publish_with(runtime *rt, slice channel, slice data, buf *leave,
+                                  void (*fn)(void *ctx), void *ctx, uint64_t *reached,
+                                  berth_error *error)
+{
     *reached = 0;
     berth_status status = runtime_check(rt, false, error);
     if (status == BERTH_OK)
@@ -97,7 +104,7 @@ berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*fn)(
                                             runtime_hearers(rt, channel), &count, &tails);
     status = room_for_all(list, count, data.len, fn, ctx, error);
     if (status == BERTH_OK && rt->route.publish) {
-        route_event away = {.event = &event, .hold = bytes};
+        route_event away = {.event = &event, .hold = bytes, .leave = leave};
         status = rt->route.publish(rt->route.ctx, NULL, &away, fn, ctx, error);
     }
     if (status == BERTH_OK)

@@ -49,6 +49,10 @@ typedef struct route {
     route_link *(*attach)(void *ctx, const berth_keypair *key);
     void (*detach)(void *ctx, route_link *link, bool elsewhere);
 
+    /* Of a daemon that is not here yet: nothing is sent over its link, nothing said of it; or, from
+     * now on, everything, at this epoch. */
+    void (*hush)(void *ctx, route_link *link, bool on, uint64_t epoch);
+
     /* Send to an origin that is not on this host. OK: accepted, it will arrive or be counted as
      * lost. WOULD_BLOCK: wake is called once there is room; it may be NULL. LOST: it cannot be. */
     berth_status (*send)(void *ctx, route_link *link, uint64_t target, const route_event *e,

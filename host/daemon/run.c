@@ -104,6 +104,26 @@ static void refuse_source(work *w)
     b->unfinished--;
 }
 
+/* Of the origins that a daemon can remember exactly, one node names at most half. */
+static void observe(struct daemon *d, uint64_t peer, const message *m)
+{
+    uint32_t limit = (uint32_t)d->rt->limits.horizon_origins;
+    switch (horizon_observe_from(&d->seen, peer, limit / 2 + limit % 2, m->origin, m->sequence,
+                                 limit)) {
+    case HORIZON_KEPT:
+        break;
+    case HORIZON_FULL:
+        atomic_fetch_add_explicit(&d->rt->horizon_full, 1, memory_order_relaxed);
+        break;
+    case HORIZON_PEER_FULL:
+        atomic_fetch_add_explicit(&d->rt->horizon_peer_full, 1, memory_order_relaxed);
+        break;
+    case HORIZON_NO_MEMORY:
+        log_warn("daemon", "%s: out of memory for its horizon", d->name);
+        break;
+    }
+}
+
 static const berth_event *next_event(instance_run *run)
 {
     work *w = (work *)run;
@@ -128,9 +148,8 @@ static const berth_event *next_event(instance_run *run)
             refuse_source(w);
             continue;
         }
-        if (m->origin && !horizon_observe(&d->seen, m->origin, m->sequence,
-                                          (uint32_t)d->rt->limits.horizon_origins))
-            log_warn("daemon", "%s: out of memory for its horizon", d->name);
+        if (m->origin)
+            observe(d, b->peer, m);
         berth_event *e = &w->event;
         e->data = (berth_bytes){m->data, m->len};
         e->origin = m->origin ? m->origin : b->common.origin;
@@ -359,8 +378,8 @@ void daemon_task(task *t, runner *on)
 bool daemon_run_here(struct daemon *d, batch *b, runner *on)
 {
     pthread_mutex_lock(&d->lock);
-    bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->held && !d->mail_head &&
-                !d->urgent_head && !d->command_head && !atomic_load(&d->blocked);
+    bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->held &&
+                !d->mail_head && !d->urgent_head && !d->command_head && !atomic_load(&d->blocked);
     if (mine)
         d->turn = TURN_RUNNING;
     pthread_mutex_unlock(&d->lock);

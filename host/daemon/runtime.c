@@ -220,6 +220,8 @@ void runtime_get_counters(runtime *rt, runtime_counters *out)
         .breaks = atomic_load(&rt->breaks),
         .quarantined = atomic_load(&rt->quarantined),
         .overruns = atomic_load(&rt->overruns),
+        .horizon_full = atomic_load(&rt->horizon_full),
+        .horizon_peer_full = atomic_load(&rt->horizon_peer_full),
         .daemons = atomic_load(&rt->registry.count),
         .daemons_spawned = atomic_load(&rt->spawned),
         .daemons_stopped = atomic_load(&rt->stopped),

@@ -52,7 +52,8 @@ typedef struct runtime_face {
     const berth_keypair *key;
     const char *name, *kind;
     uint64_t incarnation, epoch;
-    slice came; /* how it came here, as it was given to arrival_build; empty: it began here */
+    slice came;   /* how it came here, as it was given to arrival_build; empty: it began here */
+    slice accept; /* who on other nodes may send to it (accept.h); empty: everybody */
 } runtime_face;
 /* Call fn with it, without locks, on this thread; false: there is no such daemon here, or it is
  * being stopped. */
@@ -77,6 +78,11 @@ void runtime_undelivered(runtime *rt, uint64_t sender, uint64_t origin, uint64_t
  * daemons. WOULD_BLOCK, with nothing sent, when a subscriber has no room: credit as above. */
 berth_status runtime_publish(runtime *rt, slice channel, slice data, void (*credit)(void *ctx),
                              void *ctx, uint64_t *reached, berth_error *error);
+/* The same, showing leave: a chain of tokens for this node's own entity, or NULL. REFUSED: the
+ * channel's rules do not let it. */
+berth_status runtime_publish_with(runtime *rt, slice channel, slice data, buf *leave,
+                                  void (*credit)(void *ctx), void *ctx, uint64_t *reached,
+                                  berth_error *error);
 
 /* Something from another node, for those who follow the channel here: 32 bytes of link (zeros:
  * none) and the payload; NULL: only look. False: nobody follows it. */
@@ -150,6 +156,9 @@ typedef struct runtime_counters {
     uint64_t mailbox_events, ring_bytes, blocked_daemons;
     uint64_t threads, compensating_threads, steals;
     uint64_t timers, requests;
+    /* Events with an origin that a daemon could not remember exactly: it has as many as it can; or
+     * the node that they came from has had its share of them, which is half. */
+    uint64_t horizon_full, horizon_peer_full;
 } runtime_counters;
 void runtime_get_counters(runtime *rt, runtime_counters *out);
 

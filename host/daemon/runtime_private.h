@@ -61,6 +61,7 @@ struct berth_runtime {
     /* Of daemons that are gone; the living are added up when asked. */
     _Atomic uint64_t processed, emitted, errors, duplicates, lost, snapshots, snapshot_bytes;
     _Atomic uint64_t breaks, quarantined, overruns, spawned, stopped, due_count;
+    _Atomic uint64_t horizon_full, horizon_peer_full; /* events whose origin found no room */
     _Atomic uint64_t unkept;   /* daemons that ended without their final snapshot */
     _Atomic uint64_t underway; /* FINISHes of daemons and wishes to spawn that are not done */
 };

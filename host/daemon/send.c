@@ -142,8 +142,11 @@ berth_status send_to(runtime *rt, struct daemon *from, struct daemon *target,
 route_link *daemon_link(struct daemon *d)
 {
     const route *r = &d->rt->route;
-    if (!d->link && r->attach)
+    if (!d->link && r->attach) {
         d->link = r->attach(r->ctx, &d->make->key);
+        if (d->link && d->quiet)
+            r->hush(r->ctx, d->link, true, d->epoch);
+    }
     return d->link;
 }
 

@@ -190,6 +190,7 @@ void daemon_unref(struct daemon *d)
     free(d->quarantine);
     buf_unref(d->came);
     buf_unref(d->tokens);
+    buf_unref(d->accept);
     factory_unref(d->make);
     free(d);
 }
@@ -338,6 +339,7 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
         d->epoch = wish->row->epoch;
         d->sequence_limit = wish->row->sequence_limit;
     }
+    d->quiet = wish->epoch != 0;
     if (restored && wish->came.len && !(d->came = buf_copy(wish->came.ptr, wish->came.len)))
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (restored && status == BERTH_OK) {

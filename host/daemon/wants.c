@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an operator wants a daemon to hear and to serve, and the tokens that it was given: said at
- * its spawn and with `berth channel sub`, kept in its stored row, and so again when the host
- * starts, whatever the daemon itself has subscribed to or left meanwhile.
+ * What an operator wants a daemon to hear and to serve, who may send to it, and the tokens that it
+ * was given: said at its spawn and with `berth channel sub`, kept in its stored row, and so again
+ * when the host starts, whatever the daemon itself has subscribed to or left meanwhile.
+ *
+ * In the row: bonds (chain/bonds.h); then, if not everybody may send, length u16 and the text.
  */
+#include "daemon/accept.h"
 #include "daemon/spawn.h"
 
 #include "base/error.h"
@@ -105,15 +108,42 @@ static berth_status adopt(struct daemon *d, berth_error *error)
     return status;
 }
 
+/* What is said now stands above what was kept. */
+static berth_status take_accept(struct daemon *d, const char *said, reader *stored,
+                                berth_error *error)
+{
+    slice text = {0};
+    if (reader_left(stored)) {
+        text = reader_bytes(stored, reader_u16(stored));
+        if (!reader_done(stored) || accept_check(text, NULL) != BERTH_OK)
+            return fail(error, BERTH_ERR_CORRUPT,
+                        "who may send to it does not decode: its row is damaged or was tampered "
+                        "with");
+    }
+    if (said) {
+        text = slice_str(said);
+        berth_status status = accept_check(text, error);
+        if (status != BERTH_OK)
+            return status;
+    }
+    if (!text.len)
+        return BERTH_OK;
+    d->accept = buf_copy(text.ptr, text.len);
+    return d->accept ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+}
+
 berth_status daemon_wants(struct daemon *d, const berth_daemon_config *c, slice stored,
                           berth_error *error)
 {
-    if (!stored.len && !c->subscribe_count && !c->serve_count && !c->token_count)
+    reader r = reader_of(stored.ptr, stored.len);
+    if (!stored.len && !c->subscribe_count && !c->serve_count && !c->token_count && !c->accept)
         return BERTH_OK;
     extras *x = daemon_extras(d);
     if (!x)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    berth_status status = bonds_read(&x->wants, stored, error);
+    berth_status status = bonds_read_front(&x->wants, &r, error);
+    if (status == BERTH_OK)
+        status = take_accept(d, c->accept, &r, error);
     if (status == BERTH_OK)
         status = take_subscriptions(&x->wants, c, error);
     if (status == BERTH_OK)
@@ -125,8 +155,14 @@ berth_status daemon_wants(struct daemon *d, const berth_daemon_config *c, slice 
 
 berth_status daemon_wants_bytes(const struct daemon *d, writer *out, berth_error *error)
 {
-    if (!d->more || bonds_empty(&d->more->wants))
+    static const bonds none;
+    const bonds *wants = d->more ? &d->more->wants : &none;
+    if (bonds_empty(wants) && !d->accept)
         return BERTH_OK;
-    bonds_write(out, &d->more->wants);
+    bonds_write(out, wants);
+    if (d->accept) {
+        writer_u16(out, (uint16_t)d->accept->len);
+        writer_bytes(out, d->accept->data, d->accept->len);
+    }
     return out->failed ? fail(error, BERTH_ERR_NO_MEMORY, "out of memory") : BERTH_OK;
 }

@@ -53,6 +53,9 @@ void announcer_init(announcer *a, const announcer_config *config, const berth_ke
         a->config.refresh_ns = 150 * SECOND_NS;
     if (!a->config.min_interval_ns)
         a->config.min_interval_ns = 10 * SECOND_NS;
+    if (!a->config.burst)
+        a->config.burst = 4;
+    a->spent_ns = a->last_ns = a->retry_ns = INT64_MIN / 2;
 }
 
 void announcer_fini(announcer *a)
@@ -106,16 +109,29 @@ void announcer_withdraw(announcer *a)
 {
     a->withdrawn = true;
     a->changed = a->announced; /* who was never told need not forget */
-    a->last_ns = INT64_MIN / 2;
+    a->last_ns = a->spent_ns = a->retry_ns = INT64_MIN / 2;
 }
 
 int64_t announcer_deadline(const announcer *a)
 {
+    int64_t due = a->last_ns + a->config.refresh_ns;
+
     if (!a->changed && (!a->announced || a->withdrawn))
         return INT64_MAX;
-    if (!a->announced)
-        return a->last_ns;
-    return a->last_ns + (a->changed ? a->config.min_interval_ns : a->config.refresh_ns);
+    if (a->changed)
+        due = a->spent_ns - (a->config.burst - 1) * a->config.min_interval_ns;
+    return due > a->retry_ns ? due : a->retry_ns;
+}
+
+/* Receivers count what the process before said, its farewell included: after a start there is one
+ * less to spend, so that a restart stays within what they allow. */
+static void spend(announcer *a, int64_t now_ns)
+{
+    int64_t from = a->spent_ns > now_ns ? a->spent_ns : now_ns;
+    int64_t count = !a->announced && a->config.burst > 1 ? 2 : 1;
+
+    a->spent_ns = from + count * a->config.min_interval_ns;
+    a->last_ns = now_ns;
 }
 
 /* The next version, kept before anybody sees it. */
@@ -139,7 +155,7 @@ berth_status announcer_next(announcer *a, writer *text, announcement *out, int64
 
     if (announcer_deadline(a) > mono_ns)
         return fail(error, BERTH_ERR_NOT_READY, "announcement: not yet");
-    a->last_ns = mono_ns + (a->announced ? 0 : a->config.min_interval_ns);
+    a->retry_ns = mono_ns + a->config.min_interval_ns;
     status = raise_version(a, wall_ns, error);
     if (!status)
         status = capabilities_copy(&next.set, &a->set, error);
@@ -150,9 +166,10 @@ berth_status announcer_next(announcer *a, writer *text, announcement *out, int64
     next.ttl_s = a->withdrawn ? 0 : announcer_ttl(a->config.refresh_ns, a->config.min_interval_ns);
     status = announcement_sign(text, &next, a->key, error);
     if (!status) {
+        spend(a, mono_ns);
         a->announced = true;
         a->changed = false;
-        a->last_ns = mono_ns;
+        a->retry_ns = mono_ns;
     }
     if (!status && out)
         *out = next;

@@ -3,8 +3,9 @@
  * mesh/announcement_own.h: what this node announces, and when.
  *
  * A machine without a clock: who drives it asks announcer_deadline, and calls announcer_next with
- * the time. A change is announced at once, but no sooner than min_interval after the one before:
- * then at the end of that interval. Without change, every refresh interval. Every announcement has
+ * the time. A change is announced at once, for up to burst announcements in a row; each
+ * min_interval without one allows one more, and a change beyond that waits for it. Without change,
+ * every refresh interval. Every announcement has
  * a higher version than any before it, also across restarts: versions follow the wall clock in
  * milliseconds, and each is handed to keep_version before it is used.
  *
@@ -35,6 +36,7 @@ berth_status host_facts_write(capabilities *set, const host_facts *facts, berth_
 
 typedef struct announcer_config {
     int64_t refresh_ns, min_interval_ns; /* 0: 150 s and 10 s */
+    unsigned burst;                      /* 0: 4; the first of a start counts twice */
     uint64_t last_version;               /* as it was kept; 0: none */
     /* May fail: the clock then vouches alone, and the failure is counted. NULL: nothing is kept. */
     berth_status (*keep_version)(void *ctx, uint64_t version);
@@ -46,7 +48,9 @@ typedef struct announcer {
     const berth_keypair *key; /* borrowed */
     capabilities set;
     uint64_t version;
-    int64_t last_ns;
+    int64_t last_ns;  /* the last announcement */
+    int64_t spent_ns; /* when the whole burst is there again */
+    int64_t retry_ns; /* not before, after a failure */
     bool announced, changed, withdrawn;
     uint64_t versions_not_kept;
 } announcer;

@@ -15,7 +15,8 @@
 
 #define SECOND_NS 1000000000ull
 
-/* An honest node announces every ten seconds at most; so many at once are no offence. */
+/* An honest node announces four times in a row, then every ten seconds. When it restarts at once,
+ * what it says before, when it leaves and afterwards is just within this burst. */
 #define RATE_BURST       8
 #define RATE_INTERVAL_NS ((int64_t)(5 * SECOND_NS))
 

@@ -398,10 +398,17 @@ berth_status membership_may_publish(const membership *m, slice channel, slice ch
         return fail(error, BERTH_ERR_REFUSED,
                     "channel '%.*s': this host does not have the capabilities to publish on it",
                     (int)channel.len, (const char *)channel.ptr);
-    if (channel_rule_gate(rule, &claim, NULL, NULL, error) != BERTH_OK)
-        return fail_prefix(error, "channel '%.*s'", (int)channel.len, (const char *)channel.ptr),
-               BERTH_ERR_REFUSED;
-    return BERTH_OK;
+    if (channel_rule_wants_token(rule) && rule->root_count && !chain.len)
+        return fail(error, BERTH_ERR_REFUSED,
+                    "channel '%.*s': it takes a permission token to publish there, and none was "
+                    "shown: have one issued with `berth token issue`",
+                    (int)channel.len, (const char *)channel.ptr);
+    if (channel_rule_gate(rule, &claim, NULL, NULL, error) == BERTH_OK)
+        return BERTH_OK;
+    fail_prefix(error, "channel '%.*s'", (int)channel.len, (const char *)channel.ptr);
+    if (error)
+        error->code = BERTH_ERR_REFUSED; /* whatever is wrong with the token */
+    return BERTH_ERR_REFUSED;
 }
 
 /* ---- Ends ------------------------------------------------------------------------------------ */

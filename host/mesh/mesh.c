@@ -137,6 +137,7 @@ static berth_status make_peers(mesh *m, berth_error *error)
     peers_config c = {.identity = &m->key,
                       .wall_s = wall_s,
                       .relayed = relay_find,
+                      .is_relayed = relay_leads,
                       .ctx = m,
                       .transport = mesh_transport,
                       .max_peers = m->config.max_peers,

@@ -136,6 +136,9 @@ void mesh_free(mesh *m);
 /* All or nothing: what is wrong is found before anything changes. Peers that are let in no longer
  * are closed; peers that were added by mesh_peer_add stay. */
 berth_status mesh_set_policy(mesh *m, const mesh_policy *policy, berth_error *error);
+/* The certificate that this node shows from now on, in new sessions and in those that are renewed;
+ * empty: none. Copied. NOT_READY; INVALID: longer than any. */
+berth_status mesh_set_certificate(mesh *m, slice certificate, berth_error *error);
 /* Until the next start, or in place of what the configuration said. EXISTS, INVALID, LIMIT. */
 berth_status mesh_peer_add(mesh *m, const mesh_peer *peer, berth_error *error);
 /* NOT_FOUND. Its sessions end; a node that the mesh passes on comes back. */

@@ -188,6 +188,20 @@ static bool joins(const batch *b, const wire_event *e, const flow_event *f)
            (e->linked != 0) == (b->messages[0].origin != 0) && same_channel(b, e);
 }
 
+/* Where the sender lives; 0: here. Nobody knows where: all of these are as one node. */
+static uint64_t home_of(mesh *m, uint64_t sender)
+{
+    directory_place place;
+    uint64_t node = UINT64_MAX;
+
+    pthread_mutex_lock(&m->places_lock);
+    directory_look(m->directory, sender, &place);
+    pthread_mutex_unlock(&m->places_lock);
+    if (place.known)
+        node = berth_entity_node_id(place.node);
+    return node == m->key.node_id ? 0 : node;
+}
+
 static batch *begin_batch(mesh *m, const inflow *r, const wire_event *e, const flow_event *f)
 {
     batch *b = batch_new(e->asks || e->type == BERTH_EVENT_REPLY ? 1 : RECEIVE_BATCH, 0);
@@ -208,6 +222,7 @@ static batch *begin_batch(mesh *m, const inflow *r, const wire_event *e, const f
     if (e->asks)
         b->common.reply_to =
             (berth_ref){{f->id.sender, e->request, e->incarnation, REPLY_TO_DAEMON}};
+    b->peer = home_of(m, f->id.sender);
     b->done = through;
     b->ctx = d;
     flow_cursor_source(b->source, &(flow_cursor){f->id.sender, f->id.incarnation, f->id.life, 0});

@@ -242,7 +242,9 @@ static void detach(void *ctx, route_link *l, bool elsewhere)
         log_error("mesh", "out of memory: %016llx stays known", (unsigned long long)l->origin);
         return;
     }
-    l->elsewhere = elsewhere;
+    pthread_mutex_lock(&l->lock);
+    l->elsewhere = elsewhere || l->hushed;
+    pthread_mutex_unlock(&l->lock);
     t->task.run = drop_link;
     t->link = l;
     mesh_post(m, &t->task);
@@ -271,6 +273,17 @@ static berth_status send_one(void *ctx, route_link *l, uint64_t target, const ro
     if (touch)
         mark_dirty(l);
     return status == BERTH_OK || status == BERTH_ERR_WOULD_BLOCK ? status : BERTH_ERR_LOST;
+}
+
+static void hush(void *ctx, route_link *l, bool on, uint64_t epoch)
+{
+    (void)ctx;
+    atomic_store(&l->epoch, epoch);
+    pthread_mutex_lock(&l->lock);
+    l->hushed = on;
+    pthread_mutex_unlock(&l->lock);
+    if (!on)
+        link_touch(l);
 }
 
 static bool owes(void *ctx, route_link *l, uint64_t target)
@@ -405,6 +418,7 @@ void mesh_route_init(mesh *m)
                        .guards = mesh_channels_guards,
                        .subscribe = mesh_channels_subscribe,
                        .listen = mesh_channels_listen,
+                       .hush = hush,
                        .owes = owes,
                        .picked = picked,
                        .save = save,

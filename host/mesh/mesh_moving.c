@@ -94,13 +94,21 @@ static void go(mesh *m, void *ctx)
 {
     going *g = ctx;
     uint64_t origin = berth_entity_origin(g->h->entity);
+    directory_place place;
+    bool told;
 
-    places_own(m, origin, 0);
+    pthread_mutex_lock(&m->places_lock);
+    directory_look(m->directory, origin, &place);
+    pthread_mutex_unlock(&m->places_lock);
+    told = place.known && !place.local && place.epoch >= g->h->epoch; /* by its new host */
+    if (!told)
+        places_own(m, origin, 0);
     atomic_store(&m->places_used, true);
     /* Nobody publishes while it is nowhere. */
     pthread_mutex_lock(&m->channels_lock);
     pthread_mutex_lock(&m->places_lock);
-    g->status = directory_release(m->directory, g->h, g->error);
+    if (!told)
+        g->status = directory_release(m->directory, g->h, g->error);
     if (g->status == BERTH_ERR_INVALID) /* after a restart it does not run here any more */
         g->status = directory_learn(m->directory, NULL, NULL, g->h, mesh_wall_s(m), g->error);
     pthread_mutex_unlock(&m->places_lock);

@@ -110,7 +110,8 @@ static void tell(mesh *m, const mesh_node *from, uint64_t nonce, slice name)
 
     memcpy(text, name.ptr, name.len);
     if (!policy_takes_from(m, from) || memchr(text, 0, name.len) ||
-        !runtime_find_exactly(m->rt, text, &origin))
+        !runtime_find_exactly(m->rt, text, &origin) ||
+        !policy_daemon_takes_from(m, origin, from->id))
         origin = 0;
     writer_u16(&w, MESSAGE_DIRECTORY_NAMED);
     writer_u64(&w, nonce);

@@ -19,7 +19,8 @@ typedef struct signing {
     uint64_t wanted; /* incarnation, or 0 */
     const home *have;
     int64_t now_s;
-    bool fresh; /* what we have will do */
+    bool chooses; /* who may send to it */
+    bool fresh;   /* what we have will do */
     came how;
     bool came; /* it did, by how */
     berth_status status;
@@ -30,6 +31,7 @@ static void sign_with(void *ctx, const runtime_face *face)
     signing *s = ctx;
     presence *p = &s->p;
 
+    s->chooses = face->accept.len != 0;
     memcpy(p->entity, face->key->entity, sizeof p->entity);
     p->epoch = face->epoch ? face->epoch : 1;
     p->incarnation = s->wanted ? s->wanted : face->incarnation;
@@ -45,8 +47,8 @@ static void sign_with(void *ctx, const runtime_face *face)
     if (s->status == BERTH_OK && face->came.len) {
         berth_error error = {0};
 
-        s->came = came_read(&s->how, face->came, &error) == BERTH_OK &&
-                  s->how.handover.epoch == p->epoch;
+        s->came =
+            came_read(&s->how, face->came, &error) == BERTH_OK && s->how.handover.epoch == p->epoch;
     }
 }
 
@@ -120,8 +122,10 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
             .key = &link->key, .incarnation = incarnation, .epoch = atomic_load(&link->epoch)};
         sign_with(&s, &self);
     }
-    if (s.fresh)
+    if (s.fresh) {
+        l->chooses = s.chooses;
         return l;
+    }
     if (s.status == BERTH_OK)
         s.status = own(m, &s.p, s.came ? &s.how : NULL, &error);
     else
@@ -132,7 +136,10 @@ const home *places_own(mesh *m, uint64_t origin, uint64_t incarnation)
         runtime_gate_again(m->rt, origin);
         return NULL;
     }
-    return keep_home(m, &s.p, s.came ? &s.how : NULL);
+    l = keep_home(m, &s.p, s.came ? &s.how : NULL);
+    if (l)
+        l->chooses = s.chooses;
+    return l;
 }
 
 void places_gone(mesh *m, uint64_t origin)

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "daemon/accept.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -123,6 +124,31 @@ bool policy_takes_from(const mesh *m, const mesh_node *from)
     s = peers_session(m->peers, from->id);
     who = s ? session_peer(s) : NULL;
     return who && trust_pinned(m->trust, slice_str(who->name)) != NULL;
+}
+
+typedef struct asked {
+    const char *peer;
+    bool named, takes;
+} asked;
+
+static void ask_daemon(void *ctx, const runtime_face *face)
+{
+    asked *a = ctx;
+
+    a->takes = accept_takes(face->accept, a->peer, a->named);
+}
+
+bool policy_daemon_takes_from(const mesh *m, uint64_t receiver, uint64_t node)
+{
+    const session *s = peers_session(m->peers, node);
+    const peer_identity *who = s ? session_peer(s) : NULL;
+    asked a = {.peer = who ? who->name : "", .takes = true};
+
+    if (node == m->key.node_id)
+        return true;
+    a.named = who && trust_pinned(m->trust, slice_str(who->name)) != NULL;
+    runtime_face_of(m->rt, receiver, ask_daemon, &a);
+    return a.takes;
 }
 
 typedef struct live {
@@ -264,6 +290,45 @@ berth_status mesh_set_policy(mesh *m, const mesh_policy *policy, berth_error *er
     policy_call c = {.policy = policy, .error = error ? error : &unread};
 
     mesh_ask(m, set_policy, &c);
+    return c.status;
+}
+
+typedef struct certificate_call {
+    slice certificate;
+    berth_status status;
+    berth_error *error;
+} certificate_call;
+
+static void set_certificate(mesh *m, void *ctx)
+{
+    certificate_call *c = ctx;
+    buf *copy = NULL;
+
+    if (m->stage != STAGE_RUNNING) {
+        c->status = fail(c->error, BERTH_ERR_NOT_READY, "the mesh is not running");
+        return;
+    }
+    if (c->certificate.len && !(copy = buf_copy(c->certificate.ptr, c->certificate.len))) {
+        c->status = fail(c->error, BERTH_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    c->status = endpoint_set_certificate(
+        m->endpoint, copy ? slice_of(copy->data, copy->len) : (slice){0}, c->error);
+    if (c->status == BERTH_OK) {
+        buf *before = m->certificate;
+
+        m->certificate = copy;
+        copy = before;
+    }
+    buf_unref(copy);
+}
+
+berth_status mesh_set_certificate(mesh *m, slice certificate, berth_error *error)
+{
+    berth_error unread = {0};
+    certificate_call c = {.certificate = certificate, .error = error ? error : &unread};
+
+    mesh_ask(m, set_certificate, &c);
     return c.status;
 }
 

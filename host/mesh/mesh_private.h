@@ -120,15 +120,16 @@ struct route_link {
     uint64_t published;    /* [lock] the sequence of its last publish, and whom it reached */
     uint64_t *reached;     /* [lock] origins */
     size_t reached_count, reached_cap;
-    buf *verified;         /* [channels_lock] the chain whose signatures were found to hold last */
-    waiter *waiters;       /* [lock] */
-    bool dirty;            /* [lock] in the list of those to be sent */
+    buf *verified;   /* [channels_lock] the chain whose signatures were found to hold last */
+    waiter *waiters; /* [lock] */
+    bool dirty;      /* [lock] in the list of those to be sent */
     route_link *dirty_next;
     source_seed *seeds;          /* before it is published its maker's, then the loop's */
     _Atomic uint64_t generation; /* of its receiving end; at least what was ever told */
     /* The loop's. */
     bool listed, detached;
     bool elsewhere; /* it goes on on another node */
+    bool hushed;    /* it is not here yet [lock] */
     int64_t detached_ns;
     map64 hinted; /* node -> which presence it was told */
 };
@@ -176,6 +177,7 @@ typedef struct home {
     handover h; /* by which it came here */
     bool has_handover;
     uint64_t serial;
+    bool chooses; /* not everybody may send to it: policy_daemon_takes_from knows who */
 } home;
 
 /* What a daemon here wants to hear from whoever publishes it. */
@@ -224,7 +226,7 @@ struct mesh {
     mesh_config config;        /* [const]; its borrowed parts are not used after mesh_new */
     berth_keypair key;         /* [const] */
     char name[64];             /* [const] */
-    buf *certificate;          /* [const] */
+    buf *certificate;          /* NULL: none */
     uint8_t static_public[32]; /* [const] */
     route route;               /* [const] */
     runtime *rt;               /* [const] from mesh_start on */
@@ -394,6 +396,10 @@ address relay_address(uint64_t node);
 bool relay_is(const address *a, uint64_t *node);
 /* For peers_config.relayed. */
 bool relay_find(void *ctx, uint64_t node, address *out);
+/* For peers_config.is_relayed. */
+bool relay_leads(void *ctx, const address *path);
+/* A session has ended; after the table of peers knows. */
+void relay_over(mesh *m, const session *s, session_end why);
 void relay_send(mesh *m, uint64_t node, const outgoing *run);
 void relay_message(mesh *m, const session *s, slice msg);
 void relay_receive(mesh *m); /* what has come, into the sessions */
@@ -406,6 +412,8 @@ transport_admit policy_admit;
 void policy_review(mesh *m);
 /* May daemons of this node send events to daemons here? */
 bool policy_takes_from(const mesh *m, const mesh_node *from);
+/* And does this daemon here? node: where the sender lives, whoever brings what it sends. */
+bool policy_daemon_takes_from(const mesh *m, uint64_t receiver, uint64_t node);
 
 /* ---- mesh_revocations.c ---------------------------------------------------------------------- */
 

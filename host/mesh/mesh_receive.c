@@ -98,12 +98,18 @@ static void close_flow(mesh *m, inflow *r, const flow_id *id)
         free(c);
 }
 
+/* node: where the sender lives. */
 static void take_in(mesh *m, const flow_head *h, const flow_frame *f, const flow_close *c, buf *msg,
-                    bool direct)
+                    uint64_t node, bool direct)
 {
     const home *l = places_own(m, h->id.receiver, 0);
-    inflow *r = l ? inflow_of(m, h->id.receiver, l->p.incarnation) : NULL;
+    inflow *r;
 
+    if (l && l->chooses && !policy_daemon_takes_from(m, h->id.receiver, node)) {
+        m->flows.refused++;
+        return;
+    }
+    r = l ? inflow_of(m, h->id.receiver, l->p.incarnation) : NULL;
     if (!r)
         return;
     if (f) {
@@ -124,7 +130,7 @@ void receive_flow(mesh *m, uint64_t node, uint16_t kind, buf *msg)
     bool events = kind == MESSAGE_FLOW_EVENTS;
     mesh_node *from = mesh_node_of(m, node);
     directory_carrier carrier;
-    directory_place place;
+    directory_place place, source;
     directory_route way;
     berth_error error = {0};
     flow_frame f;
@@ -150,6 +156,7 @@ void receive_flow(mesh *m, uint64_t node, uint16_t kind, buf *msg)
     carrier = directory_carrier_of(m->directory, h->id.sender, h->id.incarnation, h->id.receiver,
                                    from->entity, mesh_wall_s(m));
     way = directory_route_of(m->directory, h->id.receiver, h->min_epoch, h->hops, &place);
+    directory_look(m->directory, h->id.sender, &source);
     pthread_mutex_unlock(&m->places_lock);
     if (carrier == CARRIER_UNKNOWN) {
         writer w = {0};
@@ -167,7 +174,8 @@ void receive_flow(mesh *m, uint64_t node, uint16_t kind, buf *msg)
     }
     switch (way) {
     case ROUTE_DELIVER:
-        take_in(m, h, events ? &f : NULL, events ? NULL : &c, msg, carrier == CARRIER_DIRECT);
+        take_in(m, h, events ? &f : NULL, events ? NULL : &c, msg,
+                berth_entity_node_id(source.node), carrier == CARRIER_DIRECT);
         break;
     case ROUTE_HOLD:
         break;

@@ -57,17 +57,24 @@ bool relay_find(void *ctx, uint64_t node, address *out)
     return true;
 }
 
+bool relay_leads(void *ctx, const address *path)
+{
+    uint64_t unused;
+
+    (void)ctx;
+    return relay_is(path, &unused);
+}
+
 /* A session that is relayed itself would be a second hop. */
 static session *direct_session(mesh *m, uint64_t node)
 {
     session *s = peers_session(m->peers, node);
     session_info info;
-    uint64_t unused;
 
     if (!s)
         return NULL;
     session_get_info(s, &info);
-    return relay_is(&info.path, &unused) ? NULL : s;
+    return relay_leads(m, &info.path) ? NULL : s;
 }
 
 /* As a datagram if it fits: what is lost is the inner session's to send again. */
@@ -121,6 +128,25 @@ static void remember_way(mesh *m, uint64_t node, uint64_t via)
     n = mesh_node_of(m, node);
     if (n && (!n->via || !direct_session(m, n->via)))
         n->via = via;
+}
+
+/* The way may lead nowhere, whatever was said of it: another one is to be tried. As long as there
+ * is a session its way stays, so nobody can draw it to himself by calls that fail. */
+void relay_over(mesh *m, const session *s, session_end why)
+{
+    session_info info;
+    uint64_t node;
+    mesh_node *n;
+
+    session_get_info(s, &info);
+    if ((why != END_HANDSHAKE && why != END_IDLE) || !relay_is(&info.path, &node) ||
+        peers_session(m->peers, node))
+        return;
+    n = map64_get(&m->nodes, node);
+    if (!n || !n->via)
+        return;
+    peers_relay_failed(m->peers, node, n->via);
+    n->via = 0;
 }
 
 void relay_send(mesh *m, uint64_t node, const outgoing *run)

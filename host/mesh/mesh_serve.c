@@ -215,6 +215,8 @@ static call_status execute(void *ctx, const call_server_request *r)
     runtime_face_of(m->rt, origin, note_face, &here);
     if (!here)
         return q->is_service ? CALL_UNKNOWN_SERVICE : CALL_NOT_HERE;
+    if (!policy_daemon_takes_from(m, origin, from->id))
+        return CALL_REFUSED;
     s = calloc(1, sizeof *s);
     if (s) {
         *s = (struct served){

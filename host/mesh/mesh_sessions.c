@@ -118,6 +118,7 @@ static void on_down(void *ctx, session *s, session_end why, const char *text)
     if (!session_peer(s) && why != END_LOCAL && mesh_may_say(m, &m->dial_said_ns, 10 * S_NS))
         log_info("mesh", "a call came to nothing: %s%s%s", end_word(why), *text ? ": " : "", text);
     peers_down(m->peers, s, why, text, m->now_ns);
+    relay_over(m, s, why);
 }
 
 static bool on_message(void *ctx, session *s, lane l, buf *msg)

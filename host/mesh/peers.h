@@ -58,6 +58,8 @@ typedef struct peers_config {
     /* An address by which a node that does not answer can be reached in another way (a relay);
      * false: there is none now. May be NULL. */
     bool (*relayed)(void *ctx, uint64_t node, address *out);
+    /* Is that such an address? NULL: none is. */
+    bool (*is_relayed)(void *ctx, const address *path);
     void *ctx;
     verify_signature *verify; /* NULL: berth_verify */
     /* 0: the default in brackets. */
@@ -128,8 +130,11 @@ berth_status peers_want(peers *p, uint64_t node, int64_t now_ns);
 /* Who is at the other end; 0: the session is not one in use. */
 uint64_t peers_node(const peers *p, const session *s);
 /* When there is no session with node: the peer through which it is nearest, among those that said
- * lately that they have one. */
+ * lately that they have one; first those with the fewest failures. Neither session of the two is
+ * relayed itself. */
 bool peers_relay(const peers *p, uint64_t node, int64_t now_ns, uint64_t *via);
+/* By way of via nothing came of it. */
+void peers_relay_failed(peers *p, uint64_t node, uint64_t via);
 /* Ping now; PEER_PONG follows, or nothing. NOT_FOUND: there is no session. */
 berth_status peers_ping(peers *p, uint64_t node, int64_t now_ns);
 

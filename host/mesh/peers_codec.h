@@ -22,11 +22,12 @@ typedef struct hello {
 #define KNOWN_PARTIAL 0x02 /* says nothing about nodes that are not in it */
 #define KNOWN_MAX     16384
 #define KNOWN_NO_PATH UINT32_MAX
+#define KNOWN_RELAYED (UINT32_MAX - 1) /* a session, but over another node: none for a third */
 
 typedef struct known {
     uint64_t node;
     uint64_t sequence; /* of the newest record of it */
-    uint32_t rtt_us;   /* of the sender's session with it, or KNOWN_NO_PATH */
+    uint32_t rtt_us;   /* of the sender's session with it, or one of these */
 } known;
 
 #define RECORDS_MAX 64 /* in one message */

@@ -239,12 +239,24 @@ void gossip_rumour(peers *p, peer *about)
 
 /* ---- Comparing lists ------------------------------------------------------------------------- */
 
-static uint32_t reach(const peer *of)
+static bool is_relayed(const peers *p, const peer *of)
+{
+    session_info info = {0};
+
+    if (!p->config.is_relayed)
+        return false;
+    p->t.info(of->current->s, &info);
+    return p->config.is_relayed(p->config.ctx, &info.path);
+}
+
+static uint32_t reach(const peers *p, const peer *of)
 {
     if (!of->current)
         return KNOWN_NO_PATH;
+    if (is_relayed(p, of))
+        return KNOWN_RELAYED;
     int64_t us = of->rtt_ns / 1000;
-    return us < KNOWN_NO_PATH ? (uint32_t)us : KNOWN_NO_PATH - 1;
+    return us < KNOWN_RELAYED ? (uint32_t)us : KNOWN_RELAYED - 1;
 }
 
 static void send_list(peers *p, peer *to, uint8_t flags)
@@ -256,7 +268,7 @@ static void send_list(peers *p, peer *to, uint8_t flags)
         return;
     for (const peer *x = p->all; x; x = x->next)
         if (x != to && x->node && x->bytes && !x->left)
-            all[n++] = (known){x->node, x->sequence, reach(x)};
+            all[n++] = (known){x->node, x->sequence, reach(p, x)};
     if (to->current && held_send(p, to->current, known_encode(flags, all, n)))
         p->counters.digests_out++;
     free(all);
@@ -300,11 +312,12 @@ static void relay_note(peers *p, peer *of, uint64_t via, uint32_t rtt_us)
 
     while (i < of->relay_count && of->relays[i].via != via)
         i++;
-    if (rtt_us == KNOWN_NO_PATH) {
+    if (rtt_us >= KNOWN_RELAYED) {
         if (i < of->relay_count)
             of->relays[i] = of->relays[--of->relay_count];
         return;
     }
+    unsigned failures = i < of->relay_count ? of->relays[i].failures : 0;
     if (!of->relays && !(of->relays = calloc(RELAYS_MAX, sizeof *of->relays)))
         return;
     if (i == RELAYS_MAX) { /* full: the one that was heard of first gives way */
@@ -315,13 +328,14 @@ static void relay_note(peers *p, peer *of, uint64_t via, uint32_t rtt_us)
     } else if (i == of->relay_count) {
         of->relay_count++;
     }
-    of->relays[i] = (relay){via, (int64_t)rtt_us * 1000, p->now_ns};
+    of->relays[i] = (relay){via, (int64_t)rtt_us * 1000, p->now_ns, failures};
 }
 
 bool peers_relay(const peers *p, uint64_t node, int64_t now_ns, uint64_t *via)
 {
     const peer *of = peer_by_node(p, node);
-    int64_t best = INT64_MAX;
+    const relay *chosen = NULL;
+    int64_t best = 0;
 
     if (!of || of->current)
         return false;
@@ -329,15 +343,28 @@ bool peers_relay(const peers *p, uint64_t node, int64_t now_ns, uint64_t *via)
         const relay *r = &of->relays[i];
         const peer *middle = peer_by_node(p, r->via);
         if (!middle || !middle->current || now_ns - r->heard_ns > 3 * p->config.timeout_ns ||
-            detector_health(&p->detector, r->via) != HEALTH_HEALTHY)
+            detector_health(&p->detector, r->via) != HEALTH_HEALTHY || is_relayed(p, middle))
             continue;
         int64_t rtt = r->rtt_ns + middle->rtt_ns;
-        if (rtt < best || (rtt == best && r->via < *via)) {
+        if (!chosen || (r->failures != chosen->failures ? r->failures < chosen->failures
+                        : rtt != best                   ? rtt < best
+                                                        : r->via < chosen->via)) {
             best = rtt;
-            *via = r->via;
+            chosen = r;
         }
     }
-    return best != INT64_MAX;
+    if (chosen)
+        *via = chosen->via;
+    return chosen != NULL;
+}
+
+void peers_relay_failed(peers *p, uint64_t node, uint64_t via)
+{
+    const peer *of = peer_by_node(p, node);
+
+    for (unsigned i = 0; of && i < of->relay_count; i++)
+        if (of->relays[i].via == via)
+            of->relays[i].failures++;
 }
 
 void gossip_ask(peers *p, peer *about)
@@ -358,7 +385,7 @@ void gossip_who_reaches(peers *p, held *from, uint64_t node)
     known k = {.node = node, .rtt_us = KNOWN_NO_PATH};
 
     if (of && of != from->peer && of->bytes)
-        k = (known){node, of->sequence, reach(of)};
+        k = (known){node, of->sequence, reach(p, of)};
     held_send(p, from, known_encode(KNOWN_ANSWER | KNOWN_PARTIAL, &k, 1));
     /* In a large mesh few have a session with it. Who asks will ask again: make one for then. */
     if (p->sparse && of && of != from->peer && !of->current && p->dials < p->config.max_dials / 2)

@@ -59,6 +59,7 @@ typedef struct held {
 typedef struct relay {
     uint64_t via;
     int64_t rtt_ns, heard_ns;
+    unsigned failures;
 } relay;
 
 struct peer {

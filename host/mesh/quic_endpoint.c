@@ -167,6 +167,14 @@ out:
     return status;
 }
 
+berth_status endpoint_set_certificate(endpoint *e, slice certificate, berth_error *error)
+{
+    if (certificate.len > CERTIFICATE_MAX)
+        return fail(error, BERTH_ERR_INVALID, "transport: certificate is longer than any");
+    e->config.certificate = certificate;
+    return BERTH_OK;
+}
+
 void endpoint_free(endpoint *e)
 {
     if (!e)

@@ -102,7 +102,7 @@ typedef struct endpoint_config {
     const berth_keypair *identity; /* of the node; full; outlives the endpoint */
     uint8_t static_secret[32];     /* X25519 */
     slice realm;               /* id that both sides must have; may be empty; at most 64 bytes */
-    slice certificate;         /* of this node, or empty; outlives the endpoint */
+    slice certificate;         /* of this node, or empty: endpoint_set_certificate */
     uint8_t psks[PSK_MAX][32]; /* the first is used to dial, all are accepted */
     unsigned psk_count;        /* 0: all-zero psk, no filter */
     uint8_t reset_key[32];     /* persistent secret: cookies, stateless resets */
@@ -133,6 +133,10 @@ berth_status endpoint_new(const endpoint_config *config, endpoint **out, berth_e
 /* Closes every session without a word on the wire; down is called for each. To say farewell, close
  * them and send what endpoint_send gives first. */
 void endpoint_free(endpoint *e);
+
+/* What this node shows in handshakes from now on, or empty; outlives the endpoint, or the next
+ * call. Sessions that are up go on. INVALID: longer than any certificate; the one before stays. */
+berth_status endpoint_set_certificate(endpoint *e, slice certificate, berth_error *error);
 
 /* ---- Sessions -------------------------------------------------------------------------------- */
 

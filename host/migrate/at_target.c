@@ -98,7 +98,8 @@ static bool kind_can(migrations *x, const attempt *a, const move_offer *o, move_
         move_failed(why, MOVE_STATE_VERSION,
                     "kind '%s' reads state versions %u to %u here, it has %u", a->kind,
                     f->state_reads_oldest, f->state_writes, o->state_version);
-    plugin_kind_unref(kind);
+    if (kind)
+        plugin_kind_unref(kind);
     return can;
 }
 
@@ -325,7 +326,8 @@ static berth_status build(check *c, const move_seal *seal, const stream_parts *p
             status = BERTH_ERR_INTERNAL;
     }
     berth_keypair_wipe(&key);
-    plugin_kind_unref(kind);
+    if (kind)
+        plugin_kind_unref(kind);
     return c->how ? status : BERTH_ERR_NO_MEMORY;
 }
 

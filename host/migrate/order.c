@@ -192,7 +192,8 @@ berth_status order_check(const order *o, int64_t now_s, verify_signature *verify
 
     if (status)
         return status;
-    /* The times are not negative and lie close together: nothing overflows. */
+    if (now_s < 0)
+        now_s = 0; /* as the times of the order are not negative, nothing overflows */
     if (now_s < o->not_before_s && o->not_before_s - now_s > ORDER_CLOCK_TOLERANCE_S)
         return fail(error, BERTH_ERR_STALE,
                     "order: it begins %" PRId64

@@ -8,6 +8,7 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <time.h>
 
 bool migration_is(const migration *g, const uint8_t id[ATTEMPT_SIZE])
 {
@@ -340,6 +341,22 @@ static void start_now(migrations *x, input *in, bool ended)
     migration_pump(g);
 }
 
+#define FIND_NS (2 * S_NS)
+
+/* Of a daemon that nobody here has sent to the others are asked, who answer soon or not at all. */
+static void find_place(migrations *x, const migration_spec *spec)
+{
+    int64_t until = now_of() + FIND_NS;
+    directory_place place;
+
+    while (x->rt && !runtime_has(x->rt, spec->origin) && now_of() < until) {
+        mesh_where(x->config.mesh, spec->origin, &place);
+        if (place.known)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+}
+
 berth_status migrations_begin(migrations *x, const migration_spec *spec, migration_id *id,
                               move_outcome *why, berth_error *error)
 {
@@ -347,6 +364,7 @@ berth_status migrations_begin(migrations *x, const migration_spec *spec, migrati
     start s = {.in = {.run = start_now}, .done = &done, .spec = spec, .id = id, .why = why};
 
     memset(why, 0, sizeof *why);
+    find_place(x, spec);
     latch_init(&done, 1);
     migrations_post(x, &s.in);
     latch_wait(&done, NULL);

@@ -31,13 +31,21 @@ static inline void pace_stop(pace *p)
     p->at = PACE_NEVER;
 }
 
+/* Not before so long from now, if that is longer, but within the same bound. */
+static inline void pace_stretch(pace *p, int64_t wait_ns, int64_t now_ns)
+{
+    if (wait_ns <= p->wait)
+        return;
+    p->wait = wait_ns < 8 * p->every ? wait_ns : 8 * p->every;
+    p->at = pace_after(now_ns, p->wait);
+}
+
 /* Has its time come? The next one is then further away. */
 static inline int pace_due(pace *p, int64_t now_ns)
 {
     if (now_ns < p->at || p->at == PACE_NEVER)
         return 0;
-    if (p->wait < 8 * p->every)
-        p->wait = 2 * p->wait;
+    p->wait = p->wait < 4 * p->every ? 2 * p->wait : 8 * p->every;
     p->at = pace_after(now_ns, p->wait);
     return 1;
 }

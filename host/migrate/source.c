@@ -423,7 +423,7 @@ bool source_next(source *s, source_need *out, int64_t now_ns)
 void source_look(const source *s, source_view *out)
 {
     *out = (source_view){.phase = s->phase,
-                         .over = s->stage == SOURCE_ENDED,
+                         .over = s->over,
                          .released = s->released,
                          .in_doubt = s->in_doubt,
                          .bytes_sent = s->sent_max,

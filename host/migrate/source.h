@@ -106,15 +106,16 @@ void source_expire(source *s, int64_t now_ns);
 
 typedef struct source_view {
     move_phase phase;
-    bool over, released; /* released: too late to abort */
-    bool in_doubt;       /* released, and the target has been silent for answer_ns */
+    bool over;     /* SOURCE_OVER was handed out: nothing is left to be done */
+    bool released; /* too late to abort */
+    bool in_doubt; /* released, and the target has been silent for answer_ns */
     uint64_t bytes_sent, bytes_acknowledged, bytes_total, rounds;
     uint8_t nonce[MOVE_NONCE_SIZE]; /* the target's; valid from PIECE on */
     int64_t began_ns, phase_ns;
     uint64_t ignored, resent;
 } source_view;
 void source_look(const source *s, source_view *out);
-/* Valid once over. */
+/* Valid once over; it does not change any more. */
 const move_outcome *source_outcome(const source *s);
 
 #endif

@@ -70,6 +70,7 @@ struct source {
     int64_t busy_since, busy_ns; /* how long something was under way */
 
     pace again;
+    int64_t progress_at;                       /* when the target last had more */
     int64_t began, word_at, hold_at, phase_at; /* word_at: of the target; hold_at: NEVER: open */
     bool in_doubt;
     move_phase phase;

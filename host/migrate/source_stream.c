@@ -24,8 +24,9 @@ static double time_for(const source *s, uint64_t bytes)
 static bool fits_hold(source *s, uint64_t bytes, int64_t now_ns)
 {
     double needs = time_for(s, bytes);
+    int64_t left = s->hold_at == PACE_NEVER ? s->config.max_hold_ns : s->hold_at - now_ns;
 
-    if (needs <= (double)s->config.max_hold_ns)
+    if (needs <= (double)left)
         return true;
     source_fail(s, now_ns, MOVE_NOT_CONVERGING,
                 "after %u rounds %" PRIu64
@@ -137,6 +138,8 @@ void source_parts_free(source *s)
 
 void source_acknowledged(source *s, uint64_t through, int64_t now_ns)
 {
+    int64_t took = now_ns - s->progress_at;
+
     if (through <= s->acked)
         return;
     s->acked = through;
@@ -146,7 +149,10 @@ void source_acknowledged(source *s, uint64_t through, int64_t now_ns)
     s->busy_since = now_ns;
     while (s->part_count && s->parts[0].at + s->parts[0].bytes->len <= through)
         free_part(s, 0);
+    /* On a slow way the next receipt takes as long: what is only late is not sent again. */
     pace_start(&s->again, now_ns);
+    pace_stretch(&s->again, 3 * took, now_ns);
+    s->progress_at = now_ns;
     source_advance(s, now_ns);
 }
 
@@ -191,7 +197,7 @@ bool source_chunk(source *s, buf **out, int64_t now_ns)
     if (at - s->acked + left > s->config.window && at > s->acked)
         return false;              /* the window is full */
     if (s->sent_max == s->acked) { /* nothing was under way */
-        s->busy_since = now_ns;
+        s->busy_since = s->progress_at = now_ns;
         pace_start(&s->again, now_ns);
     }
     s->sent += left;

@@ -9,7 +9,8 @@
  *     COMMIT -> OWN     ours: open the gate, put OWNED on disk, acknowledge
  *
  * Until PREPARED everything ends by a word of the source, a deadline, or a mistake. After it a
- * refusal counts only when it is on disk. A machine as migrate/source.h.
+ * refusal counts only when it is on disk. A machine as migrate/source.h, which also says what the
+ * driver answers of attempts that no machine is there for.
  */
 #ifndef MIGRATE_TARGET_H
 #define MIGRATE_TARGET_H

@@ -25,7 +25,7 @@ static bool make_room(target *t, uint64_t need)
     grown = buf_new(room);
     if (!grown)
         return false;
-    if (t->have)
+    if (t->stream && t->have)
         memcpy(grown->data, t->stream->data, t->have);
     buf_unref(t->stream);
     t->stream = grown;

@@ -36,6 +36,7 @@ void config_daemon_free(config_daemon *d)
     free_list(&d->subscribe);
     free_list(&d->tokens);
     free_list(&d->serve);
+    free_list(&d->accept);
 }
 
 static void free_mesh(config *c)

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "berth/node.h"
+#include "daemon/accept.h"
 
 #include <stdbool.h>
 
@@ -139,6 +140,7 @@ typedef struct config_daemon {
     config_list subscribe; /* CHANNEL or CHANNEL@GROUP: config_subscription; no channel twice */
     config_list tokens;    /* files with the leave that it shows (identity/token_file.h) */
     config_list serve;     /* services; no other daemon of the file has the same */
+    config_list accept;    /* words of daemon/accept.h: config_accept; empty: everybody */
     unsigned line;
 } config_daemon;
 
@@ -194,6 +196,9 @@ bool config_mesh_on(const config *c);
 
 /* The two halves of what a daemon subscribes to, in text; group is empty without one. */
 void config_subscription(const char *text, slice *channel, slice *group);
+
+/* Who may send to a daemon, as accept_check takes it; "" where nothing is said. */
+void config_accept(const config_daemon *d, char out[ACCEPT_TEXT_MAX + 1]);
 
 /* Whether settings differ that only a start takes; out gets their names: `host { threads }`. Also
  * when peers make the difference between a mesh and none: `mesh`. */

@@ -65,6 +65,13 @@ static berth_status check_daemon(const check *k, const config_daemon *d, strmap 
             status = BAD(k, d->line, "daemon \"%s\" serves '%s', which daemon \"%s\" serves",
                          d->name, d->serve.items[i], ((const config_daemon *)before)->name);
     }
+    if (status == BERTH_OK && d->accept.count) {
+        char text[ACCEPT_TEXT_MAX + 1];
+        berth_error why = {0};
+        config_accept(d, text);
+        if (accept_check(slice_str(text), &why) != BERTH_OK)
+            status = BAD(k, d->line, "daemon \"%s\": %s", d->name, why.text);
+    }
     return status == BERTH_OK ? check_subscriptions(k, d) : status;
 }
 

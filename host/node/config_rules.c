@@ -110,6 +110,11 @@ static const value_rule daemon_rules[] = {
      .list = true,
      .most = 64,
      .offset = AT(config_daemon, serve)},
+    {.name = "accept",
+     .type = VALUE_NODE,
+     .list = true,
+     .most = ACCEPT_NAMES_MAX,
+     .offset = AT(config_daemon, accept)},
     {.name = NULL}};
 
 #define SECOND (1000 * MS)

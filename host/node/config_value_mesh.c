@@ -186,3 +186,13 @@ void config_subscription(const char *text, slice *channel, slice *group)
     *channel = at ? slice_of(text, (size_t)(at - text)) : slice_str(text);
     *group = at ? slice_str(at + 1) : slice_of(NULL, 0);
 }
+
+void config_accept(const config_daemon *d, char out[ACCEPT_TEXT_MAX + 1])
+{
+    size_t used = 0;
+
+    out[0] = 0;
+    for (size_t i = 0; i < d->accept.count && used < ACCEPT_TEXT_MAX; i++)
+        used += (size_t)snprintf(out + used, ACCEPT_TEXT_MAX + 1 - used, "%s%s", i ? "," : "",
+                                 d->accept.items[i]);
+}

@@ -154,6 +154,7 @@ static berth_status spawn(keeper *k, const config_daemon *want, berth_error *err
                                .serve = (const char *const *)want->serve.items,
                                .serve_count = want->serve.count,
                                .token_count = want->tokens.count};
+    char accept[ACCEPT_TEXT_MAX + 1];
     berth_daemon_token *tokens = NULL;
     token_bytes *room = NULL;
     berth_keypair identity = {0};
@@ -170,6 +171,8 @@ static berth_status spawn(keeper *k, const config_daemon *want, berth_error *err
         how.config = text ? text->data : NULL;
         how.config_len = text ? text->len : 0;
         how.tokens = tokens;
+        config_accept(want, accept);
+        how.accept = accept[0] ? accept : NULL;
         status = berth_spawn_kind(k->rt, want->kind, want->identity_file ? &identity : NULL, &how,
                                   &origin, error);
     }
@@ -250,6 +253,27 @@ static bool is_wired(keeper *k, const config_daemon *want, uint64_t origin)
     return true;
 }
 
+static void compare_accept(void *ctx, const runtime_face *face)
+{
+    slice *want = ctx;
+    slice has = face->accept.len ? face->accept : slice_str("realm");
+
+    if (slice_eq(has, *want))
+        *want = (slice){0};
+}
+
+/* Whether those may send to it who are said to. */
+static bool accepts_as_wanted(keeper *k, const config_daemon *want, uint64_t origin)
+{
+    char text[ACCEPT_TEXT_MAX + 1];
+    slice differs;
+
+    config_accept(want, text);
+    differs = slice_str(text[0] ? text : "realm");
+    runtime_face_of(k->rt, origin, compare_accept, &differs);
+    return !differs.len;
+}
+
 /* A daemon that runs stays what it is; who changed its section has to know. */
 static void compare(keeper *k, const wishes *ws, wish *w, const berth_daemon_info *info)
 {
@@ -267,6 +291,8 @@ static void compare(keeper *k, const wishes *ws, wish *w, const berth_daemon_inf
         add_word(other, sizeof other, "durability");
     if (!wired)
         add_word(other, sizeof other, "subscribe or serve");
+    if (!accepts_as_wanted(k, want, info->origin))
+        add_word(other, sizeof other, "accept");
     if (!other[0])
         return;
     snprintf(text, sizeof text,

@@ -230,6 +230,19 @@ static bool same_certificate(const mesh_sections *a, const mesh_sections *b)
            (!a->certificate_len || memcmp(a->certificate, b->certificate, a->certificate_len) == 0);
 }
 
+/* Sessions that are up have shown the one before, and show this one when they are renewed. */
+static berth_status show_certificate(mesh_part *p, const mesh_sections *s, berth_error *error)
+{
+    berth_status status =
+        mesh_set_certificate(p->mesh, slice_of(s->certificate, s->certificate_len), error);
+
+    if (status == BERTH_OK)
+        log_info("node", "mesh: %s",
+                 s->certificate_len ? "another certificate is shown to others from now on"
+                                    : "no certificate is shown to others from now on");
+    return status;
+}
+
 berth_status mesh_part_reload(mesh_part *p, const config *c, berth_error *error)
 {
     mesh_sections *fresh = NULL, *old;
@@ -241,15 +254,14 @@ berth_status mesh_part_reload(mesh_part *p, const config *c, berth_error *error)
         return status;
     pthread_mutex_lock(&p->lock);
     status = apply(p, fresh, NULL, error);
+    if (status == BERTH_OK && !same_certificate(p->sections, fresh))
+        status = show_certificate(p, fresh, error);
     old = status == BERTH_OK ? p->sections : fresh;
     if (status != BERTH_OK) {
         berth_error unread = {0};
 
         apply(p, p->sections, NULL, &unread); /* nothing may point into what is freed now */
     } else {
-        if (!same_certificate(old, fresh))
-            log_warn("node", "mesh: the certificate is another one now: restart the host to show "
-                             "it to others");
         p->sections = fresh;
     }
     pthread_mutex_unlock(&p->lock);

@@ -20,7 +20,7 @@ mesh *mesh_part_mesh(const mesh_part *p); /* NULL for NULL */
 const route *mesh_part_route(const mesh_part *p);
 /* Opens the sockets, and says in the log who this node is. */
 berth_status mesh_part_start(mesh_part *p, runtime *rt, berth_error *error);
-/* Peers, realms and channels as c says, or, on an error, as before. */
+/* Peers, realms, this node's certificate and channels as c says, or, on an error, as before. */
 berth_status mesh_part_reload(mesh_part *p, const config *c, berth_error *error);
 /* Other kinds are loaded. */
 void mesh_part_facts_changed(mesh_part *p);

@@ -218,6 +218,10 @@ static void a_message_reaches_who_is_subscribed(void **state)
     answers(ask("GET", "/v1/channels", NULL), 200, "\"name\":\"news\",\"subscribers\":1");
     answers(ask("POST", "/v1/channels/messages", "x"), 400, "name: must be the channel's name");
     answers(ask("POST", "/v1/channels/messages?name=A%20b", "x"), 400, "a-z 0-9");
+    answers(ask_with("POST", "/v1/channels/messages?name=news", "Berth-Token: A!\r\n", "x", 1), 400,
+            "Berth-Token: must be a chain of tokens in base64");
+    answers(ask_with("POST", "/v1/channels/messages?name=news", "Berth-Token: AAAA\r\n", "x", 1),
+            400, "Berth-Token: ");
 }
 
 static void a_request_that_makes_no_sense_is_told_what_would(void **state)

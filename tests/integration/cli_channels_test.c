@@ -121,6 +121,34 @@ static void a_daemon_is_spawned_with_what_it_hears_and_serves(void **state)
     host_end();
 }
 
+static void whom_a_daemon_accepts_is_shown_and_lasts(void **state)
+{
+    run r;
+
+    (void)state;
+    expect("daemon spawn echo --name w --identity words.id --accept lighthouse,harbour", NULL, 0,
+           NULL, "");
+    expect("daemon spawn echo --name all", NULL, 0, NULL, "");
+    expect("daemon spawn echo --name x --accept peers,b", NULL, 1, "", "'peers' says it all");
+    expect("daemon spawn echo --name x --accept a,,b", NULL, 1, "", "accept 'a,,b'");
+    shows("all", "accept", "\"realm\"");
+    run_berth(&r, "daemon show w", NULL);
+    assert_non_null(strstr(r.output, "accepts from"));
+    assert_non_null(strstr(r.output, "lighthouse,harbour"));
+    run_free(&r);
+    expect("channel sub news w", NULL, 0, NULL, "");
+    host_end();
+    host_start();
+    shows("w", "accept", "\"lighthouse,harbour\"");
+    /* A snapshot does not know: who restores it says so again. */
+    expect("daemon snapshot w -o w.snapshot", NULL, 0, NULL, "");
+    expect("daemon stop w", NULL, 0, NULL, "");
+    expect("daemon restore w.snapshot --name w --identity words.id --accept none", NULL, 0, NULL,
+           "");
+    shows("w", "accept", "\"none\"");
+    host_end();
+}
+
 static void a_running_daemon_is_subscribed_and_it_lasts(void **state)
 {
     (void)state;
@@ -189,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_daemon_is_spawned_with_what_it_hears_and_serves),
+        TEST(whom_a_daemon_accepts_is_shown_and_lasts),
         TEST(a_running_daemon_is_subscribed_and_it_lasts),
         TEST(tokens_are_given_and_refused_by_the_name_of_their_file),
         TEST(a_second_server_is_refused),

@@ -396,6 +396,8 @@ static void restore_sends_the_file_and_the_identity(void **state)
     expect("daemon restore snap --identity id --name w --kind tally", NULL, 0,
            "restored w (tally, origin 00000000000000ff)\n", "");
     assert_non_null(strstr(fake.head, "POST /v1/restore?name=w&kind=tally HTTP"));
+    expect("daemon restore snap --identity id --accept a,b", NULL, 0, NULL, "");
+    assert_non_null(strstr(fake.head, "POST /v1/restore?accept=a%2Cb HTTP"));
     assert_non_null(strstr(fake.head, "Berth-Identity: "));
     assert_string_equal(fake.body, "BSN1");
     expect("daemon restore - --kind tally --identity id", "BSN1", 0, NULL, "");

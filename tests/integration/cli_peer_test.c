@@ -267,8 +267,8 @@ static void a_certified_node_is_let_in_until_its_realm_takes_that_back(void **st
                     "peer \"b\" {\n key = %s\n address = { %s }\n}",
              realm, key, address);
     configure(0, more);
-    stop(0); /* a certificate is shown from a start on */
-    start(0);
+    kill(hosts[0].pid, SIGHUP);
+    run_expect(&hosts[0], true, "another certificate is shown to others from now on");
     snprintf(more, sizeof more, LISTEN "\nrealm \"coast\" { key = %s }", realm);
     configure(1, more);
     kill(hosts[1].pid, SIGHUP);
@@ -389,9 +389,38 @@ static void what_is_published_on_one_host_is_heard_on_the_other(void **state)
     stop(1);
 }
 
+static void who_publishes_from_outside_shows_a_token_made_out_to_the_node(void **state)
+{
+    char *owner = offline("identity new -o {}/owner.id --json", "entity"), *entity;
+    char words[512], more[512];
+
+    (void)state;
+    snprintf(more, sizeof more, LISTEN "\nchannel guarded { roots = { %s } }", owner);
+    configure(0, more);
+    start(0);
+    entity = member(0, "mesh show --json", "entity", NULL);
+    snprintf(words, sizeof words,
+             "token issue %s guarded --allow publish --identity {}/owner.id -o {}/node.token",
+             entity);
+    expect(words, NULL, 0, NULL, "");
+    snprintf(words, sizeof words,
+             "token issue %s guarded --allow publish --identity {}/owner.id -o {}/owner.token",
+             owner);
+    expect(words, NULL, 0, NULL, "");
+    expect(at(0, "channel pub guarded"), "x", 4, "", "and none was shown: have one issued");
+    expect(at(0, "channel pub guarded --token {}/owner.token"), "x", 4, "", "channel 'guarded'");
+    expect(at(0, "channel pub guarded --token {}/nowhere"), "x", 1, "", "nowhere");
+    expect(at(0, "channel pub guarded --token {}/node.token"), "x", 0, "reached 0 daemons\n", "");
+    expect(at(0, "channel pub guarded"), "x", 4, "", "channel 'guarded'");
+    free(owner);
+    free(entity);
+    stop(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(who_publishes_from_outside_shows_a_token_made_out_to_the_node),
         TEST(hosts_that_know_each_others_keys_connect_and_tell),
         TEST(a_peer_is_found_by_a_part_of_its_name_or_node_and_no_other_is),
         TEST(a_peer_that_is_removed_is_out_at_once),

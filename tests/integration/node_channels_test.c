@@ -126,6 +126,42 @@ static void who_changes_what_a_running_daemon_hears_is_told(void **state)
     stop_node(node);
 }
 
+static void note_accept(void *ctx, const runtime_face *face)
+{
+    snprintf(ctx, 64, "%.*s", (int)face->accept.len, (const char *)face->accept.ptr);
+}
+
+static void accepts(berth_node *node, const char *name, const char *text)
+{
+    berth_daemon_info info;
+    char found[64] = "";
+
+    assert_true(find(node, name, &info));
+    runtime_face_of((runtime *)berth_node_runtime(node), info.origin, note_accept, found);
+    assert_string_equal(found, text);
+}
+
+static void a_configured_daemon_accepts_whom_it_says_and_a_change_is_told(void **state)
+{
+    berth_node *node;
+
+    (void)state;
+    write_conf("daemon w { kind = echo accept = { b, c } }\ndaemon v { kind = echo }");
+    for (int i = 0; i < 2; i++) { /* the second time from its row */
+        node = start_node(ECHO);
+        accepts(node, "w", "b,c");
+        accepts(node, "v", "");
+        assert_false(log_has("runs on as it was"));
+        if (!i)
+            stop_node(node);
+    }
+    reload(node, "daemon w { kind = echo }\ndaemon v { kind = echo accept = realm }");
+    assert_true(log_has("daemon \"w\": runs on as it was, with another accept than"));
+    assert_false(log_has("daemon \"v\": runs on"));
+    accepts(node, "w", "b,c");
+    stop_node(node);
+}
+
 static void a_token_that_is_no_use_keeps_the_daemon_from_starting(void **state)
 {
     berth_daemon_info info;
@@ -182,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_configured_daemon_hears_serves_and_holds_what_it_says),
         TEST(who_changes_what_a_running_daemon_hears_is_told),
+        TEST(a_configured_daemon_accepts_whom_it_says_and_a_change_is_told),
         TEST(a_token_that_is_no_use_keeps_the_daemon_from_starting),
         TEST(a_service_that_another_daemon_serves_keeps_it_from_starting),
     };

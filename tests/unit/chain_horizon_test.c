@@ -240,6 +240,41 @@ static void origins_past_the_limit_cost_no_memory_and_are_counted(void **state)
     horizon_fini(&h);
 }
 
+static void a_peer_has_its_share_of_the_origins_and_no_more(void **state)
+{
+    enum { SHARE = 8, ALL = 12, ONE = 71, OTHER = 72 };
+    horizon h = {0};
+    uint64_t clock;
+
+    (void)state;
+    for (uint64_t i = 0; i < SHARE; i++) /* below it, and at it */
+        assert_int_equal(horizon_observe_from(&h, ONE, SHARE, origin_of(i), 1, ALL), HORIZON_KEPT);
+    assert_true(horizon_overflow(&h) == 0);
+    clock = horizon_logical_time(&h);
+    for (uint64_t i = SHARE; i < 20; i++) { /* above it: the filter alone */
+        assert_int_equal(horizon_observe_from(&h, ONE, SHARE, origin_of(i), 1, ALL),
+                         HORIZON_PEER_FULL);
+        assert_true(berth_horizon_might_contain(horizon_encode(&h), origin_of(i)));
+        assert_null(horizon_get(&h, origin_of(i)));
+    }
+    assert_int_equal(horizon_count(&h), SHARE);
+    assert_true(horizon_overflow(&h) == 20 - SHARE);
+    assert_true(horizon_logical_time(&h) == clock + 20 - SHARE);
+    /* Its known ones go on, also when another brings them, and take nothing from that one's. */
+    assert_int_equal(horizon_observe_from(&h, ONE, SHARE, origin_of(0), 2, ALL), HORIZON_KEPT);
+    assert_int_equal(horizon_observe_from(&h, OTHER, 1, origin_of(0), 3, ALL), HORIZON_KEPT);
+    assert_true(horizon_get(&h, origin_of(0))->sequence == 3);
+    assert_int_equal(horizon_observe_from(&h, OTHER, 1, origin_of(50), 1, ALL), HORIZON_KEPT);
+    assert_int_equal(horizon_observe_from(&h, OTHER, 1, origin_of(51), 1, ALL), HORIZON_PEER_FULL);
+    /* From here there is no share, until all is full. */
+    for (uint64_t i = 60; i < 60 + ALL - SHARE - 1; i++)
+        assert_int_equal(horizon_observe_from(&h, 0, 0, origin_of(i), 1, ALL), HORIZON_KEPT);
+    assert_int_equal(horizon_observe_from(&h, 0, 0, origin_of(90), 1, ALL), HORIZON_FULL);
+    assert_int_equal(horizon_observe_from(&h, 73, SHARE, origin_of(91), 1, ALL), HORIZON_FULL);
+    assert_int_equal(horizon_count(&h), ALL);
+    horizon_fini(&h);
+}
+
 static void equal_horizons_are_equal_bytes_in_any_order(void **state)
 {
     horizon a = {0}, b = {0}, back = {0}, copy = {0};
@@ -340,6 +375,7 @@ int main(void)
         cmocka_unit_test(concurrency_ends_with_the_first_sight),
         cmocka_unit_test(disjoint_sets_of_four_are_seen_as_concurrent),
         cmocka_unit_test(origins_past_the_limit_cost_no_memory_and_are_counted),
+        cmocka_unit_test(a_peer_has_its_share_of_the_origins_and_no_more),
         cmocka_unit_test(equal_horizons_are_equal_bytes_in_any_order),
         cmocka_unit_test(an_overflowed_horizon_is_kept_as_it_was),
         cmocka_unit_test(damaged_bytes_are_refused),

@@ -118,17 +118,32 @@ static void there_is_no_version_after_the_last(void **state)
     announcer_fini(&a);
 }
 
+/* As many changes as are announced at once: the time of the first that has to wait. */
+static int64_t changes_at_once(announcer *a, int64_t now, unsigned *count)
+{
+    char tag[16];
+
+    for (*count = 0;; ++*count) {
+        snprintf(tag, sizeof tag, "change-%u", *count);
+        want(a, tag);
+        if (announcer_deadline(a) > now)
+            return announcer_deadline(a);
+        version_of_next(a, now, WALL);
+    }
+}
+
 /* 20.8 origin_rate_limit_coalesces_bursts; 21.5: the end of the interval sends the newest */
-static void a_burst_of_changes_is_one_announcement_at_the_end_of_the_interval(void **state)
+static void beyond_the_burst_changes_are_one_announcement_at_the_end_of_the_interval(void **state)
 {
     announcement made;
     announcer a;
     writer text = {0};
+    unsigned count;
 
     (void)state;
     begin(&a, 0);
-    want(&a, "a");
-    version_of_next(&a, 5 * S, WALL);
+    assert_true(changes_at_once(&a, 5 * S, &count) == 15 * S);
+    assert_int_equal(count, 3); /* the first of a start counts twice */
     want(&a, "b");
     want(&a, "c");
     assert_true(announcer_deadline(&a) == 15 * S);
@@ -139,6 +154,53 @@ static void a_burst_of_changes_is_one_announcement_at_the_end_of_the_interval(vo
     assert_false(capabilities_has_exact(&made.set, slice_str("b")));
     announcement_fini(&made);
     assert_true(announcer_deadline(&a) == 165 * S);
+    want(&a, "d");
+    assert_true(announcer_deadline(&a) == 25 * S);
+    announcer_fini(&a);
+}
+
+static void each_interval_without_a_change_allows_one_more_up_to_the_burst(void **state)
+{
+    announcer a;
+    unsigned count;
+
+    (void)state;
+    begin(&a, 0);
+    changes_at_once(&a, 0, &count);
+    assert_true(changes_at_once(&a, 20 * S, &count) == 30 * S);
+    assert_int_equal(count, 2);
+    assert_true(changes_at_once(&a, 1000 * S, &count) == 1010 * S);
+    assert_int_equal(count, 4);
+    announcer_fini(&a);
+}
+
+/* What receivers allow, announcements_receive.c: 8 in a row, one more each 5 s. */
+static void who_changes_all_the_time_and_restarts_stays_within_what_receivers_allow(void **state)
+{
+    int64_t now = 0;
+    unsigned all = 0, count;
+    announcer a;
+
+    (void)state;
+    begin(&a, 0);
+    changes_at_once(&a, now, &count); /* long ago */
+    now = 1000 * S;
+    changes_at_once(&a, now, &count);
+    all += count;
+    announcer_withdraw(&a);
+    version_of_next(&a, now, WALL);
+    all++;
+    announcer_fini(&a);
+    begin(&a, kept);
+    changes_at_once(&a, now, &count);
+    all += count;
+    assert_int_equal(all, 8);
+    for (int i = 0; i < 10; i++) {
+        now = announcer_deadline(&a);
+        all += version_of_next(&a, now, WALL) != 0;
+        want(&a, i % 2 ? "even" : "odd");
+        assert_true(all <= 8 + (now - 1000 * S) / (5 * S));
+    }
     announcer_fini(&a);
 }
 
@@ -155,7 +217,7 @@ static void a_change_is_announced_at_once(void **state)
     want(&a, "a");
     assert_true(announcer_deadline(&a) == 150 * S); /* the same again is none */
     want(&a, "b");
-    assert_true(announcer_deadline(&a) <= 100 * S);
+    assert_true(announcer_deadline(&a) <= 0);
     announcer_fini(&a);
 }
 
@@ -257,7 +319,9 @@ int main(void)
         cmocka_unit_test(versions_follow_the_clock_and_never_fall),
         cmocka_unit_test(a_version_that_cannot_be_kept_is_counted_and_used),
         cmocka_unit_test(there_is_no_version_after_the_last),
-        cmocka_unit_test(a_burst_of_changes_is_one_announcement_at_the_end_of_the_interval),
+        cmocka_unit_test(beyond_the_burst_changes_are_one_announcement_at_the_end_of_the_interval),
+        cmocka_unit_test(each_interval_without_a_change_allows_one_more_up_to_the_burst),
+        cmocka_unit_test(who_changes_all_the_time_and_restarts_stays_within_what_receivers_allow),
         cmocka_unit_test(a_change_is_announced_at_once),
         cmocka_unit_test(it_is_refreshed_twice_within_its_ttl),
         cmocka_unit_test(who_leaves_says_so_once),

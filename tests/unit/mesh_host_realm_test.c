@@ -86,6 +86,41 @@ static void whom_a_realm_has_certified_is_let_in(void **state)
     hosts_end(&h);
 }
 
+/* One whom only the realm vouches for is no peer by name, and is taken where that is enough. */
+static void a_daemon_of_peers_only_refuses_whom_only_the_realm_vouches_for(void **state)
+{
+    static const char *const accept[] = {"peers", "first", "node1", "realm"};
+    static const bool takes_node1[] = {false, false, true, true};
+    hosts h;
+    mesh_policy policy;
+    mesh_peer named;
+    mesh_realm of;
+    berth_error error = {0};
+    uint64_t origin;
+
+    (void)state;
+    begin(&h, 2);
+    up(&h, 0);
+    up(&h, 1);
+    UNTIL(hosts_joined(&h));
+    OK(berth_register_factory(h.list[0].rt, &kind_script, &error));
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 4; i++) {
+            berth_daemon_config config = {.size = sizeof config, .accept = accept[i]};
+
+            OK(berth_spawn_kind(h.list[0].rt, "script", NULL, &config, &origin, &error));
+            assert_int_equal(hosts_tell(&h, 1, origin, "add:1", NULL),
+                             takes_node1[i] || (round && !i) ? BERTH_OK : BERTH_ERR_REFUSED);
+        }
+        /* Named by a section without a key, it is a peer from then on. */
+        policy = policy_of(&h, 0, &named, &of, (slice){0});
+        named = (mesh_peer){.name = "node1"};
+        policy.peer_count = 1;
+        OK(mesh_set_policy(h.list[0].mesh, &policy, &error));
+    }
+    hosts_end(&h);
+}
+
 static void one_without_or_with_an_expired_certificate_is_not(void **state)
 {
     hosts h;
@@ -102,6 +137,28 @@ static void one_without_or_with_an_expired_certificate_is_not(void **state)
         help_nap();
     } while (!c.trust[TRUST_UNKNOWN] || !c.trust[TRUST_TIME]);
     assert_int_equal(c.peers_live, 0);
+    hosts_end(&h);
+}
+
+/* Whose certificate has ended comes in again with another one, without a restart. */
+static void a_renewed_certificate_counts_for_sessions_that_begin_then(void **state)
+{
+    hosts h;
+    berth_error error = {0};
+    uint8_t large[CERTIFICATE_MAX + 1] = {0};
+
+    (void)state;
+    begin(&h, 2);
+    certify(&h, 1, clock_wall_ns() / 1000000000 - 7200, clock_wall_ns() / 1000000000 - 3600);
+    up(&h, 0);
+    up(&h, 1);
+    UNTIL(hosts_counters(&h, 0).trust[TRUST_TIME] > 0);
+    assert_int_equal(hosts_live(&h, 0), 0);
+    certify(&h, 1, clock_wall_ns() / 1000000000 - 10, clock_wall_ns() / 1000000000 + 3600);
+    OK(mesh_set_certificate(h.list[1].mesh, h.list[1].config.certificate, &error));
+    memset(certificates[1], 0, sizeof certificates[1]); /* it was copied */
+    UNTIL(hosts_joined(&h));
+    FAILS(mesh_set_certificate(h.list[1].mesh, slice_of(large, sizeof large), &error), INVALID);
     hosts_end(&h);
 }
 
@@ -146,7 +203,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whom_a_realm_has_certified_is_let_in),
+        cmocka_unit_test(a_daemon_of_peers_only_refuses_whom_only_the_realm_vouches_for),
         cmocka_unit_test(one_without_or_with_an_expired_certificate_is_not),
+        cmocka_unit_test(a_renewed_certificate_counts_for_sessions_that_begin_then),
         cmocka_unit_test(whom_the_realm_takes_back_is_closed_everywhere),
     };
 

@@ -158,6 +158,46 @@ static void leave_is_asked_for_on_the_publishers_own_host(void **state)
     hosts_end(&h);
 }
 
+/* What comes from outside the node itself publishes, with leave that is made out to it. */
+static void a_node_publishes_with_a_token_of_its_own(void **state)
+{
+    uint64_t far, near, reached;
+    berth_error error = {0};
+    given own, other, hear;
+    buf *leave[3];
+
+    (void)state;
+    start(2);
+    near = spawn(0, 2, "jobs", BERTH_SCOPE_SUBSCRIBE, 9000);
+    far = spawn(1, 3, "jobs", BERTH_SCOPE_SUBSCRIBE, 9000);
+    UNTIL(counters(0).members == 2);
+    issue(&own, 0x1000, BERTH_SCOPE_PUBLISH, 9000); /* the key of host 0 */
+    issue(&other, 0x1001, BERTH_SCOPE_PUBLISH, 9000);
+    issue(&hear, 0x1000, BERTH_SCOPE_SUBSCRIBE, 9000);
+    leave[0] = buf_copy(other.bytes, other.token.len);
+    leave[1] = buf_copy(hear.bytes, hear.token.len);
+    leave[2] = NULL;
+    for (unsigned i = 0; i < 3; i++)
+        FAILS(runtime_publish_with(h.list[0].rt, slice_str("jobs"), slice_str("add:1"), leave[i],
+                                   NULL, NULL, &reached, &error),
+              REFUSED);
+    assert_int_equal(counters(0).flows.refused_publish, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        buf *good = buf_copy(own.bytes, own.token.len);
+
+        OK(runtime_publish_with(h.list[0].rt, slice_str("jobs"), slice_str("add:1"), good, NULL,
+                                NULL, &reached, &error));
+        buf_unref(good);
+    }
+    UNTIL(hosts_count(&h, 0, near) == 2 && hosts_count(&h, 1, far) == 2);
+    FAILS(runtime_publish(h.list[0].rt, slice_str("jobs"), slice_str("add:1"), NULL, NULL, &reached,
+                          &error),
+          REFUSED); /* shown once is not for ever */
+    buf_unref(leave[0]);
+    buf_unref(leave[1]);
+    hosts_end(&h);
+}
+
 static void set_rule(bool open)
 {
     mesh_peer others[HOSTS_MAX];
@@ -413,6 +453,7 @@ int main(void)
         cmocka_unit_test(who_has_a_token_hears_and_who_has_none_is_refused),
         cmocka_unit_test(who_may_not_publish_reaches_nobody_and_is_counted),
         cmocka_unit_test(leave_is_asked_for_on_the_publishers_own_host),
+        cmocka_unit_test(a_node_publishes_with_a_token_of_its_own),
         cmocka_unit_test(a_filter_asks_what_hosts_say_of_themselves),
         cmocka_unit_test(rules_that_change_ask_those_who_are_there),
         cmocka_unit_test(leave_to_publish_ends),

@@ -315,6 +315,32 @@ static void two_that_cannot_reach_each_other_talk_through_a_third(void **state)
     hosts_end(&h);
 }
 
+/* The nearest that could passes nothing on. */
+static void a_relay_that_leads_nowhere_is_not_the_last_word(void **state)
+{
+    static const impair_rule slow = {.delay_ns = 20000000};
+    hosts h;
+    berth_error error = {0};
+    mesh_counters c;
+
+    (void)state;
+    hosts_init(&h, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        h.may = i == 0 ? 0 : TRUST_MAY_RELAY;
+        h.list[i].config.idle_ns = 1500 * 1000000LL;
+        hosts_up(&h, i);
+    }
+    UNTIL(hosts_joined(&h));
+    OK(mesh_impair(h.list[3].mesh, NULL, NULL, &slow, 3, &error));
+    cut(&h, 1, 2, true);
+    UNTIL(is_relayed(&h, 1, 2) && is_relayed(&h, 2, 1));
+    mesh_get_counters(h.list[0].mesh, &c);
+    assert_true(c.relay.refused > 0);
+    mesh_get_counters(h.list[3].mesh, &c);
+    assert_true(c.relay.passed_on > 0);
+    hosts_end(&h);
+}
+
 /* trust §1, DESIGN §6: without the grant nobody passes anything on. */
 static void a_relay_is_for_those_who_may(void **state)
 {
@@ -399,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_name_is_found_on_the_host_that_it_belongs_to),
         cmocka_unit_test(two_that_cannot_reach_each_other_talk_through_a_third),
         cmocka_unit_test(a_relay_is_for_those_who_may),
+        cmocka_unit_test(a_relay_that_leads_nowhere_is_not_the_last_word),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* Sessions begin between those who know each other, and between nobody else; and they end. */
 #include "mesh_net.h"
 
+#include "identity/certificate.h"
+
 static net n;
 
 static net_node *const a = &n.nodes[0], *const b = &n.nodes[1];
@@ -353,6 +355,43 @@ static void an_old_session_is_renewed_before_it_breaks(void **state)
     assert_int_equal(b->sessions[0].why, END_REPLACED);
 }
 
+static char shown[64]; /* certificates that b has been shown, one after the other */
+
+static berth_status note_certificate(void *ctx, peer_identity *peer, slice certificate,
+                                     berth_error *error)
+{
+    size_t used = strlen(shown);
+
+    snprintf(shown + used, sizeof shown - used, "%.*s|", (int)certificate.len,
+             (const char *)certificate.ptr);
+    return net_admit(ctx, peer, certificate, error);
+}
+
+static void another_certificate_is_shown_when_a_session_is_renewed_and_not_before(void **state)
+{
+    char large[CERTIFICATE_MAX + 1] = "";
+
+    (void)state;
+    shown[0] = 0;
+    net_pair(&n, 37);
+    a->config.session_life_ns = b->config.session_life_ns = 60 * NET_SECOND;
+    a->config.certificate = slice_str("old");
+    b->config.admit = note_certificate;
+    net_connect(&n);
+    assert_int_equal(endpoint_set_certificate(a->e, slice_str("new"), NULL), BERTH_OK);
+    net_run(&n, 20 * NET_SECOND);
+    assert_string_equal(shown, "old|");
+    assert_int_equal(a->downs + b->downs, 0);
+    net_run(&n, 45 * NET_SECOND);
+    assert_string_equal(shown, "old|new|");
+    assert_int_equal(a->sessions[0].why, END_REPLACED);
+    assert_int_equal(endpoint_set_certificate(a->e, slice_of(large, sizeof large), NULL),
+                     BERTH_ERR_INVALID);
+    net_dial(a, b);
+    net_run(&n, NET_SECOND);
+    assert_string_equal(shown, "old|new|new|");
+}
+
 static void a_configuration_that_cannot_work_is_refused(void **state)
 {
     berth_error error = {0};
@@ -399,6 +438,7 @@ int main(void)
         TEST(a_restarted_acceptor_ends_what_its_peers_still_hold),
         TEST(keys_are_renewed_by_time_and_by_volume_without_a_gap),
         TEST(an_old_session_is_renewed_before_it_breaks),
+        TEST(another_certificate_is_shown_when_a_session_is_renewed_and_not_before),
         TEST(a_configuration_that_cannot_work_is_refused),
     };
 

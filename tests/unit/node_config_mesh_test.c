@@ -67,9 +67,10 @@ static void every_option_of_the_mesh_reaches_its_field(void **state)
                       "  publish = \"gpu memory>=16\" subscribe = region-eu }\n"
                       "channel news { prefix = no require_token = no }\n"
                       "daemon d { kind = k subscribe = { news, sensors/lidar@pool }\n"
-                      "  tokens = { a.token } serve = { echo, maths.sum } }\n");
+                      "  tokens = { a.token } serve = { echo, maths.sum } accept = { b, c } }\n"
+                      "daemon e { kind = k accept = none }\n");
     const config_mesh *m = &c->mesh;
-    char hex[129];
+    char hex[129], accept[ACCEPT_TEXT_MAX + 1];
 
     (void)state;
     assert_int_equal(m->line, 8);
@@ -132,6 +133,10 @@ static void every_option_of_the_mesh_reaches_its_field(void **state)
     assert_string_equal(c->daemons[0].tokens.items[0], "/etc/berth/a.token");
     assert_int_equal(c->daemons[0].serve.count, 2);
     assert_string_equal(c->daemons[0].serve.items[1], "maths.sum");
+    config_accept(&c->daemons[0], accept);
+    assert_string_equal(accept, "b,c");
+    config_accept(&c->daemons[1], accept);
+    assert_string_equal(accept, "none");
     config_free(c);
 }
 
@@ -324,6 +329,8 @@ static const struct mistake {
     {DAEMON "tokens = { \"\" } }", 1, "must be a path, not empty"},
     {DAEMON "serve = { Echo } }", 1, "must be 1 to 230 of a-z"},
     {DAEMON "serve = { \"\" } }", 1, "must be 1 to 230 of a-z"},
+    {DAEMON "accept = { -b } }", 1, "accept: '-b': must be 1 to 63 of"},
+    {DAEMON "accept = { b, none } }", 1, "daemon \"d\": accept: 'none' says it all"},
     {DAEMON "serve = { a, a } }", 1, "daemon \"d\" serves 'a', which daemon \"d\" serves"},
     {DAEMON "serve = { a } }\ndaemon e { kind = k serve = { b, a } }", 2,
      "daemon \"e\" serves 'a', which daemon \"d\" serves"},
@@ -364,6 +371,7 @@ static void lists_are_bounded_at_and_above_the_limit(void **state)
         {DAEMON "subscribe = {", " c%d", " } }", 256},
         {DAEMON "tokens = {", " t%d", " } }", 64},
         {DAEMON "serve = {", " s%d", " } }", 64},
+        {DAEMON "accept = {", " p%d", " } }", 64},
     };
 
     (void)state;

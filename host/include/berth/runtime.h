@@ -128,6 +128,10 @@ typedef struct berth_daemon_config {
      * issued for the daemon's identity and not to be over, else REFUSED. At most 64. */
     const berth_daemon_token *tokens;
     uint64_t token_count;
+    /* Who on other nodes may send to it: "realm", every node that is let in; "peers", those that
+     * are named as peers; "none"; or up to 64 names of peers, "NAME,NAME". What the mesh as a whole
+     * refuses stays refused. Kept as the above. NULL: as it was kept, else "realm". */
+    const char *accept;
 } berth_daemon_config;
 
 /*
