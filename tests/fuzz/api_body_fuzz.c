@@ -5,6 +5,7 @@
  */
 #include "api/emit.h"
 #include "api/lines.h"
+#include "api/migration_order.h"
 #include "api/orders.h"
 #include "api/peer_order.h"
 #include "api/source.h"
@@ -63,12 +64,14 @@ static void try_orders(slice body)
     spawn_order spawn;
     load_order load;
     peer_order peer;
+    migration_order move;
 
     spawn_order_read(&spawn, body, NULL);
     spawn_order_fini(&spawn);
     control_order_read(&control, body, NULL);
     load_order_read(&load, body, NULL);
     peer_order_read(&peer, body, NULL);
+    migration_order_read(&move, body, NULL);
 }
 
 /* Joined again, the lines are the body, whatever the pieces were. */

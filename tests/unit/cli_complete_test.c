@@ -116,8 +116,9 @@ static void bash_offers_what_comes_next(void **state)
     if (!installed("bash"))
         skip();
     assert_string_equal(bash_offers("berth \"\""), "run status metrics plugin daemon send tail "
-                                                   "channel call service mesh peer identity "
-                                                   "token realm completion help");
+                                                   "channel call service mesh peer migrate "
+                                                   "migration identity token realm completion "
+                                                   "help");
     assert_string_equal(bash_offers("berth d"), "daemon");
     assert_string_equal(bash_offers("berth daemon s"), "spawn show stop snapshot");
     assert_string_equal(bash_offers("berth daemon show \"\""), "alpha beta");
