@@ -2,9 +2,12 @@
 /*
  * migrate/migrations_private.h: what the files of the driver share. Nobody else includes it.
  *
- *     migrations.c   the thread, its inputs, tables; what others ask of it
+ *     migrations.c   the thread, its inputs, its life
+ *     attempts.c     the attempts that this node has a part in
  *     at_source.c    attempts to move a daemon of this node
  *     at_target.c    attempts to move one here
+ *     admit.c        may it come, and can it
+ *     check.c        what has come of it
  *     received.c     messages: to which attempt, and what is answered to those of none
  *     ordering.c     migrations that were begun here
  *     journal.c      what is written to the store, and read again at the start
@@ -167,6 +170,8 @@ void attempt_schedule(attempt *a, int64_t at_ns);
 /* One answer that was pending has come. */
 void attempt_unpend(attempt *a);
 void attempt_free(attempt *a);
+/* Its time has come. */
+void attempt_expire(attempt *a, int64_t now_ns);
 
 /* ---- at_source.c ---- */
 /* Begin one. why: when it is NULL. */
@@ -182,10 +187,21 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
                       buf *msg);
 void target_pump(attempt *a);
 void target_let_go(attempt *a);
+/* It is committed: open it. */
+void target_take_over(attempt *a);
+
+/* ---- admit.c ---- */
+bool target_admits(attempt *a, move_outcome *why);
+/* One reference to the kind that would run it here, or NULL. */
+plugin_kind *target_kind(migrations *x, const move_offer *o);
 
 /* Does this order count, brought by this node, which may be granted what the order is about? why:
  * if not. */
 bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, move_outcome *why);
+
+/* ---- check.c ---- */
+/* Verify and build what has come; then go on. committed: after a restart, and then it is opened. */
+void target_check(attempt *a, bool committed);
 
 /* ---- received.c ---- */
 mesh_moving migrations_received;

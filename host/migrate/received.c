@@ -120,6 +120,13 @@ static void offered(migrations *x, const received *r, slice msg)
         count(x, &x->counters.malformed, 1);
         return;
     }
+    /* Nobody else can use up an attempt that its source has not offered yet. */
+    if (!entity_eq(offer.order.source, r->entity)) {
+        count(x, &x->counters.unauthorized, 1);
+        say_no(x, r->node, MESSAGE_MOVE_REFUSED, offer.head.attempt, offer.head.origin, MOVE_REFUSED,
+               false, "the order names another source");
+        return;
+    }
     a = target_begin(x, r->node, r->entity, &offer, r->msg);
     if (a)
         attempt_pump(a);

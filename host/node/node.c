@@ -11,6 +11,7 @@
 #include "node/keeper.h"
 #include "node/load.h"
 #include "node/mesh_part.h"
+#include "node/node_private.h"
 #include "node/migration_part.h"
 #include "node/policy.h"
 #include "node/state.h"
@@ -357,6 +358,16 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
     } else
         berth_node_free(n);
     return status;
+}
+
+migrations *node_moves(const berth_node *n)
+{
+    return n->moves;
+}
+
+mesh *node_mesh(const berth_node *n)
+{
+    return mesh_part_mesh(n->mesh);
 }
 
 berth_runtime *berth_node_runtime(berth_node *n)

@@ -417,6 +417,7 @@ static void a_second_migration_of_a_daemon_is_refused(void **state)
     kinds_gate_close();
     OK(berth_submit(c->nodes[0].rt, d.origin, &(berth_input){.data = "gate", .len = 4}, 1, NULL,
                     NULL, NULL));
+    kinds_gate_await(1);
     OK(migrations_begin(x, &spec, &first, &out, &why)); /* waits for the event to end */
     stays(c, 0, &d, id_of(c, 2), MOVE_ALREADY_MIGRATING);
     stays(c, 2, &d, id_of(c, 2), MOVE_ALREADY_MIGRATING);
@@ -441,6 +442,7 @@ static void what_is_cancelled_goes_on_where_it_was(void **state)
     kinds_gate_close();
     OK(berth_submit(c->nodes[0].rt, d.origin, &(berth_input){.data = "gate", .len = 4}, 1, NULL,
                     NULL, NULL));
+    kinds_gate_await(1);
     OK(migrations_begin(x, &spec, &id, &out, &why));
     OK(berth_submit(c->nodes[0].rt, d.origin, &(berth_input){.data = "add:2", .len = 5}, 1, NULL,
                     NULL, NULL));

@@ -134,6 +134,17 @@ static buf *maybe_flip(world *w, buf *message)
     return other;
 }
 
+/* Where it hurts most: somebody dies about when something is decided. */
+static void maybe_kill(world *w, int from, int to, const buf *message)
+{
+    uint8_t kind = message->data[0];
+
+    if (w->options.kills && to < w->options.hosts && kind >= (MESSAGE_MOVE_SEAL & 0xff) &&
+        kind <= (MESSAGE_MOVE_ASK & 0xff) && moves_chance(w, 0.02))
+        moves_later(w, (int64_t)moves_random(w, 100 * MS), WHAT_KILL,
+                    moves_chance(w, 0.5) ? from : to, 0);
+}
+
 void moves_send(world *w, int from, uint64_t to_id, buf *message)
 {
     int to = 0;
@@ -142,6 +153,7 @@ void moves_send(world *w, int from, uint64_t to_id, buf *message)
         to++;
     check_sent(w, from, to, message);
     w->messages++;
+    maybe_kill(w, from, to, message);
     if (to < w->options.hosts) {
         message = maybe_flip(w, message);
         if (from == to) {
