@@ -4,6 +4,7 @@
 #include "node_fixture.h"
 
 #include "berth/migrate.h"
+#include "mesh/impair.h"
 #include "node/node_private.h"
 
 #define HOSTS 2
@@ -73,7 +74,7 @@ static int both_up(void **state)
     for (unsigned i = 0; i < HOSTS; i++) {
         if (node_setup(state) != 0)
             return -1;
-        write_conf("mesh { listen = { \"127.0.0.1:0\" } }\n");
+        write_conf("mesh { listen = { \"127.0.0.1:0\" } heartbeat = 100ms timeout = 500ms }\n");
         places[i] = at;
         host_up(i);
     }
@@ -173,12 +174,101 @@ static void what_is_refused_says_why_and_every_wait_says_the_same(void **state)
     assert_string_equal(ask(hosts[0], "c", "x"), "1");
 }
 
+/* One that is over but for the word of the other host, by its role there. */
+typedef struct doubt {
+    migration_role role;
+    migration_id id;
+    uint64_t waits_for;
+    bool found;
+} doubt;
+
+static void take_doubt(void *ctx, const migration_view *v)
+{
+    doubt *d = ctx;
+
+    if (v->phase == MOVE_PHASE_CUTOVER && !v->over && v->role == d->role) {
+        d->id = v->id;
+        d->waits_for = v->waits_for;
+        d->found = true;
+    }
+}
+
+static bool decided(unsigned i, doubt *d)
+{
+    d->found = false;
+    migrations_each(node_moves(hosts[i]), take_doubt, d);
+    return d->found;
+}
+
+static void impair_out(unsigned i, int64_t delay_ns)
+{
+    impair_rule late = {.delay_ns = delay_ns};
+
+    assert_int_equal(mesh_impair(node_mesh(hosts[i]), NULL, NULL, &late, 1, NULL), BERTH_OK);
+}
+
+static void deafen(unsigned i)
+{
+    impair_rule lost = {.drop = true};
+
+    assert_int_equal(mesh_impair(node_mesh(hosts[i]), NULL, &lost, NULL, 1, NULL), BERTH_OK);
+}
+
+static void take_prepared(void *ctx, const migration_view *v)
+{
+    if (v->role == MIGRATION_TARGET && !v->over && v->phase == MOVE_PHASE_CUTOVER)
+        *(bool *)ctx = true;
+}
+
+static bool prepared(unsigned i)
+{
+    bool is = false;
+
+    migrations_each(node_moves(hosts[i]), take_prepared, &is);
+    return is;
+}
+
+/* delivery 5: one that never returns, by the word of an operator; and by nobody else's */
+static void what_is_in_doubt_waits_for_an_operator_and_no_longer(void **state)
+{
+    uint64_t origin = spawn(hosts[0], "counter", "c"), other;
+    berth_migration *m;
+    berth_error error = {0};
+    doubt d = {.role = MIGRATION_SOURCE};
+    bool resolved = false;
+    berth_daemon_info info;
+
+    (void)state;
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    other = id_of(1);
+    assert_string_equal(ask(hosts[0], "c", "x"), "1");
+    /* Its PREPARED takes a while, and what comes of that it does not hear. */
+    impair_out(1, 1000000000);
+    m = begin(0, origin, 1);
+    UNTIL(prepared(1));
+    deafen(1);
+    UNTIL(decided(0, &d));
+    assert_true(d.waits_for == other);
+    assert_int_equal(migrations_resolve(node_moves(hosts[0]), &d.id, 77, &error),
+                     BERTH_ERR_REFUSED);
+    stop_node(hosts[1]);
+    hosts[1] = NULL;
+    UNTIL(resolved ||
+          (resolved = migrations_resolve(node_moves(hosts[0]), &d.id, other, &error) == BERTH_OK));
+    UNTIL(find(hosts[0], "c", &info) && info.state == BERTH_DAEMON_RUNNING);
+    assert_int_equal(info.epoch, 3);
+    assert_string_equal(ask(hosts[0], "c", "x"), "2");
+    berth_migration_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_daemon_that_was_moved_is_the_other_hosts_for_good,
                                         both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_refused_says_why_and_every_wait_says_the_same,
+                                        both_up, both_down),
+        cmocka_unit_test_setup_teardown(what_is_in_doubt_waits_for_an_operator_and_no_longer,
                                         both_up, both_down),
     };
 

@@ -38,11 +38,11 @@ typedef struct berth_migration_options {
 
 typedef struct berth_migration_outcome {
     uint32_t size;
-    bool moved;          /* the target runs it, and has said so */
-    uint16_t reason;     /* if not: its number, */
-    const char *word;    /* its word, static */
-    char text[513];      /* and what there is to say about it */
-    uint32_t attempts;   /* that were made */
+    bool moved;           /* the target runs it, and has said so */
+    uint16_t reason;      /* if not: its number, */
+    const char *word;     /* its word, static */
+    char text[513];       /* and what there is to say about it */
+    uint32_t attempts;    /* that were made */
     uint64_t blackout_ns; /* no host ran it, as far as this one knows */
 } berth_migration_outcome;
 
