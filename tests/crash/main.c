@@ -195,7 +195,7 @@ static bool order(const happened *what, unsigned by)
 }
 
 /* How long a move takes when nothing is in its way: what moments are drawn from. */
-#define MOVE_US 40000
+#define MOVE_US 20000
 
 static void hurt(happened *what)
 {
@@ -206,7 +206,7 @@ static void hurt(happened *what)
 
     if (count == 1 && random_below(4) != 0) /* the two that it is about more often than the third */
         first = random_below(2) ? what->from : what->to;
-    nap_us(random_below(MOVE_US) * random_below(100) / 50);
+    nap_us(random_below(random_below(4) ? MOVE_US : 5 * MOVE_US));
     for (unsigned i = 0; i < count; i++) {
         host *h = &hosts[(first + i) % HOSTS];
 
