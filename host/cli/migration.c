@@ -54,10 +54,9 @@ static void list_row(tab *t, struct json_object *v, bool remarks)
 
 int cmd_migration_ls(const cli_invocation *inv)
 {
-    static const tab_column columns[] = {{"ID", false},    {"DAEMON", false}, {"FROM", false},
-                                         {"TO", false},    {"STATE", false},  {"PHASE", false},
-                                         {"BYTES", true},  {"PAUSED", true},  {"TOOK", true},
-                                         {"NOTE", false}};
+    static const tab_column columns[] = {
+        {"ID", false},    {"DAEMON", false}, {"FROM", false},  {"TO", false},  {"STATE", false},
+        {"PHASE", false}, {"BYTES", true},   {"PAUSED", true}, {"TOOK", true}, {"NOTE", false}};
     struct json_object *answer, *list;
     int code = ask(inv, &(client_request){.path = "/v1/migrations"}, &answer);
     bool remarks = false;
@@ -109,8 +108,7 @@ static void show(struct json_object *v)
              format_rtt(text, field_u64(v, "phase_ns")));
     page_add(&t, STYLE_PLAIN, "attempts", "%llu", (unsigned long long)field_u64(v, "attempts"));
     page_add(&t, STYLE_PLAIN, "bytes", "%s", describe_bytes(text, v));
-    page_add(&t, STYLE_PLAIN, "events held", "%s",
-             format_count(text, field_u64(v, "held_events")));
+    page_add(&t, STYLE_PLAIN, "events held", "%s", format_count(text, field_u64(v, "held_events")));
     if (strcmp(role, "target") != 0)
         page_add(&t, STYLE_PLAIN, "ran nowhere for", "%s, its snapshot took %s of that",
                  format_rtt(text, field_u64(v, "blackout_ns")),

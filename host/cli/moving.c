@@ -71,11 +71,10 @@ berth_status mover_look(mover *m, const char *id, unsigned wait_ms, struct json_
 
     snprintf(wait, sizeof wait, "%u", wait_ms);
     path = client_path("/v1/migrations/%s?wait_ms=%s", id, wait);
-    status = client_json(m->client,
-                         &(client_request){.path = path,
-                                           .until_interrupted = true,
-                                           .interrupted = &interrupted},
-                         &fresh, error);
+    status = client_json(
+        m->client,
+        &(client_request){.path = path, .until_interrupted = true, .interrupted = &interrupted},
+        &fresh, error);
     free(path);
     if (interrupted) {
         json_object_put(fresh);
@@ -94,8 +93,8 @@ berth_status mover_abort(mover *m, const char *id, berth_error *error)
 {
     char *path = client_path("/v1/migrations/%s", id);
     struct json_object *answer = NULL;
-    berth_status status = client_json(
-        m->client, &(client_request){.method = "DELETE", .path = path}, &answer, error);
+    berth_status status =
+        client_json(m->client, &(client_request){.method = "DELETE", .path = path}, &answer, error);
 
     json_object_put(answer);
     free(path);

@@ -191,8 +191,7 @@ bool target_admits(attempt *a, move_outcome *why)
     store_attempt_phase phase;
     uint64_t epoch;
 
-    if (!is_meant(a, o, why) ||
-        !order_counts(a->x, &o->order, a->peer, TRUST_MAY_MIGRATE_IN, why))
+    if (!is_meant(a, o, why) || !order_counts(a->x, &o->order, a->peer, TRUST_MAY_MIGRATE_IN, why))
         return false;
     if (berth_runtime_get_state(a->x->rt) != BERTH_RUNTIME_READY) {
         move_failed(why, MOVE_NOT_READY, "the target is starting or ending");

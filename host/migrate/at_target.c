@@ -124,8 +124,9 @@ static void owned(attempt *a, berth_status status, const berth_error *error)
     if (status != BERTH_OK) {
         /* It runs, and what it emits waits: PREPARED is on disk, the next start goes on from there.
          */
-        log_error("migrate", "daemon '%s' has come, but that is not on disk, and its outputs wait: "
-                             "%s",
+        log_error("migrate",
+                  "daemon '%s' has come, but that is not on disk, and its outputs wait: "
+                  "%s",
                   a->name, error->text);
         move_failed(&why, MOVE_STORE_FAILED, "%s", error->text);
         return;
@@ -217,9 +218,8 @@ static void drop_arrival(attempt *a)
     dropping *d = a->arrival ? calloc(1, sizeof *d) : NULL;
 
     if (d) {
-        *d = (dropping){.job = {.back = {.run = dropped}, .work = drop_work},
-                        .a = a,
-                        .arrival = a->arrival};
+        *d = (dropping){
+            .job = {.back = {.run = dropped}, .work = drop_work}, .a = a, .arrival = a->arrival};
         a->pending++;
         migrations_work(a->x, &d->job);
     }

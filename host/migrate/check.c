@@ -31,7 +31,8 @@ static berth_status bad(check *c, move_reason reason, const berth_error *error)
     return error->code ? error->code : BERTH_ERR_CORRUPT;
 }
 
-/* The key: out of the envelope, or as it was registered here. Never the one instead of the other. */
+/* The key: out of the envelope, or as it was registered here. Never the one instead of the other.
+ */
 static berth_status open_key(check *c, const move_seal *seal, berth_keypair *key)
 {
     const attempt *a = c->a;
@@ -67,7 +68,8 @@ static berth_status check_proof(check *c, const move_seal *seal, const container
         fail(&error, BERTH_ERR_CORRUPT, "the handover is for another move");
     else if (!entity_eq(state->snapshot.entity, c->offer.order.entity) ||
              memcmp(h->head, head, sizeof head) != 0)
-        fail(&error, BERTH_ERR_IDENTITY_MISMATCH, "the state is of another daemon, or another time");
+        fail(&error, BERTH_ERR_IDENTITY_MISMATCH,
+             "the state is of another daemon, or another time");
     else if (!slice_eq(state->kind, c->offer.kind) || state->epoch + 1 != c->offer.epoch ||
              state->state_version != c->offer.state_version)
         fail(&error, BERTH_ERR_CORRUPT, "the state is not what was offered");
@@ -134,8 +136,8 @@ static void check_work(job *j)
     if (c->status == BERTH_OK)
         c->status = moving_held_count(parts.held, &held, &error);
     if (c->status == BERTH_OK && held != seal.held)
-        c->status = fail(&error, BERTH_ERR_CORRUPT, "%u events were held, %u have come", seal.held,
-                         held);
+        c->status =
+            fail(&error, BERTH_ERR_CORRUPT, "%u events were held, %u have come", seal.held, held);
     if (c->status == BERTH_OK)
         c->status = moving_make_check(parts.make, &error);
     if (c->status == BERTH_OK)

@@ -190,8 +190,7 @@ berth_status migrations_start(migrations *x, runtime *rt, berth_error *error)
     while (made < WORKERS && pthread_create(&x->workers[made], NULL, worker, x) == 0)
         made++;
     status = made == WORKERS ? journal_recover(x, error) : BERTH_OK;
-    if (status == BERTH_OK &&
-        (made < WORKERS || pthread_create(&x->thread, NULL, run, x) != 0))
+    if (status == BERTH_OK && (made < WORKERS || pthread_create(&x->thread, NULL, run, x) != 0))
         status = fail(error, BERTH_ERR_NO_MEMORY, "no thread can be made");
     if (status == BERTH_OK) {
         x->running = true;
