@@ -189,6 +189,8 @@ static void of_none(migrations *x, const received *r, const move_head *head, sli
         say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
                known && phase == STORE_REFUSED, "the target has nothing of this attempt");
         return;
+    case MESSAGE_MOVE_ACCEPT:
+    case MESSAGE_MOVE_GOT:
     case MESSAGE_MOVE_ASK:
     case MESSAGE_MOVE_PREPARED:
         if (known && phase != STORE_TAKEN_BACK) {
