@@ -98,7 +98,7 @@ typedef struct happened {
     unsigned now_on;              /* where it is */
     uint64_t epoch[2];            /* before and after */
     uint64_t incarnation[2];
-    bool killed[HOSTS];
+    bool killed[HOSTS], pen_lost[HOSTS]; /* it, or what it had in its outbox */
     uint64_t at_order[SENDERS];   /* acknowledged when the move was ordered */
 } happened;
 

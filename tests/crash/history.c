@@ -68,7 +68,7 @@ static uint64_t may_miss(unsigned who, const happened *h)
 {
     bool stayed = h->epoch[0] == h->epoch[1], again = h->incarnation[0] != h->incarnation[1];
 
-    if (senders[who].pen && h->killed[who % HOSTS])
+    if (senders[who].pen && h->pen_lost[who % HOSTS])
         return floor_of[who] + 1; /* what the pen had in its outbox went with its host */
     if (!again)
         return UINT64_MAX;

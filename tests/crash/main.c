@@ -76,6 +76,11 @@ uint64_t random_below(uint64_t n)
 
 /* ---- Quiet ------------------------------------------------------------------------------------- */
 
+static struct {
+    unsigned on;
+    place place;
+} pens[HOSTS];
+
 static bool none_underway(void)
 {
     bool none = true;
@@ -90,13 +95,13 @@ static bool none_underway(void)
     return none;
 }
 
-/* The one host that has it, or HOSTS. */
-static unsigned owner(place *p)
+/* The one host that has this daemon, or HOSTS. */
+static unsigned owner(const char *origin, place *p)
 {
     unsigned on = HOSTS, count = 0;
 
     for (unsigned i = 0; i < HOSTS; i++) {
-        place q = place_on(&hosts[i], ledger, 1000);
+        place q = place_on(&hosts[i], origin, 1000);
 
         if (!q.answered)
             return HOSTS;
@@ -109,6 +114,14 @@ static unsigned owner(place *p)
     return count == 1 ? on : HOSTS;
 }
 
+static bool pens_are_there(void)
+{
+    for (unsigned i = 0; i < HOSTS; i++)
+        if ((pens[i].on = owner(hosts[i].pen, &pens[i].place)) == HOSTS)
+            return false;
+    return true;
+}
+
 /* Everybody is there, nothing is on its way, one runs it. */
 static unsigned heal(place *p)
 {
@@ -117,7 +130,8 @@ static unsigned heal(place *p)
     for (;;) {
         unsigned on = HOSTS;
 
-        if (hosts_connected() && none_underway() && (on = owner(p)) < HOSTS && none_underway())
+        if (hosts_connected() && none_underway() && (on = owner(ledger, p)) < HOSTS &&
+            pens_are_there() && none_underway())
             return on;
         if (now_ms() > until)
             broken("after %d s not all is well again: %s, %s, it runs on %s", PATIENCE_S,
@@ -174,24 +188,42 @@ static void check(happened *what)
 /* ---- A round ----------------------------------------------------------------------------------- */
 
 static struct {
-    unsigned moved, stayed, refused, killed, stopped, calm, rewound;
+    unsigned moved, stayed, refused, unknown, pens, killed, stopped, calm, rewound;
     uint64_t slowest_ms;
 } sum;
 
-static bool order(const happened *what, unsigned by)
+static bool order(unsigned by, const char *origin, unsigned to, char id[40])
 {
     char body[160];
     reply r;
     bool good;
 
-    snprintf(body, sizeof body, "{\"daemon\":\"%s\",\"node\":\"%s\"}", ledger, hosts[what->to].name);
+    snprintf(body, sizeof body, "{\"daemon\":\"%s\",\"node\":\"%s\"}", origin, hosts[to].name);
     r = http(&hosts[by], "POST", "/v1/migrations", NULL, body, 5000);
     good = r.status == 202;
+    member(r.body, "id", id, 40);
     if (!good)
         fprintf(stderr, "crash: round %llu: not ordered: %d %.200s\n", (unsigned long long)round_now,
                 r.status, r.body);
     reply_free(&r);
     return good;
+}
+
+/* What whoever ordered it was told is what has happened. */
+static void check_outcome(const happened *what, unsigned by, const char *id)
+{
+    char path[80], state[16];
+    bool moved = what->now_on != what->from;
+    reply r;
+
+    snprintf(path, sizeof path, "/v1/migrations/%s", id);
+    r = http(&hosts[by], "GET", path, NULL, NULL, 5000);
+    member(r.body, "state", state, sizeof state);
+    if (r.status != 200 || (strcmp(state, "unknown") != 0 && (strcmp(state, "moved") == 0) != moved))
+        broken("it is on %s now, and host %s, which had ordered the move, says: %d %.600s",
+               hosts[what->now_on].name, hosts[by].name, r.status, r.body);
+    sum.unknown += strcmp(state, "unknown") == 0;
+    reply_free(&r);
 }
 
 /* How long a move takes when nothing is in its way: what moments are drawn from. */
@@ -233,13 +265,38 @@ static void hurt(happened *what)
         if (what->killed[i])
             host_start(&hosts[i]);
     }
+    for (unsigned i = 0; i < HOSTS; i++)
+        if (what->killed[i] && random_below(4) == 0) { /* once more, while it recovers */
+            nap_us(random_below(5 * MOVE_US));
+            host_kill(&hosts[i]);
+            sum.killed++;
+            at += sprintf(at, ", %s killed again", hosts[i].name);
+            host_start(&hosts[i]);
+        }
+}
+
+/* Now and then one of those that write to it moves too. */
+static void move_pen(void)
+{
+    unsigned which = (unsigned)random_below(HOSTS), by = (unsigned)random_below(HOSTS);
+    unsigned to = (pens[which].on + 1 + (unsigned)random_below(HOSTS - 1)) % HOSTS;
+    char id[40];
+
+    if (!order(by, hosts[which].pen, to, id))
+        return;
+    sum.pens++;
+    snprintf(doing + strlen(doing), sizeof doing - strlen(doing), ", p%u %s to %s by %s", which,
+             hosts[pens[which].on].name, hosts[to].name, hosts[by].name);
 }
 
 static unsigned one_round(unsigned on, place *p)
 {
     happened what = {.from = on, .to = (on + 1 + (unsigned)random_below(HOSTS - 1)) % HOSTS};
     unsigned by = (unsigned)random_below(HOSTS);
-    uint64_t began = now_ms();
+    uint64_t began = now_ms(), pen_was[HOSTS];
+    unsigned pen_on[HOSTS];
+    char id[40];
+    bool ordered;
 
     what.epoch[0] = p->epoch;
     what.incarnation[0] = p->incarnation;
@@ -249,13 +306,22 @@ static unsigned one_round(unsigned on, place *p)
     nap_us(random_below(20000));
     for (unsigned i = 0; i < SENDERS; i++)
         what.at_order[i] = senders[i].acknowledged;
-    if (!order(&what, by))
-        sum.refused++;
+    for (unsigned i = 0; i < HOSTS; i++)
+        pen_on[i] = pens[i].on, pen_was[i] = pens[i].place.incarnation;
+    if (random_below(3) == 0)
+        move_pen();
+    ordered = order(by, ledger, what.to, id);
     hurt(&what);
     heal(p);
     senders_pause();
     on = heal(p);
     what.now_on = on;
+    for (unsigned i = 0; i < HOSTS; i++)
+        what.pen_lost[i] = what.killed[pen_on[i]] || what.killed[pens[i].on] ||
+                           pen_was[i] != pens[i].place.incarnation;
+    sum.refused += !ordered;
+    if (ordered && !what.killed[by])
+        check_outcome(&what, by, id);
     what.epoch[1] = p->epoch;
     what.incarnation[1] = p->incarnation;
     if (p->epoch < what.epoch[0] || p->incarnation < what.incarnation[0])
@@ -332,10 +398,11 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < SENDERS; i++)
         sent += senders[i].acknowledged;
     printf("crash: seed %llu: %llu rounds; %u kills, %u stops, %u without either; it moved %u times "
-           "and stayed %u times, %u times it went back to a snapshot; %llu events; the longest round "
-           "took %.1f s\n",
+           "and stayed %u times (%u not ordered, %u with an unknown outcome), %u times it went back to a "
+           "snapshot; %u moves of writers; %llu events; the longest round took %.1f s\n",
            (unsigned long long)seed, (unsigned long long)rounds, sum.killed, sum.stopped, sum.calm,
-           sum.moved, sum.stayed, sum.rewound, (unsigned long long)sent,
+           sum.moved, sum.stayed, sum.refused, sum.unknown, sum.rewound, sum.pens,
+           (unsigned long long)sent,
            (double)sum.slowest_ms / 1000);
     hosts_end();
     return 0;
