@@ -13,6 +13,7 @@ static atomic_bool going, ending;
 
 /* ---- Clients: a few lines a request, until they are acknowledged ------------------------------ */
 
+/* Through any host; some do not wait for the answer, and say the same again somewhere else. */
 #define LINES_MAX 4
 
 static void send_some(sender *s, unsigned *seed)
@@ -28,7 +29,9 @@ static void send_some(sender *s, unsigned *seed)
                  (unsigned long long)first + i);
     s->sent = first + lines - 1;
     while (!atomic_load(&ending)) {
-        reply r = http(s->at, "POST", path, source, body, PATIENCE_S * 1000);
+        const host *at = &hosts[rand_r(seed) % HOSTS];
+        unsigned wait = rand_r(seed) % 8 ? PATIENCE_S * 1000 : 1 + (unsigned)rand_r(seed) % 4;
+        reply r = http(at, "POST", path, source, body, wait);
         bool good = r.status == 200 && member_u64(r.body, "failed") == 0 &&
                     member_u64(r.body, "applied") + member_u64(r.body, "duplicates") == lines;
 
@@ -38,9 +41,9 @@ static void send_some(sender *s, unsigned *seed)
         if (good)
             break;
         if (now_ms() - since > PATIENCE_S * UINT64_C(1000))
-            broken("%.2s/%llu is not taken for %d s at host %s; last: %s", s->who,
-                   (unsigned long long)first, PATIENCE_S, s->at->name, last);
-        nap_us(3000);
+            broken("%.2s/%llu is not taken for %d s, at last by host %s; before that: %s", s->who,
+                   (unsigned long long)first, PATIENCE_S, at->name, last);
+        nap_us((unsigned)rand_r(seed) % 3000);
     }
     s->acknowledged = s->sent;
 }
