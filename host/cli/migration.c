@@ -104,8 +104,9 @@ static void show(struct json_object *v)
                  moving_node(v, "waits_for"), field_text(v, "waits_for"));
     if (*moving_why(why, sizeof why, v))
         page_add(&t, STYLE_BAD, "because", "%s", why);
-    page_add(&t, STYLE_PLAIN, "phase", "%s, since %s", field_text(v, "phase"),
-             format_rtt(text, field_u64(v, "phase_ns")));
+    page_add(&t, STYLE_PLAIN, "phase", "%s, %s%s%s", field_text(v, "phase"),
+             moving_is_over(v) ? "ended " : "for ", format_rtt(text, field_u64(v, "phase_ns")),
+             moving_is_over(v) ? " ago" : "");
     page_add(&t, STYLE_PLAIN, "attempts", "%llu", (unsigned long long)field_u64(v, "attempts"));
     page_add(&t, STYLE_PLAIN, "bytes", "%s", describe_bytes(text, v));
     page_add(&t, STYLE_PLAIN, "events held", "%s", format_count(text, field_u64(v, "held_events")));

@@ -168,7 +168,7 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
 {
     uint64_t sent = field_u64(view, "bytes_sent"), all = field_u64(view, "bytes_total");
     uint64_t held = field_u64(view, "held_events"), blackout = field_u64(view, "blackout_ns");
-    double seconds = (double)field_u64(view, "elapsed_ns") / 1e9;
+    double seconds = (double)field_u64(view, "phase_ns") / 1e9;
     char text[FORMAT_MAX];
     size_t at = add(out, cap, 0, "%s", moving_name(view));
 
@@ -180,7 +180,7 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
         at = add(out, cap, at, "  %s", format_bytes(text, sent));
         at = add(out, cap, at, " of %s", format_bytes(text, all));
     }
-    if (sent && seconds > 0)
+    if (sent && seconds > 0 && strcmp(field_text(view, "phase"), "transfer") == 0)
         at = add(out, cap, at, "  %s/s", format_bytes(text, (uint64_t)((double)sent / seconds)));
     if (held)
         at = add(out, cap, at, "  %s held", format_count(text, held));

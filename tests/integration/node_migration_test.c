@@ -174,6 +174,49 @@ static void what_is_refused_says_why_and_every_wait_says_the_same(void **state)
     assert_string_equal(ask(hosts[0], "c", "x"), "1");
 }
 
+static berth_status born_again(const berth_keypair *key, bool takeover, berth_error *error)
+{
+    berth_daemon_config how = {
+        .size = sizeof how, .name = "c", .durability = 2, .takeover = takeover};
+    uint64_t origin;
+
+    memset(error, 0, sizeof *error);
+    return berth_spawn_kind(berth_node_runtime(hosts[0]), "counter", key, &how, &origin, error);
+}
+
+/* delivery 3, 5: an identity that lives elsewhere, also after restarts and under its old name */
+static void an_identity_that_was_moved_does_not_begin_anew_where_it_was(void **state)
+{
+    berth_daemon_config how = {.size = sizeof how, .name = "c", .durability = 2};
+    berth_daemon_info info;
+    berth_error error = {0};
+    berth_keypair key;
+    uint64_t origin;
+
+    (void)state;
+    berth_keypair_generate(&key);
+    assert_int_equal(berth_spawn_kind(berth_node_runtime(hosts[0]), "counter", &key, &how, &origin,
+                                      &error),
+                     BERTH_OK);
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    move(0, origin, 1);
+    assert_int_equal(born_again(&key, false, &error), BERTH_ERR_REFUSED);
+    assert_non_null(strstr(error.text, "--takeover"));
+    stop_node(hosts[0]);
+    host_up(0);
+    assert_int_equal(born_again(&key, false, &error), BERTH_ERR_REFUSED);
+    assert_false(find(hosts[0], "c", &info));
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    move(1, origin, 0); /* it may come back as it went */
+    move(0, origin, 1);
+    stop_node(hosts[1]); /* and this host never returns */
+    hosts[1] = NULL;
+    assert_int_equal(born_again(&key, false, &error), BERTH_ERR_REFUSED);
+    assert_int_equal(born_again(&key, true, &error), BERTH_OK);
+    assert_true(find(hosts[0], "c", &info));
+    assert_int_equal(info.epoch, 5);
+}
+
 /* One that is over but for the word of the other host, by its role there. */
 typedef struct doubt {
     migration_role role;
@@ -267,6 +310,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_daemon_that_was_moved_is_the_other_hosts_for_good,
                                         both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_refused_says_why_and_every_wait_says_the_same,
+                                        both_up, both_down),
+        cmocka_unit_test_setup_teardown(an_identity_that_was_moved_does_not_begin_anew_where_it_was,
                                         both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_in_doubt_waits_for_an_operator_and_no_longer,
                                         both_up, both_down),

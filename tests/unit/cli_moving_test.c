@@ -26,7 +26,7 @@ static void the_line_shows_phase_bytes_rate_events_and_the_pause(void **state)
         view("{\"name\":\"words\",\"target_name\":\"east\",\"state\":\"moving\","
              "\"phase\":\"transfer\",\"bytes_sent\":50000000,"
              "\"bytes_total\":200000000,\"held_events\":1234,"
-             "\"elapsed_ns\":2000000000,\"blackout_ns\":1500000000}");
+             "\"phase_ns\":2000000000,\"blackout_ns\":1500000000}");
     char line[256];
 
     (void)state;
