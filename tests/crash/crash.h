@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/crash: three real hosts between which a daemon is moved all the time, while hosts are killed
- * with -9 or stopped at random instants; and a history of everything that was acknowledged, which
- * the daemon's own list has to agree with.
+ * tests/crash: three real hosts between which a daemon is moved all the time, while hosts are
+ * killed with -9 or stopped at random instants; and a history of everything that was acknowledged,
+ * which the daemon's own list has to agree with.
  *
  *     main.c      rounds: a move, a fault in the middle of it, healing, the questions
  *     hosts.c     processes, and what is asked of them
@@ -76,7 +76,8 @@ typedef struct sender {
     char who[2];
     bool pen;
     host *at;
-    /* Numbers up to: handed in; answered. A pen's are handed in once, a client's until they are in. */
+    /* Numbers up to: handed in; answered. A pen's are handed in once, a client's until they are in.
+     */
     _Atomic uint64_t sent, acknowledged;
     _Atomic bool idle;
     bool unsure[UNSURE_MAX]; /* of a pen: its host did not answer */
@@ -94,16 +95,16 @@ void senders_end(void);
 /* ---- history.c ---- */
 /* What happened in a round, besides what was sent. */
 typedef struct happened {
-    unsigned from, to;            /* where it was, and where it was to go */
-    unsigned now_on;              /* where it is */
-    uint64_t epoch[2];            /* before and after */
+    unsigned from, to; /* where it was, and where it was to go */
+    unsigned now_on;   /* where it is */
+    uint64_t epoch[2]; /* before and after */
     uint64_t incarnation[2];
     bool killed[HOSTS], pen_lost[HOSTS]; /* it, or what it had in its outbox */
-    uint64_t at_order[SENDERS];   /* acknowledged when the move was ordered */
+    uint64_t at_order[SENDERS];          /* acknowledged when the move was ordered */
 } happened;
 
-/* The list as the daemon tells it, against all that is known. false: pens' events are still to come;
- * what is otherwise wrong ends the run. */
+/* The list as the daemon tells it, against all that is known. false: pens' events are still to
+ * come; what is otherwise wrong ends the run. */
 bool history_check(const char *list, const happened *what, bool last_try);
 /* What was checked last is durable from now on. The number to cut at. */
 uint64_t history_settled(void);

@@ -107,8 +107,8 @@ bool hosts_connected(void)
 void make_durable(const host *h)
 {
     char path[64], origin[24];
-    reply r = http(h, "POST", "/v1/daemons", NULL, "{\"kind\":\"ledger\",\"durability\":\"snapshot\"}",
-                   20000);
+    reply r = http(h, "POST", "/v1/daemons", NULL,
+                   "{\"kind\":\"ledger\",\"durability\":\"snapshot\"}", 20000);
 
     if (r.status != 201)
         broken("nothing can be spawned on %s: %s", h->name, r.body);
@@ -142,7 +142,8 @@ void hosts_begin(void)
 {
     unsigned at = (unsigned)getpid() % 60000;
 
-    snprintf(the_dir, sizeof the_dir, "%s/berth-crash-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    snprintf(the_dir, sizeof the_dir, "%s/berth-crash-XXXXXX",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(the_dir))
         broken("no directory");
     for (int i = 0; i < HOSTS; i++) {

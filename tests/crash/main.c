@@ -15,7 +15,8 @@ static uint64_t seed = 1, rounds = 10, round_now;
 static bool keep;
 static char doing[256] = "beginning";
 
-/* ---- Odds and ends ----------------------------------------------------------------------------- */
+/* ---- Odds and ends -----------------------------------------------------------------------------
+ */
 
 _Noreturn void broken(const char *format, ...)
 {
@@ -74,7 +75,8 @@ uint64_t random_below(uint64_t n)
     return (z ^ z >> 31) % n;
 }
 
-/* ---- Quiet ------------------------------------------------------------------------------------- */
+/* ---- Quiet -------------------------------------------------------------------------------------
+ */
 
 static struct {
     unsigned on;
@@ -142,7 +144,8 @@ static unsigned heal(place *p)
     }
 }
 
-/* ---- Asking ------------------------------------------------------------------------------------ */
+/* ---- Asking ------------------------------------------------------------------------------------
+ */
 
 static bool ask_list(const host *h, const happened *what, bool last_try)
 {
@@ -185,7 +188,8 @@ static void check(happened *what)
     make_durable(&hosts[what->now_on]);
 }
 
-/* ---- A round ----------------------------------------------------------------------------------- */
+/* ---- A round -----------------------------------------------------------------------------------
+ */
 
 static struct {
     unsigned moved, stayed, refused, unknown, pens, killed, stopped, calm, rewound;
@@ -203,8 +207,8 @@ static bool order(unsigned by, const char *origin, unsigned to, char id[40])
     good = r.status == 202;
     member(r.body, "id", id, 40);
     if (!good)
-        fprintf(stderr, "crash: round %llu: not ordered: %d %.200s\n", (unsigned long long)round_now,
-                r.status, r.body);
+        fprintf(stderr, "crash: round %llu: not ordered: %d %.200s\n",
+                (unsigned long long)round_now, r.status, r.body);
     reply_free(&r);
     return good;
 }
@@ -219,7 +223,8 @@ static void check_outcome(const happened *what, unsigned by, const char *id)
     snprintf(path, sizeof path, "/v1/migrations/%s", id);
     r = http(&hosts[by], "GET", path, NULL, NULL, 5000);
     member(r.body, "state", state, sizeof state);
-    if (r.status != 200 || (strcmp(state, "unknown") != 0 && (strcmp(state, "moved") == 0) != moved))
+    if (r.status != 200 ||
+        (strcmp(state, "unknown") != 0 && (strcmp(state, "moved") == 0) != moved))
         broken("it is on %s now, and host %s, which had ordered the move, says: %d %.600s",
                hosts[what->now_on].name, hosts[by].name, r.status, r.body);
     sum.unknown += strcmp(state, "unknown") == 0;
@@ -349,16 +354,18 @@ static void spawn_all(void)
     char body[200];
     reply r;
 
-    r = http(&hosts[0], "POST", "/v1/daemons", NULL,
-             "{\"kind\":\"ledger\",\"name\":\"book\",\"durability\":\"snapshot\",\"auto_snapshot\":50}",
-             20000);
+    r = http(
+        &hosts[0], "POST", "/v1/daemons", NULL,
+        "{\"kind\":\"ledger\",\"name\":\"book\",\"durability\":\"snapshot\",\"auto_snapshot\":50}",
+        20000);
     if (r.status != 201)
         broken("no ledger: %s", r.body);
     member(r.body, "origin", ledger, sizeof ledger);
     reply_free(&r);
     for (int i = 0; i < HOSTS; i++) {
         snprintf(body, sizeof body,
-                 "{\"kind\":\"pen\",\"name\":\"pen\",\"durability\":\"snapshot\",\"config\":{\"text\":\"%s\"}}",
+                 "{\"kind\":\"pen\",\"name\":\"pen\",\"durability\":\"snapshot\",\"config\":{"
+                 "\"text\":\"%s\"}}",
                  ledger);
         r = http(&hosts[i], "POST", "/v1/daemons", NULL, body, 20000);
         if (r.status != 201)
@@ -397,13 +404,14 @@ int main(int argc, char **argv)
     senders_end();
     for (unsigned i = 0; i < SENDERS; i++)
         sent += senders[i].acknowledged;
-    printf("crash: seed %llu: %llu rounds; %u kills, %u stops, %u without either; it moved %u times "
-           "and stayed %u times (%u not ordered, %u with an unknown outcome), %u times it went back to a "
-           "snapshot; %u moves of writers; %llu events; the longest round took %.1f s\n",
-           (unsigned long long)seed, (unsigned long long)rounds, sum.killed, sum.stopped, sum.calm,
-           sum.moved, sum.stayed, sum.refused, sum.unknown, sum.rewound, sum.pens,
-           (unsigned long long)sent,
-           (double)sum.slowest_ms / 1000);
+    printf(
+        "crash: seed %llu: %llu rounds; %u kills, %u stops, %u without either; it moved %u times "
+        "and stayed %u times (%u not ordered, %u with an unknown outcome), %u times it went back "
+        "to a "
+        "snapshot; %u moves of writers; %llu events; the longest round took %.1f s\n",
+        (unsigned long long)seed, (unsigned long long)rounds, sum.killed, sum.stopped, sum.calm,
+        sum.moved, sum.stayed, sum.refused, sum.unknown, sum.rewound, sum.pens,
+        (unsigned long long)sent, (double)sum.slowest_ms / 1000);
     hosts_end();
     return 0;
 }

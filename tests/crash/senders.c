@@ -11,7 +11,8 @@ sender senders[SENDERS];
 static pthread_t threads[SENDERS], watcher;
 static atomic_bool going, ending;
 
-/* ---- Clients: a few lines a request, until they are acknowledged ------------------------------ */
+/* ---- Clients: a few lines a request, until they are acknowledged ------------------------------
+ */
 
 /* Through any host; some do not wait for the answer, and say the same again somewhere else. */
 #define LINES_MAX 4
@@ -23,7 +24,8 @@ static void send_some(sender *s, unsigned *seed)
     char path[96], source[64], body[256] = "", last[512] = "";
 
     snprintf(path, sizeof path, "/v1/daemons/%s/events?framing=lines", ledger);
-    snprintf(source, sizeof source, "Berth-Source: %.2s/%llu\r\n", s->who, (unsigned long long)first);
+    snprintf(source, sizeof source, "Berth-Source: %.2s/%llu\r\n", s->who,
+             (unsigned long long)first);
     for (unsigned i = 0; i < lines; i++)
         snprintf(body + strlen(body), sizeof body - strlen(body), "%.2s/%llu\n", s->who,
                  (unsigned long long)first + i);
@@ -48,7 +50,8 @@ static void send_some(sender *s, unsigned *seed)
     s->acknowledged = s->sent;
 }
 
-/* ---- Pens: handed in once; whether it came is not asked ---------------------------------------- */
+/* ---- Pens: handed in once; whether it came is not asked ----------------------------------------
+ */
 
 static void write_one(sender *s)
 {
@@ -93,7 +96,8 @@ static void *send_all(void *arg)
     return NULL;
 }
 
-/* ---- Who runs it ------------------------------------------------------------------------------- */
+/* ---- Who runs it -------------------------------------------------------------------------------
+ */
 
 static uint64_t highest;
 
@@ -142,7 +146,8 @@ static void *watch(void *arg)
     return NULL;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------- */
+/* ---- Life --------------------------------------------------------------------------------------
+ */
 
 void senders_begin(void)
 {

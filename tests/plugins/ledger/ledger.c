@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger: keeps each event that it applies, `SENDER/NUMBER` with one letter and digit for the sender,
- * in order. `?` is answered with "BASE:ENTRY ENTRY ...", BASE being how many were cut off before;
+ * ledger: keeps each event that it applies, `SENDER/NUMBER` with one letter and digit for the
+ * sender, in order. `?` is answered with "BASE:ENTRY ENTRY ...", BASE being how many were cut off
+ * before;
  * `!N` cuts off those before the Nth of all.
  *
  * pen: sends what it gets to the daemon whose origin, 16 hex digits, is its configuration.
