@@ -304,6 +304,36 @@ static void what_is_in_doubt_waits_for_an_operator_and_no_longer(void **state)
     berth_migration_free(m);
 }
 
+/* delivery 7 (xi): who ordered it, here the target, hears the truth of a source that knows its
+ * attempt, and whom to tell, from its journal only */
+static void a_source_that_was_restarted_tells_who_ordered_the_move_how_it_ended(void **state)
+{
+    uint64_t origin = spawn(hosts[0], "counter", "c");
+    berth_migration_outcome out = {.size = sizeof out};
+    doubt d = {.role = MIGRATION_SOURCE};
+    impair_rule none = {.drop = false};
+    berth_error error = {0};
+    berth_migration *m;
+
+    (void)state;
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    assert_string_equal(ask(hosts[0], "c", "x"), "1");
+    impair_out(1, 1000000000);
+    m = begin(1, origin, 1);
+    UNTIL(prepared(1));
+    deafen(1);
+    UNTIL(decided(0, &d));
+    stop_node(hosts[0]);
+    host_up(0);
+    assert_int_equal(mesh_impair(node_mesh(hosts[1]), NULL, &none, &none, 1, NULL), BERTH_OK);
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    assert_int_equal(berth_migration_wait(m, 60000, &out, &error), BERTH_OK);
+    if (!out.moved)
+        fail_msg("%s: %s", out.word, out.text);
+    assert_string_equal(ask(hosts[1], "c", "x"), "2");
+    berth_migration_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +345,9 @@ int main(void)
                                         both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_in_doubt_waits_for_an_operator_and_no_longer,
                                         both_up, both_down),
+        cmocka_unit_test_setup_teardown(
+            a_source_that_was_restarted_tells_who_ordered_the_move_how_it_ended, both_up,
+            both_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
