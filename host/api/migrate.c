@@ -108,7 +108,8 @@ static bool source_of(begin *b)
         b->spec.source = self.node;
     else if (!b->spec.source && place.known)
         b->spec.source = berth_entity_node_id(place.node);
-    if (b->spec.source && (b->spec.source != self.node || runtime_has(b->r->api->rt, b->spec.origin)))
+    if (b->spec.source &&
+        (b->spec.source != self.node || runtime_has(b->r->api->rt, b->spec.origin)))
         return true;
     fail(&b->error, BERTH_ERR_NOT_FOUND, "no node is known that runs it");
     return refuse(b, MOVE_DAEMON_NOT_FOUND);

@@ -28,24 +28,29 @@ static berth_status read_where(struct json_object *o, migration_order *order, be
     if (!status)
         status = json_get_bool(o, "", "auto", JSON_OPTIONAL, &any, error);
     if (!status)
-        status = order_string(o, "source", JSON_OPTIONAL, order->source, sizeof order->source,
-                              error);
+        status =
+            order_string(o, "source", JSON_OPTIONAL, order->source, sizeof order->source, error);
     if (!status && any && *order->node)
-        status = fail(error, BERTH_ERR_INVALID,
-                      "node: '%s' and auto: keep one of them", order->node);
+        status =
+            fail(error, BERTH_ERR_INVALID, "node: '%s' and auto: keep one of them", order->node);
     if (!status && !any && !*order->node)
-        status = fail(error, BERTH_ERR_INVALID,
-                      "node: is missing: say where to, or \"auto\": true");
+        status =
+            fail(error, BERTH_ERR_INVALID, "node: is missing: say where to, or \"auto\": true");
     return status;
 }
 
 berth_status migration_order_read(migration_order *order, slice body, berth_error *error)
 {
-    static const char *const members[] = {"daemon",      "node",
-                                          "auto",        "source",
-                                          "deadline_ms", "max_hold_ms",
-                                          "dry_run",     "retry_not_ready_ms",
-                                          "transport_identity", NULL};
+    static const char *const members[] = {"daemon",
+                                          "node",
+                                          "auto",
+                                          "source",
+                                          "deadline_ms",
+                                          "max_hold_ms",
+                                          "dry_run",
+                                          "retry_not_ready_ms",
+                                          "transport_identity",
+                                          NULL};
     struct json_object *o;
     berth_status status;
 

@@ -226,10 +226,15 @@ static bool wait_for_end(request *r, migrations *x, migration_view *v, uint64_t 
     if (room)
         migrations_wait(x, &v->id, (int64_t)wait_ms * 1000000, &unread, &error);
     atomic_fetch_sub(&r->api->waits, 1);
-    if (room)
-        return find_migration(r, x, v);
-    fail(&error, BERTH_ERR_WOULD_BLOCK,
-         "%u requests wait for migrations already; try again shortly, or without wait_ms", most);
+    if (room && !find_migration(r, x, v))
+        return false;
+    /* A daemon that does not return from its call keeps it from being over, whatever happens. */
+    if (room && (v->over || error.code != BERTH_ERR_SHUTTING_DOWN))
+        return true;
+    if (!room)
+        fail(&error, BERTH_ERR_WOULD_BLOCK,
+             "%u requests wait for migrations already; try again shortly, or without wait_ms",
+             most);
     request_fail(r, &error);
     return false;
 }

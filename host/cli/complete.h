@@ -2,8 +2,8 @@
 /*
  * cli/complete.h: completion scripts, made of the table.
  *
- * Names of daemons, plugins, kinds, channels, peers and others are asked of the host by the scripts,
- * through `berth completion daemons` and its like.
+ * Names of daemons, plugins, kinds, channels, peers and others are asked of the host by the
+ * scripts, through `berth completion daemons` and its like.
  */
 #ifndef CLI_COMPLETE_H
 #define CLI_COMPLETE_H

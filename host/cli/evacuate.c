@@ -57,7 +57,7 @@ static int begin(evacuation *e, passenger *p)
     p->over = true;
     e->done++;
     return error.code == BERTH_ERR_NO_HOST || error.code == BERTH_ERR_LOST ? output_fail(&error)
-                                                                         : EXIT_DONE;
+                                                                           : EXIT_DONE;
 }
 
 static void stop_all(evacuation *e)

@@ -93,8 +93,8 @@ static int watch(move *m)
     for (;;) {
         unsigned before = m->host.interrupts;
         berth_error error = {0};
-        berth_status status = mover_look(&m->host, m->id, m->terminal ? TICK_MS : QUIET_MS,
-                                         &m->view, &error);
+        berth_status status =
+            mover_look(&m->host, m->id, m->terminal ? TICK_MS : QUIET_MS, &m->view, &error);
 
         if (status != BERTH_OK && !is_crowded(&error)) {
             wipe(m);

@@ -54,10 +54,9 @@ static void list_row(tab *t, struct json_object *v, bool remarks)
 
 int cmd_migration_ls(const cli_invocation *inv)
 {
-    static const tab_column columns[] = {{"ID", false},    {"DAEMON", false}, {"FROM", false},
-                                         {"TO", false},    {"STATE", false},  {"PHASE", false},
-                                         {"BYTES", true},  {"PAUSED", true},  {"TOOK", true},
-                                         {"NOTE", false}};
+    static const tab_column columns[] = {
+        {"ID", false},    {"DAEMON", false}, {"FROM", false},  {"TO", false},  {"STATE", false},
+        {"PHASE", false}, {"BYTES", true},   {"PAUSED", true}, {"TOOK", true}, {"NOTE", false}};
     struct json_object *answer, *list;
     int code = ask(inv, &(client_request){.path = "/v1/migrations"}, &answer);
     bool remarks = false;
@@ -105,12 +104,12 @@ static void show(struct json_object *v)
                  moving_node(v, "waits_for"), field_text(v, "waits_for"));
     if (*moving_why(why, sizeof why, v))
         page_add(&t, STYLE_BAD, "because", "%s", why);
-    page_add(&t, STYLE_PLAIN, "phase", "%s, since %s", field_text(v, "phase"),
-             format_rtt(text, field_u64(v, "phase_ns")));
+    page_add(&t, STYLE_PLAIN, "phase", "%s, %s%s%s", field_text(v, "phase"),
+             moving_is_over(v) ? "ended " : "for ", format_rtt(text, field_u64(v, "phase_ns")),
+             moving_is_over(v) ? " ago" : "");
     page_add(&t, STYLE_PLAIN, "attempts", "%llu", (unsigned long long)field_u64(v, "attempts"));
     page_add(&t, STYLE_PLAIN, "bytes", "%s", describe_bytes(text, v));
-    page_add(&t, STYLE_PLAIN, "events held", "%s",
-             format_count(text, field_u64(v, "held_events")));
+    page_add(&t, STYLE_PLAIN, "events held", "%s", format_count(text, field_u64(v, "held_events")));
     if (strcmp(role, "target") != 0)
         page_add(&t, STYLE_PLAIN, "ran nowhere for", "%s, its snapshot took %s of that",
                  format_rtt(text, field_u64(v, "blackout_ns")),

@@ -71,11 +71,10 @@ berth_status mover_look(mover *m, const char *id, unsigned wait_ms, struct json_
 
     snprintf(wait, sizeof wait, "%u", wait_ms);
     path = client_path("/v1/migrations/%s?wait_ms=%s", id, wait);
-    status = client_json(m->client,
-                         &(client_request){.path = path,
-                                           .until_interrupted = true,
-                                           .interrupted = &interrupted},
-                         &fresh, error);
+    status = client_json(
+        m->client,
+        &(client_request){.path = path, .until_interrupted = true, .interrupted = &interrupted},
+        &fresh, error);
     free(path);
     if (interrupted) {
         json_object_put(fresh);
@@ -94,8 +93,8 @@ berth_status mover_abort(mover *m, const char *id, berth_error *error)
 {
     char *path = client_path("/v1/migrations/%s", id);
     struct json_object *answer = NULL;
-    berth_status status = client_json(
-        m->client, &(client_request){.method = "DELETE", .path = path}, &answer, error);
+    berth_status status =
+        client_json(m->client, &(client_request){.method = "DELETE", .path = path}, &answer, error);
 
     json_object_put(answer);
     free(path);
@@ -169,7 +168,7 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
 {
     uint64_t sent = field_u64(view, "bytes_sent"), all = field_u64(view, "bytes_total");
     uint64_t held = field_u64(view, "held_events"), blackout = field_u64(view, "blackout_ns");
-    double seconds = (double)field_u64(view, "elapsed_ns") / 1e9;
+    double seconds = (double)field_u64(view, "phase_ns") / 1e9;
     char text[FORMAT_MAX];
     size_t at = add(out, cap, 0, "%s", moving_name(view));
 
@@ -181,7 +180,7 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
         at = add(out, cap, at, "  %s", format_bytes(text, sent));
         at = add(out, cap, at, " of %s", format_bytes(text, all));
     }
-    if (sent && seconds > 0)
+    if (sent && seconds > 0 && strcmp(field_text(view, "phase"), "transfer") == 0)
         at = add(out, cap, at, "  %s/s", format_bytes(text, (uint64_t)((double)sent / seconds)));
     if (held)
         at = add(out, cap, at, "  %s held", format_count(text, held));

@@ -35,8 +35,7 @@ static factory *take_expected(runtime *rt, uint64_t origin, berth_daemon_config 
     return f;
 }
 
-berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out,
-                           berth_error *error)
+berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out, berth_error *error)
 {
     berth_daemon_config config;
     slice wants;

@@ -2,12 +2,12 @@
 /*
  * A daemon leaves.
  *
- * It is held (no batch is begun), and once no batch is half run and its outbox is empty its state is
- * taken. In the same turn its mailbox is frozen: what waits there is set aside, nothing more is
- * taken in but what the host itself makes, and senders wait for room. What was set aside is of three
- * sorts: events that were accepted for good (of daemons here) go along; those that somebody else
- * still answers for (flows of other nodes, clients) are told that they were not taken, or go after
- * the daemon; those that the host made of timers and requests are made again from the state.
+ * It is held (no batch is begun), and once no batch is half run and its outbox is empty its state
+ * is taken. In the same turn its mailbox is frozen: what waits there is set aside, nothing more is
+ * taken in but what the host itself makes, and senders wait for room. What was set aside is of
+ * three sorts: events that were accepted for good (of daemons here) go along; those that somebody
+ * else still answers for (flows of other nodes, clients) are told that they were not taken, or go
+ * after the daemon; those that the host made of timers and requests are made again from the state.
  */
 #include "daemon/held.h"
 #include "daemon/moving.h"
@@ -317,9 +317,14 @@ uint64_t departure_waiting(const departure *x)
     return n;
 }
 
-void departure_resume(departure *x)
+void departure_resume(departure *x, uint64_t epoch)
 {
     atomic_store(&x->resumed, true);
+    if (epoch) { /* frozen: nobody runs it */
+        pthread_mutex_lock(&x->d->lock);
+        x->d->epoch = epoch;
+        pthread_mutex_unlock(&x->d->lock);
+    }
     thaw(x);
     runtime_gate_again(x->d->rt, x->d->origin);
 }
@@ -371,7 +376,8 @@ static void follow(void *ctx)
     free(f);
 }
 
-/* A batch that a client or a call of another node waits for; flows of other nodes are sent again. */
+/* A batch that a client or a call of another node waits for; flows of other nodes are sent again.
+ */
 static bool follows(const runtime *rt, const batch *b)
 {
     bool flow = b->source[0] && rt->route.receives &&

@@ -13,7 +13,8 @@
  *     arrival_kept       that it is here is on disk: its outputs may leave
  *     arrival_abandon    it never came
  *
- * Any thread but a daemon's; callbacks come on a daemon's thread, without locks, and must not block.
+ * Any thread but a daemon's; callbacks come on a daemon's thread, without locks, and must not
+ * block.
  */
 #ifndef DAEMON_MOVING_H
 #define DAEMON_MOVING_H
@@ -84,9 +85,14 @@ berth_status departure_begin(runtime *rt, uint64_t origin, departure_done *done,
 const departed *departure_state(const departure *x);
 /* How many events wait for it now. */
 uint64_t departure_waiting(const departure *x);
-/* The gate opens again, with all that waited. Once; before or after done, which comes in any case.
- */
-void departure_resume(departure *x);
+/* The gate opens again, with all that waited; epoch above 0: at that epoch from now on. Once;
+ * before or after done, which comes in any case. */
+void departure_resume(departure *x, uint64_t epoch);
+
+/* The identity of a daemon that is or was here, as a row of this epoch keeps it: SEAL_SIZE bytes.
+ * NOT_FOUND, and the errors of unseal_identity. */
+berth_status runtime_reseal(runtime *rt, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch,
+                            uint8_t *out, berth_error *error);
 /* It has gone. What others had sent and we only held goes after it by the route. Once, after done's
  * OK; does not wait. */
 void departure_release(departure *x);

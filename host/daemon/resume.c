@@ -295,6 +295,39 @@ static bool collect_one(void *ctx, const store_daemon *row)
     return memcmp(row->entity, o->entity, sizeof(row->entity)) != 0 || collect(&o->rows, row);
 }
 
+typedef struct resealing {
+    runtime *rt;
+    const uint8_t *entity;
+    uint64_t epoch;
+    uint8_t *out;
+    berth_status status;
+    berth_error *error;
+} resealing;
+
+static bool reseal(void *ctx, const store_daemon *row)
+{
+    resealing *r = ctx;
+    berth_keypair key = {0};
+    if (memcmp(row->entity, r->entity, sizeof(row->entity)) != 0)
+        return true;
+    r->status = unseal_identity(&key, row->identity, row->entity, r->rt->host_key, "daemon",
+                                row->epoch, r->error);
+    if (r->status == BERTH_OK)
+        r->status = seal_identity(r->out, &key, r->rt->host_key, "daemon", r->epoch, r->error);
+    berth_keypair_wipe(&key);
+    return false;
+}
+
+berth_status runtime_reseal(runtime *rt, const uint8_t entity[BERTH_ENTITY_SIZE], uint64_t epoch,
+                            uint8_t *out, berth_error *error)
+{
+    resealing r = {rt, entity, epoch, out, BERTH_ERR_NOT_FOUND, error};
+    berth_status status = store_each_daemon(rt->store, reseal, &r, error);
+    if (status == BERTH_OK && r.status == BERTH_ERR_NOT_FOUND)
+        return fail(error, r.status, "its row is not there any more");
+    return status == BERTH_OK ? r.status : status;
+}
+
 berth_status runtime_resume_one(runtime *rt, const uint8_t entity[BERTH_ENTITY_SIZE],
                                 berth_error *error)
 {

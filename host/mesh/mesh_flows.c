@@ -176,7 +176,8 @@ static bool flush(mesh *m, route_link *l)
         m->frame.len = 0;
         pthread_mutex_lock(&l->lock);
         advance(l);
-        polled = l->out_count && !l->hushed && flow_out_poll(l->outs[0].flows, m->now_ns, &m->frame, &receiver);
+        polled = l->out_count && !l->hushed &&
+                 flow_out_poll(l->outs[0].flows, m->now_ns, &m->frame, &receiver);
         if (l->out_count && !l->hushed) {
             incarnation = l->outs[0].incarnation;
             due = flow_out_deadline(l->outs[0].flows);

@@ -137,8 +137,8 @@ typedef struct coming {
     berth_error *error;
 } coming;
 
-/* It is in this host's table of hearers already: whoever is about to publish here finds it there, or
- * as a member, or both, and tells the two apart (route.h, picked). */
+/* It is in this host's table of hearers already: whoever is about to publish here finds it there,
+ * or as a member, or both, and tells the two apart (route.h, picked). */
 static void come(mesh *m, void *ctx)
 {
     coming *c = ctx;

@@ -23,8 +23,9 @@ static void take_facts(void *ctx, const moving_facts *f)
 
     memcpy(a->entity, f->key->entity, sizeof a->entity);
     snprintf(a->name, sizeof a->name, "%s", f->name);
-    q->too_long = (size_t)snprintf(a->kind, sizeof a->kind, "%s", f->kind) >= sizeof a->kind ||
-                  (size_t)snprintf(a->plugin, sizeof a->plugin, "%s", f->plugin) >= sizeof a->plugin;
+    q->too_long =
+        (size_t)snprintf(a->kind, sizeof a->kind, "%s", f->kind) >= sizeof a->kind ||
+        (size_t)snprintf(a->plugin, sizeof a->plugin, "%s", f->plugin) >= sizeof a->plugin;
     o->epoch = f->epoch + 1;
     o->kind = slice_str(a->kind);
     o->plugin = slice_str(a->plugin);
@@ -62,8 +63,8 @@ static bool is_as_ordered(const attempt *a, const order *o, move_outcome *why)
     const move_offer *f = &a->offer;
 
     if (o->kind[0] && strcmp(o->kind, a->kind) != 0)
-        move_failed(why, MOVE_REFUSED, "the order is for kind '%s', the daemon is of '%s'",
-                    o->kind, a->kind);
+        move_failed(why, MOVE_REFUSED, "the order is for kind '%s', the daemon is of '%s'", o->kind,
+                    a->kind);
     else if (!is_none(o->digest) && memcmp(o->digest, f->digest, sizeof o->digest) != 0)
         move_failed(why, MOVE_REFUSED, "the order is for another copy of plugin '%s'", a->plugin);
     else if (o->state_highest &&
@@ -115,8 +116,7 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
     }
     if (good) {
         a->offer.order = *o;
-        a->offer.head =
-            (move_head){.kind = MESSAGE_MOVE_OFFER, .origin = origin};
+        a->offer.head = (move_head){.kind = MESSAGE_MOVE_OFFER, .origin = origin};
         memcpy(a->offer.head.attempt, a->id, sizeof a->id);
         order_hash(a->order_hash, o);
         a->not_after_s = o->not_after_s;
@@ -217,8 +217,8 @@ static void departed_now(migrations *x, input *in, bool ended)
     if (d->status != BERTH_OK)
         move_failed(&why, d->status == BERTH_ERR_CANCELLED ? MOVE_CANCELLED : MOVE_STATE_FAILED,
                     "%s", d->error.text);
-    source_piece_done(a->source, d->status, a->stream, a->seal,
-                      d->status == BERTH_OK ? NULL : &why, now_of());
+    source_piece_done(a->source, d->status, a->stream, a->seal, d->status == BERTH_OK ? NULL : &why,
+                      now_of());
     free(d);
     if (!ended)
         attempt_pump(a);
@@ -255,11 +255,11 @@ static void begin_departure(attempt *a)
     source_piece_done(a->source, BERTH_ERR_INTERNAL, NULL, NULL, &why, now_of());
 }
 
-static void stay(attempt *a)
+void source_stay(attempt *a, uint64_t epoch)
 {
     if (!a->departure)
         return;
-    departure_resume(a->departure);
+    departure_resume(a->departure, epoch);
     departure_free(a->departure);
     a->departure = NULL;
     a->closed_ns = 0;
@@ -267,16 +267,16 @@ static void stay(attempt *a)
 
 /* ---- The journal ----------------------------------------------------------------------------- */
 
-typedef struct stored {
+struct source_stored {
     input in;
     attempt *a;
     void (*then)(attempt *a, berth_status status);
     berth_status status;
-} stored;
+};
 
 static void stored_now(migrations *x, input *in, bool ended)
 {
-    stored *s = (stored *)in;
+    source_stored *s = (source_stored *)in;
     attempt *a = s->a;
 
     (void)x;
@@ -288,9 +288,9 @@ static void stored_now(migrations *x, input *in, bool ended)
 }
 
 /* On the store's thread. */
-static void has_stored(void *ctx, berth_status status, const berth_error *error)
+void source_has_stored(void *ctx, berth_status status, const berth_error *error)
 {
-    stored *s = ctx;
+    source_stored *s = ctx;
 
     s->status = status;
     if (status != BERTH_OK && error)
@@ -299,15 +299,15 @@ static void has_stored(void *ctx, berth_status status, const berth_error *error)
 }
 
 /* NULL: no memory, and `then` has been told. */
-static stored *storing(attempt *a, void (*then)(attempt *a, berth_status status))
+source_stored *source_storing(attempt *a, void (*then)(attempt *a, berth_status status))
 {
-    stored *s = calloc(1, sizeof *s);
+    source_stored *s = calloc(1, sizeof *s);
 
     if (!s) {
         then(a, BERTH_ERR_NO_MEMORY);
         return NULL;
     }
-    *s = (stored){.in = {.run = stored_now}, .a = a, .then = then};
+    *s = (source_stored){.in = {.run = stored_now}, .a = a, .then = then};
     a->pending++;
     return s;
 }
@@ -325,23 +325,11 @@ static void finished(attempt *a, berth_status status)
     source_finished(a->source, now_of());
 }
 
-static void taken_back(attempt *a, berth_status status)
-{
-    berth_error error = {0};
-
-    if (status == BERTH_OK && a->departure)
-        stay(a);
-    else if (status == BERTH_OK && runtime_resume_one(a->x->rt, a->entity, &error) != BERTH_OK)
-        log_error("migrate", "daemon %016llx was taken back, and does not run: %s",
-                  (unsigned long long)a->origin, error.text);
-    source_taken_back(a->source, now_of());
-}
-
 /* The target runs it. */
 static void finish(attempt *a)
 {
     berth_error error = {0};
-    stored *s;
+    source_stored *s;
 
     a->opened_ns = now_of();
     if (mesh_depart(a->x->config.mesh, &a->handover, &error) != BERTH_OK)
@@ -359,37 +347,23 @@ static void finish(attempt *a)
         finished(a, BERTH_OK);
         return;
     }
-    s = storing(a, finished);
+    s = source_storing(a, finished);
     if (s)
-        store_attempt_hand_over(a->x->config.store, a->id, a->incarnation, a->sequence, has_stored,
-                                s);
+        store_attempt_hand_over(a->x->config.store, a->id, a->incarnation, a->sequence,
+                                source_has_stored, s);
 }
 
 static void release(attempt *a)
 {
-    stored *s;
+    source_stored *s;
 
     if (!a->x->config.store) {
         released(a, BERTH_OK);
         return;
     }
-    s = storing(a, released);
+    s = source_storing(a, released);
     if (s)
-        journal_release(a, has_stored, s);
-}
-
-static void take_back(attempt *a)
-{
-    stored *s;
-
-    if (!a->x->config.store) {
-        taken_back(a, BERTH_OK);
-        return;
-    }
-    s = storing(a, taken_back);
-    if (s)
-        store_attempt_take_back(a->x->config.store, a->id, a->offer.epoch - 1, (slice){0},
-                                a->incarnation, a->sequence, NULL, has_stored, s);
+        journal_release(a, source_has_stored, s);
 }
 
 /* ---- What is needed -------------------------------------------------------------------------- */
@@ -413,8 +387,9 @@ static void over(attempt *a)
     }
     pthread_mutex_unlock(&x->lock);
     if (a->outcome.moved)
-        log_info("migrate", "daemon '%s' (%016llx) runs on node %016llx now, after %.1f ms in which "
-                            "it ran nowhere",
+        log_info("migrate",
+                 "daemon '%s' (%016llx) runs on node %016llx now, after %.1f ms in which "
+                 "it ran nowhere",
                  a->name, (unsigned long long)a->origin, (unsigned long long)a->peer,
                  a->closed_ns ? (double)(a->opened_ns - a->closed_ns) / 1e6 : 0.0);
     else
@@ -446,13 +421,13 @@ void source_pump(attempt *a)
             release(a);
             break;
         case SOURCE_RESUME:
-            stay(a);
+            source_stay(a, 0);
             break;
         case SOURCE_FINISH:
             finish(a);
             break;
         case SOURCE_TAKE_BACK:
-            take_back(a);
+            attempt_take_back(a);
             break;
         case SOURCE_OVER:
             over(a);

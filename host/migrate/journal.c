@@ -33,9 +33,8 @@ static void write_record(writer *w, const attempt *a, slice offer, slice seal)
 
 static void fill(const attempt *a, store_attempt *out, const writer *w, uint64_t epoch)
 {
-    *out = (store_attempt){.epoch = epoch,
-                           .not_after_s = a->not_after_s,
-                           .record = slice_of(w->data, w->len)};
+    *out = (store_attempt){
+        .epoch = epoch, .not_after_s = a->not_after_s, .record = slice_of(w->data, w->len)};
     memcpy(out->attempt, a->id, sizeof out->attempt);
     memcpy(out->entity, a->entity, sizeof out->entity);
 }
@@ -204,10 +203,11 @@ static bool recover(void *ctx, const store_attempt *row)
         return false;
     begin_common(a, row, &r);
     snprintf(a->kind, sizeof a->kind, "%.*s", (int)offer.kind.len, (const char *)offer.kind.ptr);
-    good = row->phase == STORE_RELEASED ? recover_source(a, &r, &offer, &seal)
-                                        : recover_target(a, &r);
-    log_info("migrate", "daemon %016llx of kind '%s': its move %s node %016llx is not over, the "
-                        "other node is asked",
+    good =
+        row->phase == STORE_RELEASED ? recover_source(a, &r, &offer, &seal) : recover_target(a, &r);
+    log_info("migrate",
+             "daemon %016llx of kind '%s': its move %s node %016llx is not over, the "
+             "other node is asked",
              (unsigned long long)a->origin, a->kind, row->phase == STORE_RELEASED ? "to" : "from",
              (unsigned long long)a->peer);
     if (good)

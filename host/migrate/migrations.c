@@ -77,164 +77,6 @@ void count(migrations *x, uint64_t *which, uint64_t by)
     pthread_mutex_unlock(&x->lock);
 }
 
-bool peer_find(migrations *x, uint64_t node, mesh_peer_view *out)
-{
-    char id[ID_TEXT];
-    berth_error unread = {0};
-
-    return mesh_peer_find(x->config.mesh, id_encode(id, node), out, &unread) == BERTH_OK && out->up;
-}
-
-/* ---- Attempts -------------------------------------------------------------------------------- */
-
-attempt *attempt_find(migrations *x, const uint8_t id[ATTEMPT_SIZE])
-{
-    return strmap_get(&x->attempts, slice_of(id, ATTEMPT_SIZE));
-}
-
-attempt *attempt_new(migrations *x, const uint8_t id[ATTEMPT_SIZE], uint64_t origin)
-{
-    attempt *a = calloc(1, sizeof *a);
-    bool put;
-
-    if (!a)
-        return NULL;
-    a->x = x;
-    memcpy(a->id, id, sizeof a->id);
-    a->origin = origin;
-    a->began_ns = a->phase_ns = now_of();
-    pthread_mutex_lock(&x->lock);
-    put = strmap_put(&x->attempts, slice_of(a->id, ATTEMPT_SIZE), a);
-    pthread_mutex_unlock(&x->lock);
-    if (put)
-        return a;
-    free(a);
-    return NULL;
-}
-
-void attempt_schedule(attempt *a, int64_t at_ns)
-{
-    heap_remove(&a->x->dues, &a->due);
-    a->due.due_ns = at_ns;
-    if (at_ns != INT64_MAX)
-        heap_push(&a->x->dues, &a->due);
-}
-
-static void show(attempt *a)
-{
-    migration_view v = {.role = a->source ? MIGRATION_SOURCE : MIGRATION_TARGET,
-                        .origin = a->origin,
-                        .over = a->over,
-                        .outcome = a->outcome,
-                        .attempts = 1,
-                        .held = a->held,
-                        .waits_for = a->peer,
-                        .elapsed_ns = a->began_ns,
-                        .snapshot_ns = a->snapshot_ns};
-    int64_t now = now_of();
-
-    memcpy(v.id.bytes, a->id, sizeof v.id.bytes);
-    memcpy(v.name, a->name, sizeof v.name);
-    memcpy(v.kind, a->kind, sizeof v.kind);
-    if (a->source) {
-        source_view s;
-
-        source_look(a->source, &s);
-        v.source = a->x->config.identity->node_id;
-        v.target = a->peer;
-        v.phase = s.phase;
-        v.in_doubt = s.in_doubt;
-        v.bytes_sent = s.bytes_acknowledged;
-        v.bytes_total = s.bytes_total;
-        v.blackout_ns = a->closed_ns ? (a->opened_ns ? a->opened_ns : now) - a->closed_ns : 0;
-    } else if (a->target) {
-        target_view t;
-
-        target_look(a->target, &t);
-        v.source = a->peer;
-        v.target = a->x->config.identity->node_id;
-        v.phase = t.stage <= TARGET_RECEIVING   ? MOVE_PHASE_TRANSFER
-                  : t.stage <= TARGET_PREPARING ? MOVE_PHASE_RESTORE
-                  : t.stage == TARGET_PREPARED  ? MOVE_PHASE_CUTOVER
-                                                : MOVE_PHASE_COMPLETE;
-        v.in_doubt = t.stage == TARGET_PREPARED && now - a->phase_ns > S_NS;
-        v.bytes_sent = t.bytes;
-        v.bytes_total = t.total;
-    }
-    if (v.phase != a->phase || (a->over && !a->view.over)) {
-        a->phase = v.phase;
-        a->phase_ns = now;
-    }
-    v.phase_ns = a->phase_ns;
-    pthread_mutex_lock(&a->x->lock);
-    if (v.over && !a->view.over && !a->mine)
-        a->x->past[a->x->past_count++ % OVER_MAX] = v;
-    a->view = v;
-    pthread_mutex_unlock(&a->x->lock);
-}
-
-void attempt_pump(attempt *a)
-{
-    int64_t at = INT64_MAX;
-
-    if (a->source)
-        source_pump(a);
-    else if (a->target)
-        target_pump(a);
-    show(a);
-    if (a->mine)
-        migration_local_changed(a);
-    if (a->source && !a->over)
-        at = source_deadline(a->source);
-    else if (a->target)
-        at = target_deadline(a->target);
-    if (a->over && a->ended_ns + ENDED_NS < at)
-        at = a->ended_ns + ENDED_NS;
-    attempt_schedule(a, at);
-}
-
-void attempt_free(attempt *a)
-{
-    migrations *x = a->x;
-
-    heap_remove(&x->dues, &a->due);
-    if (map64_get(&x->by_origin, a->origin) == a)
-        map64_del(&x->by_origin, a->origin);
-    pthread_mutex_lock(&x->lock);
-    strmap_del(&x->attempts, slice_of(a->id, ATTEMPT_SIZE));
-    pthread_mutex_unlock(&x->lock);
-    if (a->source)
-        source_let_go(a);
-    else
-        target_let_go(a);
-    source_free(a->source);
-    target_free(a->target);
-    buf_unref(a->stream);
-    buf_unref(a->seal);
-    buf_unref(a->offer_bytes);
-    buf_unref(a->seal_bytes);
-    buf_unref(a->how);
-    free(a);
-}
-
-void attempt_unpend(attempt *a)
-{
-    a->pending--;
-}
-
-static void expire(attempt *a, int64_t now)
-{
-    if (a->over && !a->pending && now >= a->ended_ns + ENDED_NS) {
-        attempt_free(a);
-        return;
-    }
-    if (a->source && !a->over)
-        source_expire(a->source, now);
-    else if (a->target)
-        target_expire(a->target, now);
-    attempt_pump(a);
-}
-
 /* ---- The thread ------------------------------------------------------------------------------ */
 
 /* Under the lock. */
@@ -254,7 +96,7 @@ static void run_dues(migrations *x)
     heap_node *n;
 
     while ((n = heap_pop_due(&x->dues, now)))
-        expire((attempt *)n, now);
+        attempt_expire((attempt *)n, now);
     while ((n = heap_pop_due(&x->orders, now))) {
         migration *g = (migration *)n;
 
@@ -348,8 +190,7 @@ berth_status migrations_start(migrations *x, runtime *rt, berth_error *error)
     while (made < WORKERS && pthread_create(&x->workers[made], NULL, worker, x) == 0)
         made++;
     status = made == WORKERS ? journal_recover(x, error) : BERTH_OK;
-    if (status == BERTH_OK &&
-        (made < WORKERS || pthread_create(&x->thread, NULL, run, x) != 0))
+    if (status == BERTH_OK && (made < WORKERS || pthread_create(&x->thread, NULL, run, x) != 0))
         status = fail(error, BERTH_ERR_NO_MEMORY, "no thread can be made");
     if (status == BERTH_OK) {
         x->running = true;
@@ -593,65 +434,4 @@ static void peers_changed(void *ctx, const peer_event *e)
         return;
     *p = (peer_input){{.run = peer_changed}, e->node, up};
     migrations_post(ctx, &p->in);
-}
-
-/* ---- Looking --------------------------------------------------------------------------------- */
-
-/* Instants become durations. */
-static void finish_view(migration_view *v)
-{
-    int64_t now = now_of(), end = v->over ? v->phase_ns : now;
-
-    v->elapsed_ns = end - v->elapsed_ns;
-    v->phase_ns = now - v->phase_ns;
-}
-
-void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *v), void *ctx)
-{
-    migration_view *list;
-    size_t n = 0, first, all = OVER_MAX + 1;
-    void *value;
-    slice key;
-
-    pthread_mutex_lock(&x->lock);
-    for (const migration *g = x->list; g; g = g->next)
-        all++;
-    list = malloc((all + x->attempts.count) * sizeof *list);
-    for (const migration *g = list ? x->list : NULL; g; g = g->next)
-        if (!g->over)
-            list[n++] = g->view;
-    for (size_t at = 0; list && strmap_next(&x->attempts, &at, &key, &value);) {
-        const attempt *a = value;
-
-        if (!a->mine && !a->view.over && a->view.origin)
-            list[n++] = a->view;
-    }
-    for (const migration *g = list ? x->list : NULL; g; g = g->next)
-        if (g->over)
-            list[n++] = g->view;
-    first = x->past_count > OVER_MAX ? x->past_count - OVER_MAX : 0;
-    for (size_t i = x->past_count; list && i-- > first;)
-        list[n++] = x->past[i % OVER_MAX];
-    pthread_mutex_unlock(&x->lock);
-    for (size_t i = 0; list && i < n; i++) {
-        finish_view(&list[i]);
-        fn(ctx, &list[i]);
-    }
-    free(list);
-}
-
-void migrations_get_counters(migrations *x, migrations_counters *out)
-{
-    void *value;
-    slice key;
-
-    pthread_mutex_lock(&x->lock);
-    *out = x->counters;
-    for (size_t at = 0; strmap_next(&x->attempts, &at, &key, &value);) {
-        const attempt *a = value;
-
-        out->underway += !a->view.over;
-        out->in_doubt += !a->view.over && a->view.in_doubt;
-    }
-    pthread_mutex_unlock(&x->lock);
 }

@@ -76,6 +76,15 @@ berth_status migrations_wait(migrations *x, const migration_id *id, int64_t time
 /* Ask for its end. BUSY: it is decided already. NOT_FOUND. */
 berth_status migrations_cancel(migrations *x, const migration_id *id, berth_error *error);
 
+/*
+ * An operator attests that the other node of a migration in doubt is gone for good: it is decided
+ * without it. At the target the daemon is ours; at the source it runs here again, above the epoch
+ * that the target was given, so that it yields should it turn up after all. NOT_FOUND; REFUSED: it
+ * is not in doubt, waits for another node, or that node is connected.
+ */
+berth_status migrations_resolve(migrations *x, const migration_id *id, uint64_t dead,
+                                berth_error *error);
+
 /* ---- Looking --------------------------------------------------------------------------------- */
 
 typedef enum migration_role {
@@ -104,8 +113,8 @@ typedef struct migration_view {
 void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *v), void *ctx);
 
 typedef struct migrations_counters {
-    uint64_t begun, moved, failed, received, refused; /* received: daemons; refused: offers */
-    uint64_t underway, in_doubt;                      /* now */
+    uint64_t begun, moved, failed, received, refused;   /* received: daemons; refused: offers */
+    uint64_t underway, in_doubt;                        /* now */
     uint64_t malformed, unknown, unauthorized, dropped; /* messages */
     uint64_t bytes_out, bytes_in, held_events;
     uint64_t blackout_ns, snapshot_ns; /* sums over those that moved from here */

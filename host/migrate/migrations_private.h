@@ -2,9 +2,13 @@
 /*
  * migrate/migrations_private.h: what the files of the driver share. Nobody else includes it.
  *
- *     migrations.c   the thread, its inputs, tables; what others ask of it
+ *     migrations.c   the thread, its inputs, its life
+ *     attempts.c     the attempts that this node has a part in
  *     at_source.c    attempts to move a daemon of this node
+ *     take_back.c    one that was released and runs here again
  *     at_target.c    attempts to move one here
+ *     admit.c        may it come, and can it
+ *     check.c        what has come of it
  *     received.c     messages: to which attempt, and what is answered to those of none
  *     ordering.c     migrations that were begun here
  *     journal.c      what is written to the store, and read again at the start
@@ -29,13 +33,13 @@
 
 #include <pthread.h>
 
-#define S_NS              INT64_C(1000000000)
-#define WORKERS           2
-#define INBOX_MAX         (64u << 20) /* bytes of messages that wait for the thread */
-#define OVER_MAX          256         /* migrations that are over and can be looked at */
-#define ORDER_LIFE_S      3600        /* of orders made here */
-#define ENDED_NS          (600 * S_NS) /* an attempt that is over answers for so long */
-#define PRESENCE_LIFE_S   (24 * 3600)
+#define S_NS            INT64_C(1000000000)
+#define WORKERS         2
+#define INBOX_MAX       (64u << 20)  /* bytes of messages that wait for the thread */
+#define OVER_MAX        256          /* migrations that are over and can be looked at */
+#define ORDER_LIFE_S    3600         /* of orders made here */
+#define ENDED_NS        (600 * S_NS) /* an attempt that is over answers for so long */
+#define PRESENCE_LIFE_S (24 * 3600)
 
 /* Something for the thread; run frees it. ended: the thread has ended, only let go. */
 typedef struct input input;
@@ -86,6 +90,7 @@ typedef struct attempt {
     buf *stream, *seal;
     uint64_t held, incarnation, sequence;
     int64_t closed_ns, opened_ns, snapshot_ns;
+    bool attested; /* an operator says that the target is gone */
 
     /* At the target. */
     arrival *arrival;
@@ -106,8 +111,8 @@ struct migration {
     attempt *local; /* the present one, where the source is this node */
     uint64_t source;
     int64_t began_ns;
-    unsigned refs; /* [lock] who waits, and the list */
-    bool over;     /* [lock] */
+    unsigned refs;        /* [lock] who waits, and the list */
+    bool over;            /* [lock] */
     move_outcome outcome; /* [lock] */
     migration *next;      /* [lock] the newest first */
     migration_view view;  /* as of its last change */
@@ -136,10 +141,10 @@ struct migrations {
     heap dues;       /* of attempts, */
     heap orders;     /* of migrations */
     uint64_t bytes_promised;
-    migration *list; /* [lock] */
+    migration *list;               /* [lock] */
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
-    size_t past_count;              /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
-    migrations_counters counters; /* [lock] */
+    size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
+    migrations_counters counters;  /* [lock] */
     int64_t expire_ns;
 };
 
@@ -167,6 +172,8 @@ void attempt_schedule(attempt *a, int64_t at_ns);
 /* One answer that was pending has come. */
 void attempt_unpend(attempt *a);
 void attempt_free(attempt *a);
+/* Its time has come. */
+void attempt_expire(attempt *a, int64_t now_ns);
 
 /* ---- at_source.c ---- */
 /* Begin one. why: when it is NULL. */
@@ -176,16 +183,37 @@ void source_pump(attempt *a);
 void source_state(const attempt *a, move_state *out);
 void source_tell(attempt *a, uint64_t node);
 void source_let_go(attempt *a);
+/* Its gate opens again; epoch 0: as it was. */
+void source_stay(attempt *a, uint64_t epoch);
+/* What the store is asked for an attempt, and then what is done; NULL: no memory, and `then` has
+ * been told. The context of source_has_stored. */
+typedef struct source_stored source_stored;
+source_stored *source_storing(attempt *a, void (*then)(attempt *a, berth_status status));
+store_done source_has_stored;
+
+/* ---- take_back.c ---- */
+void attempt_take_back(attempt *a);
 
 /* ---- at_target.c ---- */
 attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const move_offer *offer,
                       buf *msg);
 void target_pump(attempt *a);
 void target_let_go(attempt *a);
+/* It is committed: open it. */
+void target_take_over(attempt *a);
+
+/* ---- admit.c ---- */
+bool target_admits(attempt *a, move_outcome *why);
+/* One reference to the kind that would run it here, or NULL. */
+plugin_kind *target_kind(migrations *x, const move_offer *o);
 
 /* Does this order count, brought by this node, which may be granted what the order is about? why:
  * if not. */
 bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, move_outcome *why);
+
+/* ---- check.c ---- */
+/* Verify and build what has come; then go on. committed: after a restart, and then it is opened. */
+void target_check(attempt *a, bool committed);
 
 /* ---- received.c ---- */
 mesh_moving migrations_received;

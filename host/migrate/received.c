@@ -88,8 +88,8 @@ static void look(migrations *x, const received *r, const move_head *head)
     if (a && a->source && a->orchestrator == r->node)
         source_tell(a, r->node);
     else
-        say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin,
-               MOVE_UNKNOWN_ATTEMPT, false, "the source has no such attempt");
+        say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
+               false, "the source has no such attempt");
 }
 
 /* An orchestrator's abort; a source's goes to its target's machine. */
@@ -120,12 +120,20 @@ static void offered(migrations *x, const received *r, slice msg)
         count(x, &x->counters.malformed, 1);
         return;
     }
+    /* Nobody else can use up an attempt that its source has not offered yet. */
+    if (!entity_eq(offer.order.source, r->entity)) {
+        count(x, &x->counters.unauthorized, 1);
+        say_no(x, r->node, MESSAGE_MOVE_REFUSED, offer.head.attempt, offer.head.origin,
+               MOVE_REFUSED, false, "the order names another source");
+        return;
+    }
     a = target_begin(x, r->node, r->entity, &offer, r->msg);
     if (a)
         attempt_pump(a);
 }
 
-/* ---- About attempts that no machine is there for ---------------------------------------------- */
+/* ---- About attempts that no machine is there for ----------------------------------------------
+ */
 
 static void answer_step(migrations *x, uint64_t node, uint16_t kind, const move_step *asked)
 {
@@ -154,17 +162,17 @@ static void of_none(migrations *x, const received *r, const move_head *head, sli
             answer_step(x, r->node, MESSAGE_MOVE_OWNED, &step);
             return;
         }
-        say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin,
-               MOVE_UNKNOWN_ATTEMPT, known && phase == STORE_REFUSED,
-               "the target has nothing of this attempt");
+        say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
+               known && phase == STORE_REFUSED, "the target has nothing of this attempt");
         return;
     case MESSAGE_MOVE_ASK:
     case MESSAGE_MOVE_PREPARED:
         if (known && phase != STORE_TAKEN_BACK) {
             /* It said OWNED once, and has forgotten: its state was rolled back. Nobody may decide
              * that but an operator. */
-            log_error("migrate", "node %016llx asks for a daemon (%016llx) that it has had already: "
-                                 "was its state directory put back to an earlier time?",
+            log_error("migrate",
+                      "node %016llx asks for a daemon (%016llx) that it has had already: "
+                      "was its state directory put back to an earlier time?",
                       (unsigned long long)r->node, (unsigned long long)head->origin);
             return;
         }
@@ -173,8 +181,8 @@ static void of_none(migrations *x, const received *r, const move_head *head, sli
         return;
     case MESSAGE_MOVE_CHUNK:
     case MESSAGE_MOVE_SEAL:
-        say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin,
-               MOVE_UNKNOWN_ATTEMPT, false, "the target has nothing of this attempt");
+        say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
+               false, "the target has nothing of this attempt");
         return;
     default:
         break;

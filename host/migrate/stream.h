@@ -5,7 +5,8 @@
  *     piece: type u8, length u64, bytes
  *     MAKE       what a factory is made of (daemon/moving.h)
  *     CONTAINER  BSN1 (chain/container.h)
- *     HELD       events that were accepted and not run (daemon/held.h); left out when there are none
+ *     HELD       events that were accepted and not run (daemon/held.h); left out when there are
+ * none
  *
  * In this order, each once. Any thread; nothing is allocated but by stream_write.
  */

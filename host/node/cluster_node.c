@@ -59,9 +59,9 @@ static mesh_peer *pins(const cluster_node *n, told what)
             continue;
         p->has_key = p->has_entity = true;
         p->may = (c->config.relay ? TRUST_MAY_RELAY : 0) |
-                 (c->config.migrate ? TRUST_MAY_MIGRATE_IN | TRUST_MAY_MIGRATE_OUT |
-                                          TRUST_MAY_ORCHESTRATE
-                                    : 0);
+                 (c->config.migrate
+                      ? TRUST_MAY_MIGRATE_IN | TRUST_MAY_MIGRATE_OUT | TRUST_MAY_ORCHESTRATE
+                      : 0);
         snprintf(p->name, sizeof p->name, "%s", x->name);
         memcpy(p->key, x->static_public, sizeof p->key);
         memcpy(p->entity, x->identity.entity, sizeof p->entity);

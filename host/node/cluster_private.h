@@ -54,9 +54,9 @@ typedef struct cluster_node {
     mesh *mesh;             /* [change] */
     migrations *migrations; /* [change] */
     runtime *rt;            /* [change] */
-    uint32_t life;  /* [lock] rises with each start */
-    bool running;   /* [lock] */
-    unsigned users; /* [lock] */
+    uint32_t life;          /* [lock] rises with each start */
+    bool running;           /* [lock] */
+    unsigned users;         /* [lock] */
 } cluster_node;
 
 /* What nodes have: a linked kind or a plugin file. */

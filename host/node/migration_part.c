@@ -11,8 +11,7 @@ static migrations_policy policy_of(const config *c)
 
     return (migrations_policy){.accept = (const char *const *)m->accept.items,
                                .accept_count = m->accept.count,
-                               .operators =
-                                   (const uint8_t(*)[BERTH_ENTITY_SIZE])m->operators.bytes,
+                               .operators = (const uint8_t(*)[BERTH_ENTITY_SIZE])m->operators.bytes,
                                .operator_count = m->operators.count,
                                .expected_only = m->expected_only};
 }

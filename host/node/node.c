@@ -12,6 +12,7 @@
 #include "node/load.h"
 #include "node/mesh_part.h"
 #include "node/migration_part.h"
+#include "node/node_private.h"
 #include "node/policy.h"
 #include "node/state.h"
 #include "node/watcher.h"
@@ -37,7 +38,7 @@ struct berth_node {
     char name[128];
     node_state state;
     plugins *plugins;
-    mesh_part *mesh; /* NULL: alone. Outlives the runtime, which calls its route */
+    mesh_part *mesh;   /* NULL: alone. Outlives the runtime, which calls its route */
     migrations *moves; /* NULL: alone */
     runtime *rt;
     bool stuck; /* a daemon did not come back: the runtime cannot be taken down */
@@ -339,8 +340,8 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
     if (status == BERTH_OK)
         status = mesh_part_new(c, &n->state, n->name, &n->mesh, error);
     if (status == BERTH_OK)
-        status = migration_part_new(c, &n->state, n->plugins, mesh_part_mesh(n->mesh), &n->moves,
-                                    error);
+        status =
+            migration_part_new(c, &n->state, n->plugins, mesh_part_mesh(n->mesh), &n->moves, error);
     if (status == BERTH_OK)
         status = start_runtime(n, c, error);
     if (status == BERTH_OK && n->watcher)
@@ -357,6 +358,16 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
     } else
         berth_node_free(n);
     return status;
+}
+
+migrations *node_moves(const berth_node *n)
+{
+    return n->moves;
+}
+
+mesh *node_mesh(const berth_node *n)
+{
+    return mesh_part_mesh(n->mesh);
 }
 
 berth_runtime *berth_node_runtime(berth_node *n)

@@ -209,12 +209,12 @@ static inline int stop(void **state)
 
 static inline int dial(void)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
-    strcpy(address.sun_path, host.path);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    strcpy(to.sun_path, host.path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
     return fd;
 }
 

@@ -19,8 +19,7 @@ static uint64_t id_of(berth_cluster *c, uint32_t node)
 /* Begun at one node; until it is over. */
 static move_outcome move_by(berth_cluster *c, uint32_t by, uint64_t origin, uint32_t to)
 {
-    migration_spec spec = {
-        .origin = origin, .target = id_of(c, to), .transport_identity = true};
+    migration_spec spec = {.origin = origin, .target = id_of(c, to), .transport_identity = true};
     migrations *x = c->nodes[by].migrations;
     move_outcome out = {.moved = false};
     migration_id id;
@@ -186,9 +185,9 @@ static berth_code courier_process(void *self, berth_call *call, const berth_even
     if (sscanf(text, "pub %31s %" SCNu64, channel, &count) == 2)
         return publish_some(me, call, channel, count);
     if (sscanf(text, "sub %31s", channel) == 1)
-        return call->api->subscribe(
-            call, &(berth_subscription){.size = sizeof(berth_subscription),
-                                        .channel = {channel, strlen(channel)}});
+        return call->api->subscribe(call,
+                                    &(berth_subscription){.size = sizeof(berth_subscription),
+                                                          .channel = {channel, strlen(channel)}});
     return BERTH_E_REJECT;
 }
 
@@ -233,15 +232,14 @@ static void couriers_up(couriers *x, uint32_t nodes)
     for (uint32_t i = 0; i < COURIERS; i++) {
         uint32_t node = i < nodes ? i : nodes - 1;
 
-        GOOD(x->c, berth_cluster_spawn_where(x->c, is_node, &node, one_courier, &i, &x->d[i], &n,
-                                             &why));
+        GOOD(x->c,
+             berth_cluster_spawn_where(x->c, is_node, &node, one_courier, &i, &x->d[i], &n, &why));
     }
 }
 
 static void go(couriers *x, unsigned from, unsigned to, unsigned count)
 {
-    GOOD(x->c, tell(x->c, &x->d[from],
-                    say("go %016" PRIx64 " %u", x->d[to].origin, count)));
+    GOOD(x->c, tell(x->c, &x->d[from], say("go %016" PRIx64 " %u", x->d[to].origin, count)));
     x->sent[from][to] += count;
 }
 
@@ -265,7 +263,8 @@ static void what_several_send_while_it_moves_arrives_once_and_in_order(void **st
         for (unsigned k = 0; k < COURIERS; k++)
             for (unsigned i = 0; i < COURIERS; i++)
                 go(&x, k, i, 40);
-        moved(x.c, round % 3, &x.d[round % COURIERS], (x.d[round % COURIERS].node + 1 + round % 2) % 3);
+        moved(x.c, round % 3, &x.d[round % COURIERS],
+              (x.d[round % COURIERS].node + 1 + round % 2) % 3);
     }
     SOON(x.c, all_there(&x));
     assert_int_equal(judged.wrong, 0);
@@ -310,14 +309,16 @@ static void who_hears_a_channel_hears_it_while_it_moves(void **state)
             GOOD(x.c, tell(x.c, &x.d[k], "pub news 20"));
             x.published[k] += 20;
         }
-        moved(x.c, round % 3, &x.d[round % COURIERS], (x.d[round % COURIERS].node + 1 + round % 2) % 3);
+        moved(x.c, round % 3, &x.d[round % COURIERS],
+              (x.d[round % COURIERS].node + 1 + round % 2) % 3);
     }
     SOON(x.c, all_heard(&x));
     assert_int_equal(judged.wrong, 0);
     cluster_end(x.c);
 }
 
-/* ---- What does not happen ---------------------------------------------------------------------- */
+/* ---- What does not happen ----------------------------------------------------------------------
+ */
 
 static void stays(berth_cluster *c, uint32_t by, const berth_cluster_daemon *d, uint64_t target,
                   move_reason reason)
@@ -383,7 +384,8 @@ static void nobody_moves_a_daemon_without_leave(void **state)
     cluster_end(c);
 }
 
-/* migration 18: test_migration_fails_when_no_factory_registered; the reason names kind and version */
+/* migration 18: test_migration_fails_when_no_factory_registered; the reason names kind and version
+ */
 static void a_target_without_the_kind_says_which(void **state)
 {
     berth_cluster_config config = cluster_of(2);
@@ -407,8 +409,7 @@ static void a_second_migration_of_a_daemon_is_refused(void **state)
 {
     berth_cluster *c = movers(3);
     berth_cluster_daemon d = one_on(c, 0, "script");
-    migration_spec spec = {
-        .origin = d.origin, .target = id_of(c, 1), .transport_identity = true};
+    migration_spec spec = {.origin = d.origin, .target = id_of(c, 1), .transport_identity = true};
     migrations *x = c->nodes[0].migrations;
     move_outcome out;
     migration_id first;
@@ -432,8 +433,7 @@ static void what_is_cancelled_goes_on_where_it_was(void **state)
 {
     berth_cluster *c = movers(2);
     berth_cluster_daemon d = one_on(c, 0, "script");
-    migration_spec spec = {
-        .origin = d.origin, .target = id_of(c, 1), .transport_identity = true};
+    migration_spec spec = {.origin = d.origin, .target = id_of(c, 1), .transport_identity = true};
     migrations *x = c->nodes[0].migrations;
     move_outcome out;
     migration_id id;
@@ -501,7 +501,8 @@ static void its_chain_its_timers_and_its_requests_go_with_it(void **state)
     assert_true(after.sequence >= before.sequence);
     assert_int_equal(after.epoch, before.epoch + 1);
     kinds_gate_open();
-    /* Two starts, what it was told to emit and to ask, its timer and its answer: no gap, no repeat. */
+    /* Two starts, what it was told to emit and to ask, its timer and its answer: no gap, no repeat.
+     */
     SOON(c, sequence_of(c, &d) == 6);
     cluster_end(c);
 }

@@ -16,14 +16,14 @@ static void all_that_is_said_arrives(void **state)
     migration_order o;
 
     (void)state;
-    assert_int_equal(
-        migration_order_read(&o,
-                             slice_str("{\"daemon\":\"words\",\"node\":\"east\",\"source\":\"west\","
-                                       "\"transport_identity\":false,\"retry_not_ready_ms\":0,"
-                                       "\"deadline_ms\":86400000,\"max_hold_ms\":1,"
-                                       "\"dry_run\":true}"),
-                             NULL),
-        BERTH_OK);
+    assert_int_equal(migration_order_read(
+                         &o,
+                         slice_str("{\"daemon\":\"words\",\"node\":\"east\",\"source\":\"west\","
+                                   "\"transport_identity\":false,\"retry_not_ready_ms\":0,"
+                                   "\"deadline_ms\":86400000,\"max_hold_ms\":1,"
+                                   "\"dry_run\":true}"),
+                         NULL),
+                     BERTH_OK);
     assert_string_equal(o.daemon, "words");
     assert_string_equal(o.node, "east");
     assert_string_equal(o.source, "west");
@@ -40,8 +40,8 @@ static void a_daemon_and_a_node_are_enough(void **state)
     migration_order o;
 
     (void)state;
-    assert_int_equal(
-        migration_order_read(&o, slice_str("{\"daemon\":\"d\",\"auto\":true}"), NULL), BERTH_OK);
+    assert_int_equal(migration_order_read(&o, slice_str("{\"daemon\":\"d\",\"auto\":true}"), NULL),
+                     BERTH_OK);
     assert_string_equal(o.node, "");
     assert_true(o.transport_identity);
     assert_false(o.dry_run);
@@ -63,7 +63,8 @@ static void every_mistake_is_refused_and_named(void **state)
         {"{\"daemon\":\"d\",\"node\":\"b\",\"auto\":true}", "'b' and auto: keep one"},
         {"{\"daemon\":\"d\",\"node\":7}", "node"},
         {"{\"daemon\":\"d\",\"node\":\"b\",\"dry_run\":1}", "dry_run"},
-        {"{\"daemon\":\"d\",\"node\":\"b\",\"deadline_ms\":86400001}", "deadline_ms: must be at most"},
+        {"{\"daemon\":\"d\",\"node\":\"b\",\"deadline_ms\":86400001}",
+         "deadline_ms: must be at most"},
         {"{\"daemon\":\"d\",\"node\":\"b\",\"max_hold_ms\":-1}", "max_hold_ms"},
         {"{\"daemon\":\"d\",\"node\":\"b\",\"retry_not_ready_ms\":\"1s\"}", "retry_not_ready_ms"},
         {"{\"daemon\":\"d\",\"target\":\"b\"}", "'target' is no member of it"},

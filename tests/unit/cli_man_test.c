@@ -97,7 +97,8 @@ static void the_exit_codes_stand_in_the_first_page(void **state)
     char *page = page_of(cli_find("status", NULL));
 
     (void)state;
-    for (const char *const *code = (const char *const[]){"*0*", "*1*", "*2*", "*3*", "*4*", "*5*", "*6*", NULL};
+    for (const char *const *code =
+             (const char *const[]){"*0*", "*1*", "*2*", "*3*", "*4*", "*5*", "*6*", NULL};
          *code; code++)
         has(page, cli_find("status", NULL), *code);
     for (const cli_option *o = cli_global_options; o->name; o++) {

@@ -22,10 +22,11 @@ static struct json_object *view(const char *text)
 
 static void the_line_shows_phase_bytes_rate_events_and_the_pause(void **state)
 {
-    struct json_object *v = view("{\"name\":\"words\",\"target_name\":\"east\",\"state\":\"moving\","
-                                 "\"phase\":\"transfer\",\"bytes_sent\":50000000,"
-                                 "\"bytes_total\":200000000,\"held_events\":1234,"
-                                 "\"elapsed_ns\":2000000000,\"blackout_ns\":1500000000}");
+    struct json_object *v =
+        view("{\"name\":\"words\",\"target_name\":\"east\",\"state\":\"moving\","
+             "\"phase\":\"transfer\",\"bytes_sent\":50000000,"
+             "\"bytes_total\":200000000,\"held_events\":1234,"
+             "\"phase_ns\":2000000000,\"blackout_ns\":1500000000}");
     char line[256];
 
     (void)state;

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What has come of a daemon: is it what it says, and does it work here? On a worker. */
+#include "migrate/migrations_private.h"
+#include "migrate/stream.h"
+
+#include "base/error.h"
+#include "chain/container.h"
+#include "identity/entity.h"
+#include "mesh/came.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+typedef struct check {
+    job job;
+    attempt *a;
+    buf *stream;
+    move_offer offer;
+    bool committed; /* after a restart: open it when it is built */
+    arrival *made;
+    char name[128];
+    buf *how;
+    presence presence;
+    move_outcome why;
+    berth_status status;
+} check;
+
+static berth_status bad(check *c, move_reason reason, const berth_error *error)
+{
+    move_failed(&c->why, reason, "%s", error->text);
+    return error->code ? error->code : BERTH_ERR_CORRUPT;
+}
+
+/* The key: out of the envelope, or as it was registered here. Never the one instead of the other.
+ */
+static berth_status open_key(check *c, const move_seal *seal, berth_keypair *key)
+{
+    const attempt *a = c->a;
+    berth_error error = {0};
+    berth_status status;
+
+    if (seal->has_envelope)
+        status = envelope_open(key, &seal->envelope, a->x->config.static_secret,
+                               seal->handover.head, c->offer.order.entity, NULL, &error);
+    else if (runtime_moving_key(a->x->rt, a->origin, key))
+        status = BERTH_OK;
+    else
+        status = fail(&error, BERTH_ERR_NOT_FOUND, "no identity came, and none is registered here");
+    return status == BERTH_OK ? status : bad(c, MOVE_IDENTITY_TRANSPORT_FAILED, &error);
+}
+
+static berth_status check_proof(check *c, const move_seal *seal, const container *state)
+{
+    const handover *h = &seal->handover;
+    const attempt *a = c->a;
+    uint8_t text[MOVE_SIGNED_MAX], head[BERTH_LINK_SIZE];
+    berth_error error = {0};
+    size_t len = move_seal_signed(text, &c->offer, a->nonce, seal);
+
+    berth_link_encode(head, &state->snapshot.link);
+    if (berth_verify(c->offer.order.entity, text, len, seal->signature) != BERTH_OK)
+        fail(&error, BERTH_ERR_SIGNATURE, "what came is not signed by the daemon's own key");
+    else if (handover_verify(h, berth_verify) != BERTH_OK)
+        fail(&error, BERTH_ERR_SIGNATURE, "the handover is not signed by daemon and source");
+    else if (!entity_eq(h->entity, c->offer.order.entity) || !entity_eq(h->from, a->peer_entity) ||
+             !entity_eq(h->to, a->x->config.identity->entity) || !entity_eq(h->by, h->from) ||
+             h->epoch != c->offer.epoch || memcmp(h->attempt, a->id, sizeof a->id) != 0)
+        fail(&error, BERTH_ERR_CORRUPT, "the handover is for another move");
+    else if (!entity_eq(state->snapshot.entity, c->offer.order.entity) ||
+             memcmp(h->head, head, sizeof head) != 0)
+        fail(&error, BERTH_ERR_IDENTITY_MISMATCH,
+             "the state is of another daemon, or another time");
+    else if (!slice_eq(state->kind, c->offer.kind) || state->epoch + 1 != c->offer.epoch ||
+             state->state_version != c->offer.state_version)
+        fail(&error, BERTH_ERR_CORRUPT, "the state is not what was offered");
+    return error.code ? bad(c, MOVE_STATE_FAILED, &error) : BERTH_OK;
+}
+
+static berth_status build(check *c, const move_seal *seal, const stream_parts *parts,
+                          const container *state)
+{
+    plugin_kind *kind = target_kind(c->a->x, &c->offer);
+    berth_keypair key = {0};
+    berth_error error = {0};
+    writer how = {0};
+    berth_status status = open_key(c, seal, &key);
+    presence *p = &c->presence;
+
+    if (status == BERTH_OK && !kind) {
+        fail(&error, BERTH_ERR_KIND_UNKNOWN, "its kind has been unloaded meanwhile");
+        status = bad(c, MOVE_FACTORY_NOT_FOUND, &error);
+    }
+    came_write(&how, &seal->handover, state->came);
+    c->how = how.failed ? NULL : buf_copy(how.data, how.len);
+    writer_free(&how);
+    if (status == BERTH_OK && c->how) {
+        arrival_spec spec = {.kind = kind,
+                             .identity = &key,
+                             .make = parts->make,
+                             .container = parts->container,
+                             .held = parts->held,
+                             .epoch = c->offer.epoch,
+                             .came = slice_of(c->how->data, c->how->len)};
+
+        *p = (presence){.epoch = c->offer.epoch,
+                        .incarnation = state->incarnation,
+                        .not_after_s = clock_wall_ns() / S_NS + PRESENCE_LIFE_S};
+        memcpy(p->entity, key.entity, sizeof p->entity);
+        memcpy(p->node, c->a->x->config.identity->entity, sizeof p->node);
+        status = arrival_build(c->a->x->rt, &spec, &c->made, &error);
+        if (status != BERTH_OK)
+            bad(c, MOVE_STATE_FAILED, &error);
+        else if (presence_sign(p, &key) != BERTH_OK)
+            status = BERTH_ERR_INTERNAL;
+    }
+    berth_keypair_wipe(&key);
+    if (kind)
+        plugin_kind_unref(kind);
+    return c->how ? status : BERTH_ERR_NO_MEMORY;
+}
+
+/* On a worker: plugin code may run. */
+static void check_work(job *j)
+{
+    check *c = (check *)j;
+    container state = {0};
+    berth_error error = {0};
+    stream_parts parts;
+    move_seal seal = {.total = 0};
+    uint32_t held = 0;
+
+    c->status =
+        move_seal_read(&seal, slice_of(c->a->seal_bytes->data, c->a->seal_bytes->len), &error);
+    if (c->status == BERTH_OK)
+        c->status = stream_read(&parts, slice_of(c->stream->data, c->stream->len), &error);
+    if (c->status == BERTH_OK)
+        c->status = moving_held_count(parts.held, &held, &error);
+    if (c->status == BERTH_OK && held != seal.held)
+        c->status =
+            fail(&error, BERTH_ERR_CORRUPT, "%u events were held, %u have come", seal.held, held);
+    if (c->status == BERTH_OK)
+        c->status = moving_make_check(parts.make, &error);
+    if (c->status == BERTH_OK)
+        c->status = container_decode(&state, parts.container, &error);
+    if (c->status != BERTH_OK)
+        bad(c, MOVE_STATE_FAILED, &error);
+    if (c->status == BERTH_OK)
+        c->status = check_proof(c, &seal, &state);
+    if (c->status == BERTH_OK) {
+        snprintf(c->name, sizeof c->name, "%.*s", (int)state.name.len,
+                 (const char *)state.name.ptr);
+        c->status = build(c, &seal, &parts, &state);
+    }
+    if (c->status != BERTH_OK && !c->why.text[0])
+        move_failed(&c->why, MOVE_STATE_FAILED, "%s", berth_status_text(c->status));
+    container_fini(&state);
+    sodium_memzero(&seal, sizeof seal);
+}
+
+static void checked(migrations *x, input *in, bool ended)
+{
+    check *c = (check *)in;
+    attempt *a = c->a;
+
+    attempt_unpend(a);
+    a->arrival = c->made;
+    buf_unref(a->how);
+    a->how = c->how;
+    a->presence = c->presence;
+    memcpy(a->name, c->name, sizeof a->name);
+    if (c->status != BERTH_OK) {
+        count(x, &x->counters.refused, 1);
+        log_warn("migrate", "a daemon of kind '%s' from node %016llx is not taken: %s: %s", a->kind,
+                 (unsigned long long)a->peer, move_reason_text(c->why.reason), c->why.text);
+    }
+    if (c->committed && c->status == BERTH_OK)
+        target_take_over(a);
+    else if (c->committed)
+        target_owned(a->target, c->status, &c->why, now_of());
+    else
+        target_checked(a->target, c->status, c->status == BERTH_OK ? NULL : &c->why, now_of());
+    if (c->stream && !c->committed && c->status == BERTH_OK) {
+        buf_unref(a->stream);
+        a->stream = buf_ref(c->stream); /* until it is on disk */
+    }
+    buf_unref(c->stream);
+    free(c);
+    if (!ended)
+        attempt_pump(a);
+}
+
+void target_check(attempt *a, bool committed)
+{
+    check *c = calloc(1, sizeof *c);
+    move_outcome why;
+    berth_error error = {0};
+
+    if (c && committed && a->x->config.store)
+        store_attempt_state(a->x->config.store, a->id, &c->stream, &error);
+    else if (c)
+        c->stream = committed && a->stream ? buf_ref(a->stream) : target_take_stream(a->target);
+    if (!a->seal_bytes) {
+        slice seal = target_seal(a->target);
+
+        a->seal_bytes = buf_copy(seal.ptr, seal.len);
+    }
+    if (!c || !c->stream || !a->seal_bytes) {
+        move_failed(&why, MOVE_STATE_FAILED, "%s",
+                    error.code ? error.text : "out of memory for its state");
+        if (committed)
+            target_owned(a->target, BERTH_ERR_NO_MEMORY, &why, now_of());
+        else
+            target_checked(a->target, BERTH_ERR_NO_MEMORY, &why, now_of());
+        if (c)
+            buf_unref(c->stream);
+        free(c);
+        return;
+    }
+    if (!committed)
+        memcpy(a->nonce, target_nonce(a->target), sizeof a->nonce);
+    c->job = (job){.back = {.run = checked}, .work = check_work};
+    c->a = a;
+    c->offer = *target_offer(a->target);
+    c->committed = committed;
+    a->pending++;
+    migrations_work(a->x, &c->job);
+}
