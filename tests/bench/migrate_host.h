@@ -206,6 +206,16 @@ static migration_id host_begin(host *h, const host_face *to, uint64_t origin)
     return id;
 }
 
+static bool host_is_over(host *h, const migration_id *id)
+{
+    move_outcome out;
+    bool over = migrations_wait(h->migrations, id, 0, &out, NULL) == BERTH_OK;
+
+    if (over && !out.moved)
+        fprintf(stderr, "bench: it stays: %s: %s\n", move_reason_text(out.reason), out.text);
+    return over;
+}
+
 static void host_await(host *h, const migration_id *id)
 {
     berth_error error = {0};
