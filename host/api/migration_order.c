@@ -75,3 +75,15 @@ berth_status migration_order_read(migration_order *order, slice body, berth_erro
     json_object_put(o);
     return status;
 }
+
+berth_status resolve_order_read(resolve_order *order, slice body, berth_error *error)
+{
+    static const char *const members[] = {"dead", NULL};
+    struct json_object *o;
+    berth_status status = order_body(body, members, &o, error);
+
+    if (!status)
+        status = order_string(o, "dead", JSON_REQUIRED, order->dead, sizeof order->dead, error);
+    json_object_put(o);
+    return status;
+}

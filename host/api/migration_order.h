@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * api/migration_order.h: the body of POST /v1/migrations: move a daemon. Pure; errors as in
- * api/orders.h.
+ * api/migration_order.h: the bodies of POST /v1/migrations: move a daemon, and of what decides one
+ * in doubt. Pure; errors as in api/orders.h.
  */
 #ifndef API_MIGRATION_ORDER_H
 #define API_MIGRATION_ORDER_H
@@ -21,5 +21,12 @@ typedef struct migration_order {
 } migration_order;
 
 berth_status migration_order_read(migration_order *order, slice body, berth_error *error);
+
+/* The body of POST /v1/migrations/ID/resolve: the node that will never come back. */
+typedef struct resolve_order {
+    char dead[128];
+} resolve_order;
+
+berth_status resolve_order_read(resolve_order *order, slice body, berth_error *error);
 
 #endif

@@ -5,11 +5,13 @@
 
 #include "api/emit.h"
 #include "api/listing.h"
+#include "api/migration_order.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WAIT_MOST_MS 60000
@@ -286,4 +288,48 @@ static void delete_job(request *r)
 void moves_delete(request *r)
 {
     request_job(r, delete_job);
+}
+
+/* ---- Deciding without the other node --------------------------------------------------------- */
+
+/* A peer, or 16 digits of a node: one that will not come back may be no peer any more. */
+static berth_status dead_node(mesh *m, const char *text, uint64_t *out, berth_error *error)
+{
+    mesh_peer_view v;
+    berth_status status = mesh_peer_find(m, text, &v, error);
+
+    if (status == BERTH_OK)
+        *out = v.node;
+    if (status != BERTH_ERR_NOT_FOUND || strlen(text) != 16 ||
+        strspn(text, "0123456789abcdefABCDEF") != 16)
+        return status;
+    *out = strtoull(text, NULL, 16);
+    *error = (berth_error){0};
+    return BERTH_OK;
+}
+
+static void resolve_job(request *r)
+{
+    migrations *x = request_moves(r);
+    berth_error error = {0};
+    resolve_order order;
+    migration_view v;
+    uint64_t dead;
+
+    if (!x || !find_migration(r, x, &v))
+        return;
+    if (resolve_order_read(&order, slice_of(r->body.data, r->body.len), &error) != BERTH_OK ||
+        dead_node(r->api->config.mesh, order.dead, &dead, &error) != BERTH_OK)
+        request_fail(r, &error);
+    else if (migrations_resolve(x, &v.id, dead, &error) == BERTH_OK && find_migration(r, x, &v))
+        answer_view(r, 200, &v);
+    else if (error.code) {
+        fail_prefix(&error, "migration '%.64s'", r->target.segments[2]);
+        request_fail(r, &error);
+    }
+}
+
+void moves_resolve(request *r)
+{
+    request_job(r, resolve_job);
 }

@@ -106,6 +106,7 @@ void moves_list(request *r);
 void moves_post(request *r);
 void moves_get(request *r);
 void moves_delete(request *r);
+void moves_resolve(request *r);
 
 /* The JSON of one daemon that runs. */
 void emit_daemon(writer *w, const berth_daemon_info *info);

@@ -56,6 +56,7 @@ const api_route api_routes[] = {
     {"POST", "/v1/migrations", BODY_JSON, NULL, NULL, moves_post},
     {"GET", "/v1/migrations/{migration}", BODY_NONE, wait_param, NULL, moves_get},
     {"DELETE", "/v1/migrations/{migration}", BODY_NONE, NULL, NULL, moves_delete},
+    {"POST", "/v1/migrations/{migration}/resolve", BODY_JSON, NULL, NULL, moves_resolve},
 };
 const unsigned api_route_count = sizeof api_routes / sizeof *api_routes;
 _Static_assert(sizeof api_routes / sizeof *api_routes <= API_ROUTES_MAX,

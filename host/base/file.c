@@ -165,6 +165,18 @@ static bool directory_of(const char *path, char dir[PATH_MAX])
     return true;
 }
 
+/* A rename would put a file in the place of a device or a pipe. */
+static berth_status check_replaceable(const char *path, berth_error *error)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
+        return BERTH_OK;
+    return fail(error, BERTH_ERR_INVALID, "%s: is %s: name a file", path,
+                S_ISDIR(st.st_mode) ? "a directory"
+                                    : "no regular file, and is not replaced by one");
+}
+
 static berth_status write_whole(const char *path, const void *ptr, size_t len, mode_t mode,
                                 bool replace, berth_error *error)
 {
@@ -174,6 +186,8 @@ static berth_status write_whole(const char *path, const void *ptr, size_t len, m
 
     if (!directory_of(path, dir))
         return fail_errno(error, ENAMETOOLONG, "%s", path);
+    if (replace && (status = check_replaceable(path, error)) != BERTH_OK)
+        return status;
     n = snprintf(temporary, sizeof temporary, "%s/.new-%016" PRIx64, dir, random_u64());
     if (n < 0 || (size_t)n >= sizeof temporary)
         return fail_errno(error, ENAMETOOLONG, "%s", path);

@@ -25,7 +25,7 @@ enum {
 berth_status file_read(const char *path, size_t max, unsigned flags, buf **out, berth_error *error);
 
 /* Replace path by these bytes: temporary file beside it, fsync, rename, fsync of the directory. The
- * mode is exactly the given one, whatever the umask. */
+ * mode is exactly the given one, whatever the umask. INVALID: what is there is no regular file. */
 berth_status file_write(const char *path, const void *ptr, size_t len, mode_t mode,
                         berth_error *error);
 

@@ -36,6 +36,7 @@ int cmd_migrate(const cli_invocation *inv);
 int cmd_migration_ls(const cli_invocation *inv);
 int cmd_migration_show(const cli_invocation *inv);
 int cmd_migration_abort(const cli_invocation *inv);
+int cmd_migration_resolve(const cli_invocation *inv);
 
 int cmd_send(const cli_invocation *inv);
 int cmd_tail(const cli_invocation *inv);

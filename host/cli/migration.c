@@ -4,8 +4,10 @@
 #include "cli/fields.h"
 #include "cli/moving.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ID_SHOWN = 12, ABORT_WAIT_MS = 10000 };
 
@@ -154,5 +156,76 @@ int cmd_migration_abort(const cli_invocation *inv)
     }
     json_object_put(view);
     mover_close(&m);
+    return code;
+}
+
+/* ---- Deciding without the other host --------------------------------------------------------- */
+
+/* Anything but a whole "yes" is a no. */
+static bool is_attested(struct json_object *view, const char *dead)
+{
+    char line[16];
+
+    fprintf(
+        stderr,
+        "%s will be run as if host '%s' never came back.\n"
+        "Are its machine, its disk or its state lost for good? If it is only down or cut off,\n"
+        "bring it back instead: %s could run twice, and what one of the two did would be lost.\n"
+        "Type yes to attest it: ",
+        moving_name(view), dead, moving_name(view));
+    fflush(stderr);
+    return fgets(line, sizeof line, stdin) && strcmp(line, "yes\n") == 0;
+}
+
+static int resolve(const cli_invocation *inv, const char *dead)
+{
+    char *path = client_path("/v1/migrations/%s/resolve", cli_argument_at(inv, 0));
+    struct json_object *body = json_object_new_object(), *answer;
+    char *text;
+    int code;
+
+    json_put_string(body, "dead", slice_str(dead));
+    text = ask_body(body);
+    code = ask(inv,
+               &(client_request){.method = "POST",
+                                 .path = path,
+                                 .content_type = "application/json",
+                                 .body = slice_str(text)},
+               &answer);
+    if (code == EXIT_DONE && cli_flag(inv, "json"))
+        output_json(answer);
+    else if (code == EXIT_DONE)
+        printf("decided without %s: %s %s\n", dead, moving_name(answer),
+               strcmp(field_text(answer, "role"), "target") == 0 ? "is this host's"
+                                                                 : "goes on on this host");
+    json_object_put(answer);
+    free(text);
+    free(path);
+    return code;
+}
+
+int cmd_migration_resolve(const cli_invocation *inv)
+{
+    const char *dead = cli_value(inv, "attest-dead");
+    struct json_object *view = NULL;
+    char *path;
+    int code;
+
+    if (!dead)
+        return output_usage(inv, "say with --attest-dead which host is gone for good");
+    if (cli_flag(inv, "yes"))
+        return resolve(inv, dead);
+    if (!isatty(STDIN_FILENO))
+        return output_usage(inv, "there is no terminal to ask at whether that is so: add --yes");
+    path = client_path("/v1/migrations/%s", cli_argument_at(inv, 0));
+    code = ask(inv, &(client_request){.path = path}, &view);
+    free(path);
+    if (code == EXIT_DONE && !is_attested(view, dead)) {
+        output_note("it was not attested, and nothing is done");
+        code = EXIT_FAILED;
+    } else if (code == EXIT_DONE) {
+        code = resolve(inv, dead);
+    }
+    json_object_put(view);
     return code;
 }

@@ -49,6 +49,27 @@ static int receive(const cli_invocation *inv, const char *daemon, target *t, con
     return code;
 }
 
+/* A pipe or a device: what is already there is not replaced, but gets the bytes. */
+static int receive_into(const cli_invocation *inv, const char *daemon, const char *file,
+                        uint64_t *bytes)
+{
+    target t = {.fd = open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY)};
+    berth_error error = {0};
+    int code;
+
+    if (t.fd < 0) {
+        fail_errno(&error, errno, "%s", file);
+        return output_fail(&error);
+    }
+    code = receive(inv, daemon, &t, file);
+    if (close(t.fd) != 0 && code == EXIT_DONE) {
+        fail_errno(&error, errno, "%s", file);
+        code = output_fail(&error);
+    }
+    *bytes = t.written;
+    return code;
+}
+
 /* Beside the file, and under its name only when it is whole and on disk. */
 static int receive_file(const cli_invocation *inv, const char *daemon, const char *file,
                         uint64_t *bytes)
@@ -81,6 +102,32 @@ out:
     free(temporary);
     free(copy);
     return code;
+}
+
+/* Whatever the name leads to; a symbolic link stays one. */
+static int receive_to(const cli_invocation *inv, const char *daemon, const char *file,
+                      uint64_t *bytes)
+{
+    berth_error error = {0};
+    struct stat st;
+    char *real;
+    int code;
+
+    if (stat(file, &st) == 0 && S_ISREG(st.st_mode) && (real = realpath(file, NULL))) {
+        code = receive_file(inv, daemon, real, bytes);
+        free(real);
+        return code;
+    }
+    if (stat(file, &st) == 0 && !S_ISDIR(st.st_mode))
+        return receive_into(inv, daemon, file, bytes);
+    if (stat(file, &st) == 0)
+        fail(&error, BERTH_ERR_INVALID, "%s: is a directory: name a file in it", file);
+    else if (lstat(file, &st) == 0)
+        fail(&error, BERTH_ERR_INVALID,
+             "%s: is a symbolic link that leads nowhere: remove it, or name another file", file);
+    else
+        return receive_file(inv, daemon, file, bytes);
+    return output_fail(&error);
 }
 
 /* The daemon's whole name, of what the operator called it. */
@@ -145,7 +192,7 @@ int cmd_daemon_snapshot(const cli_invocation *inv)
     code = full_name(inv, daemon, &name);
     if (code == EXIT_DONE) {
         file = said ? strdup(said) : default_file(name);
-        code = file ? receive_file(inv, daemon, file, &bytes) : EXIT_FAILED;
+        code = file ? receive_to(inv, daemon, file, &bytes) : EXIT_FAILED;
     }
     if (code == EXIT_DONE)
         tell(inv, name, file, bytes);

@@ -135,7 +135,7 @@ static void each_refusal_has_its_reason(void **state)
 
 static void one_under_way_is_told_and_stopped(void **state)
 {
-    char target[96], body[256];
+    char target[96], body[256], resolve[112];
 
     (void)state;
     snprintf(target, sizeof target, "/v1/migrations/%s", begun_and_stuck());
@@ -143,6 +143,13 @@ static void one_under_way_is_told_and_stopped(void **state)
     snprintf(body, sizeof body, "{\"daemon\":\"%016llx\",\"node\":\"%s\"}",
              (unsigned long long)here.origin, cluster->nodes[1].name);
     answers(ask("POST", "/v1/migrations", body), 409, "\"reason\":\"already-migrating\"");
+    snprintf(resolve, sizeof resolve, "%s/resolve", target);
+    snprintf(body, sizeof body, "{\"dead\":\"%s\"}", cluster->nodes[1].name);
+    answers(ask("POST", resolve, body), 403, "is not in doubt");
+    answers(ask("POST", resolve, "{\"dead\":\"00000000000000ab\"}"), 403, "is not in doubt");
+    answers(ask("POST", resolve, "{\"dead\":\"nobody\"}"), 404, "nobody");
+    answers(ask("POST", resolve, "{}"), 400, "dead");
+    answers(ask("POST", "/v1/migrations/00/resolve", body), 404, "there is no migration '00'");
     answers(ask("DELETE", target, NULL), 200, NULL);
     kinds_gate_open();
     strcat(target, "?wait_ms=60000");

@@ -3,6 +3,7 @@
 #include "cli_fake.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 
 static void nobody_at_the_socket_is_exit_3(void **state)
 {
@@ -368,6 +369,42 @@ static void a_snapshot_appears_whole_or_not_at_all(void **state)
     expect("daemon snapshot x -o {}/no/s", NULL, 1, "", "No such file");
 }
 
+/* As `-o /dev/null`, which root can replace. */
+static void a_snapshot_goes_into_what_is_no_file_and_does_not_replace_it(void **state)
+{
+    char *text, bytes[16] = "";
+    struct stat st;
+    int pipe;
+
+    (void)state;
+    will(FAKE_JSON("{\"name\":\"words\"}"));
+    fake.snapshot = FAKE_OK("application/octet-stream", "BSN1bytes");
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
+    pipe = open(in_dir("pipe"), O_RDWR | O_NONBLOCK | O_CLOEXEC); /* nobody has to wait for it */
+    assert_true(pipe >= 0);
+    expect("daemon snapshot x -o {}/pipe", NULL, 0, NULL, "");
+    assert_int_equal(read(pipe, bytes, sizeof bytes), 9);
+    assert_string_equal(bytes, "BSN1bytes");
+    assert_int_equal(symlink("pipe", in_dir("to-pipe")), 0);
+    expect("daemon snapshot x -o {}/to-pipe", NULL, 0, NULL, "");
+    assert_int_equal(read(pipe, bytes, sizeof bytes), 9);
+    assert_int_equal(lstat(in_dir("pipe"), &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    close(pipe);
+
+    write_file("real", "old", 3, 0600);
+    assert_int_equal(symlink("real", in_dir("link")), 0);
+    expect("daemon snapshot x -o {}/link", NULL, 0, NULL, "");
+    assert_int_equal(lstat(in_dir("link"), &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    text = read_whole("real", NULL);
+    assert_string_equal(text, "BSN1bytes");
+    free(text);
+    assert_int_equal(symlink("nothing", in_dir("dangling")), 0);
+    expect("daemon snapshot x -o {}/dangling", NULL, 1, "", "leads nowhere");
+    expect("daemon snapshot x -o {}", NULL, 1, "", "is a directory");
+}
+
 static void spawn_sends_what_it_was_told(void **state)
 {
     char head[512];
@@ -456,6 +493,7 @@ int main(void)
         TEST(a_reader_that_left_ends_a_tail_without_a_word),
         TEST(a_full_disk_under_standard_output_is_a_failure),
         TEST(a_snapshot_appears_whole_or_not_at_all),
+        TEST(a_snapshot_goes_into_what_is_no_file_and_does_not_replace_it),
         TEST(spawn_sends_what_it_was_told),
         TEST(restore_sends_the_file_and_the_identity),
         TEST(controls_and_stops_reach_the_host),

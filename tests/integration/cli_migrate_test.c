@@ -232,7 +232,7 @@ static void thaw(void)
 
 static void one_that_is_on_its_way_is_not_moved_a_second_time(void **state)
 {
-    char *id, words[64];
+    char *id, words[96];
 
     (void)state;
     hosts_up(MAY);
@@ -241,6 +241,12 @@ static void one_that_is_on_its_way_is_not_moved_a_second_time(void **state)
     id = member(0, "migrate c b --no-wait --json", "id", NULL);
     ends(0, "migrate c b", 1, "daemon is already migrating");
     ends(0, "migrate c b --dry-run", 1, "it is on its way already");
+    snprintf(words, sizeof words, "migration resolve %s", id);
+    ends(0, words, 2, "--attest-dead");
+    strcat(words, " --attest-dead b");
+    ends(0, words, 2, "add --yes");
+    strcat(words, " --yes");
+    ends(0, words, 4, "is not in doubt");
     snprintf(words, sizeof words, "migration abort %s", id);
     ends(0, words, 0, "stopped: c stays on a");
     ends(0, words, 1, "is over: the daemon was not moved");

@@ -95,9 +95,12 @@ static void a_failed_write_leaves_the_old_file_and_no_other(void **state)
 
     (void)state;
     assert_int_equal(mkdir(in_dir("d"), 0700), 0);
-    assert_int_equal(file_write(path, "x", 1, 0600, &error), BERTH_ERR_IO);
+    assert_int_equal(file_write(path, "x", 1, 0600, &error), BERTH_ERR_INVALID);
     assert_int_equal(file_write(in_dir("missing/f"), "x", 1, 0600, &error), BERTH_ERR_NOT_FOUND);
     assert_int_equal(entries(), 1);
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0); /* as a device: it stays what it is */
+    assert_int_equal(file_write(path, "x", 1, 0600, &error), BERTH_ERR_INVALID);
+    assert_int_equal(entries(), 2);
 }
 
 static void what_is_not_a_regular_file_is_refused(void **state)
