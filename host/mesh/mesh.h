@@ -240,6 +240,9 @@ typedef struct mesh_peer_view {
 void mesh_peers_each(mesh *m, void (*fn)(void *ctx, const mesh_peer_view *view), void *ctx);
 /* A name, a node id in hex, or a unique prefix of either. NOT_FOUND, AMBIGUOUS. Blocks. */
 berth_status mesh_peer_find(mesh *m, const char *text, mesh_peer_view *out, berth_error *error);
+/* Who the node is whose session is up, as that has proven: entity, key, and what may be done (may),
+ * nothing else of *out. False: none is. Blocks. */
+bool mesh_proven(mesh *m, uint64_t node, mesh_peer_view *out);
 
 /* One ping; answer is called once, on the loop's thread: OK with the round trip, TIMEOUT,
  * NOT_FOUND, NOT_READY (no session). Does not block. */

@@ -60,6 +60,34 @@ void moving_message(mesh *m, const mesh_node *from, buf *msg)
         m->unknown_messages++;
 }
 
+typedef struct proof_call {
+    uint64_t node;
+    mesh_peer_view *out;
+} proof_call;
+
+static void look_at_proof(mesh *m, void *ctx)
+{
+    proof_call *c = ctx;
+    peer_view v;
+
+    if (m->stage == STAGE_ENDED || !m->peers || !peers_find(m->peers, c->node, &v) || !v.session)
+        return;
+    c->out->node = v.node;
+    memcpy(c->out->entity, v.entity, sizeof c->out->entity);
+    memcpy(c->out->key, v.static_key, sizeof c->out->key);
+    c->out->may = trust_grants(m->trust, session_peer(v.session), mesh_wall_s(m));
+    c->out->up = true;
+}
+
+bool mesh_proven(mesh *m, uint64_t node, mesh_peer_view *out)
+{
+    proof_call c = {node, out};
+
+    memset(out, 0, sizeof *out);
+    mesh_ask(m, look_at_proof, &c);
+    return out->up;
+}
+
 /* ---- Going ----------------------------------------------------------------------------------- */
 
 typedef struct going {

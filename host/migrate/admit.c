@@ -97,17 +97,34 @@ static bool kind_can(migrations *x, const attempt *a, const move_offer *o, move_
 
 static uint64_t promised_to(migrations *x, uint64_t node)
 {
-    uint64_t sum = 0;
-    void *value;
-    slice key;
+    return (uintptr_t)map64_get(&x->promised, node);
+}
 
-    for (size_t at = 0; strmap_next(&x->attempts, &at, &key, &value);) {
-        const attempt *a = value;
+/* False: no memory. */
+static bool promise(attempt *a, uint64_t bytes)
+{
+    migrations *x = a->x;
 
-        if (a->peer == node && a->target)
-            sum += a->promised;
-    }
-    return sum;
+    if (!map64_put(&x->promised, a->peer, (void *)(uintptr_t)(promised_to(x, a->peer) + bytes)))
+        return false;
+    a->promised = bytes;
+    x->bytes_promised += bytes;
+    return true;
+}
+
+void target_unpromise(attempt *a)
+{
+    migrations *x = a->x;
+    uint64_t left = promised_to(x, a->peer) - a->promised;
+
+    if (!a->promised)
+        return;
+    if (left)
+        map64_put(&x->promised, a->peer, (void *)(uintptr_t)left);
+    else
+        map64_del(&x->promised, a->peer);
+    x->bytes_promised -= a->promised;
+    a->promised = 0;
 }
 
 static bool has_room(attempt *a, const move_offer *o, move_outcome *why)
@@ -121,11 +138,10 @@ static bool has_room(attempt *a, const move_offer *o, move_outcome *why)
     else if (x->bytes_promised + wants > x->config.max_bytes ||
              promised_to(x, a->peer) + wants > x->config.max_bytes / 2 + (1 << 20))
         move_failed(why, MOVE_NOT_READY, "too much is on its way here already");
-    else {
-        a->promised = wants;
-        x->bytes_promised += wants;
+    else if (promise(a, wants))
         return true;
-    }
+    else
+        move_failed(why, MOVE_NO_ROOM, "out of memory");
     return false;
 }
 

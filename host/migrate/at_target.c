@@ -93,18 +93,41 @@ static void prepared(attempt *a, berth_status status, const berth_error *error)
     target_prepared(a->target, status, now_of());
 }
 
-static void prepare(attempt *a)
+/*
+ * While a worker checks what came it is put on disk already: who waits for PREPARED waits for the
+ * longer of the two. After a crash in between the source, which has not heard of it, says that it
+ * never was; and nothing is built from it unchecked.
+ */
+static void has_kept(attempt *a, berth_status status, const berth_error *error)
 {
-    berth_error none = {0};
+    a->keep_status = status;
+    a->kept = true;
+    if (a->wanted)
+        prepared(a, status, error);
+}
+
+static void keep(attempt *a)
+{
     stored *s;
 
-    if (!a->x->config.store) {
-        prepared(a, BERTH_OK, &none);
+    if (!a->x->config.store || !a->stream)
         return;
-    }
-    s = storing(a, prepared);
+    a->keeping = true;
+    s = storing(a, has_kept);
     if (s)
         journal_prepare(a, a->stream, has_stored, s);
+}
+
+static void prepare(attempt *a)
+{
+    berth_error error = {0};
+
+    a->wanted = true;
+    if (a->keeping && !a->kept)
+        return;
+    if (a->keeping && a->keep_status != BERTH_OK)
+        fail(&error, a->keep_status, "%s", berth_status_text(a->keep_status));
+    prepared(a, a->keeping ? a->keep_status : BERTH_OK, &error);
 }
 
 static void forget_secret(attempt *a)
@@ -246,9 +269,9 @@ static void drop(attempt *a)
 {
     drop_arrival(a);
     forget_secret(a);
-    if (a->prepared && a->x->config.store)
+    if (a->keeping || (a->prepared && a->x->config.store)) /* behind it, in the store's order */
         store_attempt_drop(a->x->config.store, a->id, NULL, NULL);
-    a->prepared = false;
+    a->prepared = a->keeping = false;
 }
 
 /* ---- What is needed -------------------------------------------------------------------------- */
@@ -274,8 +297,7 @@ static void over(attempt *a)
     a->over = true;
     a->ended_ns = now_of();
     a->outcome = *target_outcome(a->target);
-    a->x->bytes_promised -= a->promised;
-    a->promised = 0;
+    target_unpromise(a);
 }
 
 void target_pump(attempt *a)
@@ -293,6 +315,7 @@ void target_pump(attempt *a)
             break;
         case TARGET_CHECK:
             target_check(a, false);
+            keep(a);
             break;
         case TARGET_PREPARE:
             prepare(a);

@@ -6,10 +6,7 @@
 
 bool peer_find(migrations *x, uint64_t node, mesh_peer_view *out)
 {
-    char id[ID_TEXT];
-    berth_error unread = {0};
-
-    return mesh_peer_find(x->config.mesh, id_encode(id, node), out, &unread) == BERTH_OK && out->up;
+    return mesh_proven(x->config.mesh, node, out);
 }
 
 /* ---- Attempts -------------------------------------------------------------------------------- */

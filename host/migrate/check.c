@@ -179,10 +179,6 @@ static void checked(migrations *x, input *in, bool ended)
         target_owned(a->target, c->status, &c->why, now_of());
     else
         target_checked(a->target, c->status, c->status == BERTH_OK ? NULL : &c->why, now_of());
-    if (c->stream && !c->committed && c->status == BERTH_OK) {
-        buf_unref(a->stream);
-        a->stream = buf_ref(c->stream); /* until it is on disk */
-    }
     buf_unref(c->stream);
     free(c);
     if (!ended)
@@ -216,8 +212,11 @@ void target_check(attempt *a, bool committed)
         free(c);
         return;
     }
-    if (!committed)
+    if (!committed) {
         memcpy(a->nonce, target_nonce(a->target), sizeof a->nonce);
+        buf_unref(a->stream);
+        a->stream = buf_ref(c->stream); /* until it is on disk */
+    }
     c->job = (job){.back = {.run = checked}, .work = check_work};
     c->a = a;
     c->offer = *target_offer(a->target);

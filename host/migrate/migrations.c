@@ -323,6 +323,7 @@ static void free_attempts(migrations *x)
     }
     strmap_fini(&x->attempts);
     map64_fini(&x->by_origin);
+    map64_fini(&x->promised);
     heap_fini(&x->dues);
 }
 

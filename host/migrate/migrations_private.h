@@ -98,6 +98,9 @@ typedef struct attempt {
     uint8_t nonce[MOVE_NONCE_SIZE];
     uint64_t promised; /* bytes */
     bool prepared;     /* the journal has it */
+    bool keeping;      /* PREPARED was handed in with the check, before it was asked for: */
+    bool kept, wanted; /* it is on disk, or failed; it is asked for by now */
+    berth_status keep_status;
     presence presence;
     buf *how;
 } attempt;
@@ -141,6 +144,7 @@ struct migrations {
     heap dues;       /* of attempts, */
     heap orders;     /* of migrations */
     uint64_t bytes_promised;
+    map64 promised; /* of these, those to each node: node -> bytes */
     migration *list;               /* [lock] */
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
     size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
@@ -197,6 +201,8 @@ void attempt_take_back(attempt *a);
 /* ---- at_target.c ---- */
 attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const move_offer *offer,
                       buf *msg);
+/* What it was promised room for has come, or will not. */
+void target_unpromise(attempt *a);
 void target_pump(attempt *a);
 void target_let_go(attempt *a);
 /* It is committed: open it. */

@@ -84,7 +84,7 @@ static void fill_in(source_config *c)
     if (c->chunk > MOVE_CHUNK_MAX)
         c->chunk = MOVE_CHUNK_MAX;
     if (!c->window)
-        c->window = 4 << 20;
+        c->window = 3 << 20; /* the lane of a session takes 4: all of it finds room, heads too */
 }
 
 static source *create(const source_config *config, int64_t now_ns)

@@ -39,7 +39,7 @@ typedef struct source_config {
     int64_t answer_ns;   /* of that, without a word from the target [10 s] */
     int64_t max_hold_ns; /* the gate closed, before it is released [30 s] */
     uint32_t chunk;      /* bytes [64 KiB], at most MOVE_CHUNK_MAX */
-    uint64_t window;     /* bytes under way [4 MiB] */
+    uint64_t window;     /* bytes under way [3 MiB] */
 } source_config;
 
 typedef enum source_piece {
