@@ -232,7 +232,7 @@ static void check_outcome(const happened *what, unsigned by, const char *id)
 }
 
 /* How long a move takes when nothing is in its way: what moments are drawn from. */
-#define MOVE_US 20000
+#define MOVE_US 10000
 
 static void hurt(happened *what)
 {
@@ -243,7 +243,7 @@ static void hurt(happened *what)
 
     if (count == 1 && random_below(4) != 0) /* the two that it is about more often than the third */
         first = random_below(2) ? what->from : what->to;
-    nap_us(random_below(random_below(4) ? MOVE_US : 5 * MOVE_US));
+    nap_us(random_below(random_below(4) ? MOVE_US : 10 * MOVE_US));
     for (unsigned i = 0; i < count; i++) {
         host *h = &hosts[(first + i) % HOSTS];
 
@@ -272,7 +272,7 @@ static void hurt(happened *what)
     }
     for (unsigned i = 0; i < HOSTS; i++)
         if (what->killed[i] && random_below(4) == 0) { /* once more, while it recovers */
-            nap_us(random_below(5 * MOVE_US));
+            nap_us(random_below(10 * MOVE_US));
             host_kill(&hosts[i]);
             sum.killed++;
             at += sprintf(at, ", %s killed again", hosts[i].name);
