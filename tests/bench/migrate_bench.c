@@ -394,6 +394,8 @@ static void big(const char *dir)
     id = host_begin(&h, &s->faces[1], origin);
     while (!course.ended) {
         migrations_each(h.migrations, look_at_course, NULL);
+        if (host_is_over(&h, &id))
+            break;
         nap(1000);
     }
     host_await(&h, &id);
