@@ -11,18 +11,18 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#define MIB        (UINT64_C(1) << 20)
-#define SMALL      64
-#define BIG        (256 * MIB)
-#define MOVES      400
-#define EVACUATED  10000
-#define UNDER_WAY  128 /* as an evacuation has it */
-#define PACKET     65000 /* of loopback */
+#define MIB       (UINT64_C(1) << 20)
+#define SMALL     64
+#define BIG       (256 * MIB)
+#define MOVES     400
+#define EVACUATED 10000
+#define UNDER_WAY 128   /* as an evacuation has it */
+#define PACKET    65000 /* of loopback */
 
 /* ---- A kind that tells when it runs ---------------------------------------------------------- */
 
 static struct {
-    _Atomic int64_t last, first;    /* the last event at the source, the first at the target */
+    _Atomic int64_t last, first;     /* the last event at the source, the first at the target */
     _Atomic int64_t closed, snapped; /* when the snapshot began, and how long it took */
     atomic_bool running, may_end;
 } seen;
@@ -282,7 +282,8 @@ static void small(const char *dir)
     pair_down(&p);
 }
 
-/* ---- A big one: each host in a process of its own --------------------------------------------- */
+/* ---- A big one: each host in a process of its own ---------------------------------------------
+ */
 
 typedef struct shared {
     host_face faces[2];
