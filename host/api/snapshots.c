@@ -79,6 +79,11 @@ void restore_begin(request *r)
     }
 }
 
+static bool says_yes(const char *param)
+{
+    return param && strcmp(param, "yes") == 0;
+}
+
 static void restore_job(request *r)
 {
     const berth_keypair *identity = (const berth_keypair *)r->state;
@@ -89,6 +94,7 @@ static void restore_job(request *r)
 
     config.name = target_param_get(&r->target, "name");
     config.accept = target_param_get(&r->target, "accept");
+    config.takeover = says_yes(target_param_get(&r->target, "takeover"));
     status = berth_spawn_from_snapshot(r->api->rt, target_param_get(&r->target, "kind"), identity,
                                        r->body.data, r->body.len, &config, &origin, &error);
     writer_free(&r->body);

@@ -8,7 +8,7 @@
 
 static const char *const defer_param[] = {"defer", NULL};
 static const char *const grace_param[] = {"grace_ms", NULL};
-static const char *const restore_params[] = {"name", "kind", "accept", NULL};
+static const char *const restore_params[] = {"name", "kind", "accept", "takeover", NULL};
 static const char *const events_params[] = {"framing", "reply", NULL};
 static const char *const from_param[] = {"from", NULL};
 static const char *const channel_param[] = {"channel", NULL};

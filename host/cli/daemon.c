@@ -384,12 +384,12 @@ int cmd_daemon_control(const cli_invocation *inv)
 /* With those of its parameters that were said. */
 static char *restore_path(const cli_invocation *inv)
 {
-    static const char *const params[] = {"name", "kind", "accept"};
+    static const char *const params[] = {"name", "kind", "accept", "takeover"};
     writer w = {0};
 
     writer_bytes(&w, "/v1/restore", strlen("/v1/restore"));
-    for (unsigned i = 0, n = 0; i < 3; i++) {
-        const char *value = cli_value(inv, params[i]);
+    for (unsigned i = 0, n = 0; i < 4; i++) {
+        const char *value = i == 3 && cli_flag(inv, params[i]) ? "yes" : cli_value(inv, params[i]);
         char *coded = value ? client_path("%s", value) : NULL;
 
         if (!coded)

@@ -51,6 +51,7 @@ struct batch {
     uint32_t unfinished; /* events not run yet, and outputs not released yet (the daemon's) */
     bool want_outputs;   /* collect what goes to the caller */
     bool system;         /* from the host itself: takes no credit, and is never refused for room */
+    bool from_call;      /* its sender's host calls again where the daemon went */
     bool stored;         /* the events' bytes lie in store */
     uint32_t generation; /* of a timer or request: an event of an older one is void */
     uint64_t bytes;      /* of all events: what the mailbox counts */

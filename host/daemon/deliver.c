@@ -86,6 +86,17 @@ static berth_status check_sizes(const runtime *rt, const batch *b, berth_error *
     return BERTH_OK;
 }
 
+/* The daemon, if it is here and what is handed in now would not overtake what is on its way. */
+static struct daemon *reached(runtime *rt, uint64_t origin)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    if (d && rt->route.behind && rt->route.behind(rt->route.ctx, origin)) {
+        daemon_unref(d);
+        return NULL;
+    }
+    return d;
+}
+
 static berth_status submit(runtime *rt, uint64_t origin, batch *b, bool here, void (*fn)(void *ctx),
                            void *ctx, berth_error *error)
 {
@@ -101,7 +112,7 @@ static berth_status submit(runtime *rt, uint64_t origin, batch *b, bool here, vo
             return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
         *waiter = (credit){.fn = fn, .ctx = ctx};
     }
-    struct daemon *d = registry_get(&rt->registry, origin);
+    struct daemon *d = here ? registry_get(&rt->registry, origin) : reached(rt, origin);
     if (!d) {
         free(waiter);
         if (here || !rt->route.submit)
@@ -212,7 +223,7 @@ static berth_status deliver(runtime *rt, uint64_t origin, batch *b, berth_error 
     berth_status status = check_sizes(rt, b, error);
     if (status != BERTH_OK)
         return status;
-    struct daemon *d = registry_get(&rt->registry, origin);
+    struct daemon *d = reached(rt, origin);
     if (!d && !rt->route.submit)
         return no_daemon(origin, error);
     runner *on = d ? dispatcher_borrow(rt->dispatcher) : NULL;

@@ -345,13 +345,6 @@ void departure_free(departure *x)
 
 /* ---- Gone ------------------------------------------------------------------------------------ */
 
-/* What clients had handed in, on its way after the daemon; in order. */
-typedef struct following {
-    runtime *rt;
-    uint64_t origin;
-    batch *head, *rest;
-} following;
-
 static void not_taken(batch *b, berth_status status)
 {
     for (; b->at < b->count; b->at++) {
@@ -362,69 +355,51 @@ static void not_taken(batch *b, berth_status status)
     batch_settle(b);
 }
 
-static void follow(void *ctx)
-{
-    following *f = ctx;
-    while (f->head || f->rest) {
-        berth_error error = {0};
-        batch *b = f->head;
-        if (!b) {
-            b = f->head = f->rest;
-            f->rest = b->next;
-            b->next = NULL;
-            b->system = false;
-        }
-        berth_status status = runtime_submit(f->rt, f->origin, b, follow, f, &error);
-        if (status == BERTH_ERR_WOULD_BLOCK)
-            return; /* f is that call's now, which comes when there is room */
-        f->head = NULL;
-        if (status != BERTH_OK)
-            not_taken(b, status == BERTH_ERR_NOT_FOUND ? status : BERTH_ERR_CANCELLED);
-    }
-    free(f);
-}
-
-/* A batch that a client or a call of another node waits for; flows of other nodes are sent again.
- */
+/* A batch that a client of this host waits for. */
 static bool follows(const runtime *rt, const batch *b)
 {
     bool flow = b->source[0] && rt->route.receives &&
                 rt->route.receives(rt->route.ctx, slice_str(b->source));
-    return !flow && (b->done || b->source[0]) && b->common.type == BERTH_EVENT_MESSAGE;
+    return rt->route.follow && !flow && !b->from_call && (b->done || b->source[0]) &&
+           b->common.type == BERTH_EVENT_MESSAGE;
+}
+
+/* Flows of other nodes are sent again, calls of other nodes are told that it is not here: their
+ * hosts keep the order of what they send. The rest went along, or is made again there. */
+static void tell_not_taken(batch *list)
+{
+    while (list) {
+        batch *b = list;
+        list = b->next;
+        b->next = NULL;
+        not_taken(b, b->from_call ? BERTH_ERR_NOT_FOUND : BERTH_ERR_CANCELLED);
+    }
 }
 
 void departure_release(departure *x)
 {
     struct daemon *d = x->d;
     runtime *rt = d->rt;
-    following *f = calloc(1, sizeof(*f));
-    batch **end = f ? &f->rest : NULL;
+    batch *following = NULL, *rest = NULL, **follow_end = &following, **end = &rest;
     pthread_mutex_lock(&x->lock);
-    batch *list = x->aside, *late;
+    batch *list = x->aside;
     x->aside = NULL;
     pthread_mutex_unlock(&x->lock);
+    for (batch *b = list, *next; b; b = next) {
+        next = b->next;
+        b->next = NULL;
+        batch ***to = follows(rt, b) ? &follow_end : &end;
+        if (to == &follow_end)
+            b->system = false;
+        **to = b;
+        *to = &b->next;
+    }
+    /* While it is found here what clients hand in has to wait: so that goes behind this. */
+    if (following)
+        rt->route.follow(rt->route.ctx, d->origin, following);
     atomic_store(&d->moved_out, true);
     daemon_vanish(d);
-    late = mailbox_empty(d);
-    while (list || late) {
-        batch *b = list ? list : late;
-        if (list)
-            list = b->next;
-        else
-            late = b->next;
-        b->next = NULL;
-        if (f && follows(rt, b)) {
-            *end = b;
-            end = &b->next;
-        } else {
-            /* It went along, is made again there, or is sent again. */
-            not_taken(b, BERTH_ERR_CANCELLED);
-        }
-    }
+    tell_not_taken(rest);
+    tell_not_taken(mailbox_empty(d));
     daemon_leave_for_good(d);
-    if (f) {
-        f->rt = rt;
-        f->origin = d->origin;
-        follow(f);
-    }
 }

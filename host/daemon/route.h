@@ -84,9 +84,16 @@ typedef struct route {
     bool (*receives)(void *ctx, slice source); /* is it one of the route's? */
     void (*applied)(void *ctx, route_link *link, slice source, uint64_t sequence);
 
-    /* runtime_submit for an origin that is not on this host. */
+    /* runtime_submit for an origin that is not on this host. What is handed in for one origin is
+     * executed in that order, wherever it is. */
     berth_status (*submit)(void *ctx, uint64_t target, struct batch *b, void (*credit)(void *ctx),
                            void *credit_ctx, berth_error *error);
+    /* Of a daemon that leaves, while it can still be found here: what it had not run yet, in order,
+     * before all that is handed in for it from now on. Takes over the list, and is never full. */
+    void (*follow)(void *ctx, uint64_t target, struct batch *list);
+    /* Is something of what was handed in here for that origin still on its way? Then what follows
+     * goes by submit, too, even to a daemon that is here. */
+    bool (*behind)(void *ctx, uint64_t target);
 } route;
 
 #endif

@@ -267,6 +267,16 @@ static berth_status heed_mark(struct daemon *d, berth_error *error)
     return BERTH_OK;
 }
 
+/* Above the epoch at which another host got it: that one yields, should it turn up. */
+static berth_status take_over(struct daemon *d, berth_error *error)
+{
+    uint64_t gone = 0;
+    berth_status status =
+        d->rt->store ? store_get_gone(d->rt->store, d->make->key.entity, &gone, error) : BERTH_OK;
+    d->epoch = (gone > d->epoch ? gone : d->epoch) + 1;
+    return status;
+}
+
 static void destroyed(void *ctx)
 {
     latch_answer(ctx, BERTH_OK, NULL);
@@ -361,6 +371,8 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
         d->sequence_limit = d->chain.head.sequence + rt->sequence_block;
     if (status == BERTH_OK && wish->epoch)
         d->epoch = wish->epoch;
+    if (status == BERTH_OK && config.takeover && !wish->row)
+        status = take_over(d, error);
     if (status == BERTH_OK && rt->store && !wish->row && !wish->epoch)
         status = heed_mark(d, error);
 out:

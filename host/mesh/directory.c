@@ -441,6 +441,13 @@ void directory_look(const directory *d, uint64_t origin, directory_place *out)
     memcpy(out->entity, e->entity, sizeof out->entity);
 }
 
+/* Others say that it is here, as before a restart of this node, and it is not: not yet, or not any
+ * more. Nobody may be sent here. */
+static bool is_hearsay(const directory *d, const entry *e)
+{
+    return !e->local && entity_eq(e->node, d->config.self);
+}
+
 void directory_resolve(directory *d, uint64_t origin, int64_t now_ns, int64_t now_s,
                        directory_place *out)
 {
@@ -452,8 +459,8 @@ void directory_resolve(directory *d, uint64_t origin, int64_t now_ns, int64_t no
     if (!e)
         return;
     use(d, e);
-    if (out->known &&
-        (e->local || (!e->doubtful && !(e->has_presence && e->presence.not_after_s < now_s))))
+    if (out->known && (e->local || (!e->doubtful && !is_hearsay(d, e) &&
+                                    !(e->has_presence && e->presence.not_after_s < now_s))))
         return;
     out->known = false;
     if (now_ns < e->ask_at && e->ask_wait)
@@ -480,7 +487,7 @@ directory_route directory_route_of(const directory *d, uint64_t origin, uint64_t
     directory_look(d, origin, place);
     if (place->known && place->local && place->epoch >= min_epoch)
         return place->conflict ? ROUTE_HOLD : ROUTE_DELIVER;
-    if (!place->known || place->local || e->doubtful ||
+    if (!place->known || place->local || e->doubtful || is_hearsay(d, e) ||
         (place->epoch <= min_epoch && !FAULT(FORWARD_SIDEWAYS)) || (hops >= DIRECTORY_HOPS_MAX))
         return ROUTE_NOT_HERE;
     return ROUTE_FORWARD;

@@ -335,6 +335,7 @@ void mesh_free(mesh *m)
     pthread_mutex_destroy(&m->places_lock);
     pthread_mutex_destroy(&m->done_lock);
     pthread_mutex_destroy(&m->channels_lock);
+    calls_fini(m);
     pthread_mutex_destroy(&m->calls_lock);
     sodium_memzero(m, sizeof *m);
     free(m);

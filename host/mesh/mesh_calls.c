@@ -2,124 +2,32 @@
 /*
  * Batches for daemons of other nodes: runtime_submit by way of a call (mesh/call.h). Where the
  * daemon lives is found first; when it has moved meanwhile it is looked for again.
+ *
+ * Those for one daemon stand in a line and are executed in its order, wherever the daemon goes.
+ * Several of them are asked for at once, but all at one place: as soon as one comes back, or the
+ * place is another, no more is begun until all that are under way have been answered. What is
+ * handed in where the daemon is stands in the same line as long as there is one.
  */
-#include "mesh/mesh_private.h"
+#include "mesh/mesh_calls.h"
 
 #include "base/error.h"
 
 #include <stdlib.h>
 
-#define CALLS_MAX   1024         /* batches under way, or looking for their daemon */
-#define CALLS_BYTES (64u << 20)  /* of their events */
+#define ASKED_MAX   64           /* of one line at once: a node runs only so many for another */
 #define DEADLINE_NS (600 * S_NS) /* a slow daemon is no dead one; its node's end ends the call */
 #define SEARCH_NS   (5 * S_NS)   /* for who knows the daemon */
 #define LOOK_NS     (20 * MS_NS) /* an answer may be here any moment */
 
-/* A batch on its way. */
-struct outcall {
-    call_user user; /* first */
-    mesh_task task;
-    struct outcall *all_prev, *all_next;
-    struct outcall *next; /* of those that look for their daemon */
-    bool searching;
-    batch *b;
-    uint64_t origin;
-    uint64_t id; /* 0: not begun */
-    uint64_t bytes;
-    int64_t search_until_ns;
-};
-
-/* ---- Room ------------------------------------------------------------------------------------ */
-
-static bool take_room(mesh *m, uint64_t bytes, void (*credit)(void *), void *ctx, bool *memory)
-{
-    bool room;
-
-    *memory = true;
-    pthread_mutex_lock(&m->calls_lock);
-    room = !m->calls_open || (m->calls_open < CALLS_MAX && m->calls_bytes + bytes <= CALLS_BYTES);
-    if (room) {
-        m->calls_open++;
-        m->calls_bytes += bytes;
-    } else if (credit) {
-        waiter *w = malloc(sizeof *w);
-
-        *memory = w != NULL;
-        if (w) {
-            *w = (waiter){m->calls_waiting, credit, ctx};
-            m->calls_waiting = w;
-        }
-    }
-    pthread_mutex_unlock(&m->calls_lock);
-    return room;
-}
-
-static void give_room(mesh *m, uint64_t bytes)
-{
-    waiter *list;
-
-    pthread_mutex_lock(&m->calls_lock);
-    m->calls_open--;
-    m->calls_bytes -= bytes;
-    list = m->calls_waiting;
-    m->calls_waiting = NULL;
-    pthread_mutex_unlock(&m->calls_lock);
-    while (list) {
-        waiter *w = list;
-
-        list = w->next;
-        w->wake(w->ctx);
-        free(w);
-    }
-}
-
 /* ---- Ends ------------------------------------------------------------------------------------ */
-
-static void search_for(mesh *m, struct outcall *c)
-{
-    if (c->searching)
-        return;
-    c->searching = true;
-    c->next = m->calls_searching;
-    m->calls_searching = c;
-}
-
-static void enlist(mesh *m, struct outcall *c)
-{
-    c->all_next = m->calls_all;
-    if (c->all_next)
-        c->all_next->all_prev = c;
-    m->calls_all = c;
-}
-
-static void drop(mesh *m, struct outcall *c)
-{
-    for (struct outcall **at = &m->calls_searching; c->searching; at = &(*at)->next)
-        if (*at == c) {
-            *at = c->next;
-            break;
-        }
-    if (c->all_prev)
-        c->all_prev->all_next = c->all_next;
-    else if (m->calls_all == c)
-        m->calls_all = c->all_next;
-    if (c->all_next)
-        c->all_next->all_prev = c->all_prev;
-    give_room(m, c->bytes);
-    free(c);
-}
 
 /* The batch has its results. */
 static void finish(mesh *m, struct outcall *c)
 {
     batch *b = c->b;
 
-    drop(m, c);
-    b->at = b->count;
-    if (b->done)
-        b->done(b->ctx, b);
-    else
-        batch_free(b);
+    outcall_drop(m, c);
+    outcall_tell(b);
 }
 
 /* Nothing of it was applied, or nobody knows. */
@@ -149,7 +57,7 @@ static void take_result(batch *b, const call_result *r)
     }
 }
 
-static void batch_done_elsewhere(mesh *m, call_user *u, const call_outcome *o)
+void outcall_done(mesh *m, call_user *u, const call_outcome *o)
 {
     struct outcall *c = (struct outcall *)u;
     char text[CALL_TEXT_MAX + 1];
@@ -164,9 +72,12 @@ static void batch_done_elsewhere(mesh *m, call_user *u, const call_outcome *o)
     }
 }
 
-static bool batch_moved(mesh *m, call_user *u, const call_moved *moved)
+/* It waits again, and so do all that follow it. */
+bool outcall_moved(mesh *m, call_user *u, const call_moved *moved)
 {
     struct outcall *c = (struct outcall *)u;
+    calls_line *l = c->line;
+    bool post;
 
     if (!moved->gone) {
         const mesh_node *n = mesh_node_of(m, moved->node);
@@ -176,65 +87,89 @@ static bool batch_moved(mesh *m, call_user *u, const call_moved *moved)
             directory_not_here(m->directory, moved->origin, moved->min_epoch, n->entity);
         pthread_mutex_unlock(&m->places_lock);
     }
-    c->search_until_ns = m->now_ns + SEARCH_NS;
-    search_for(m, c); /* at the next turn: from here nothing may be called */
-    mesh_sweep_in(m, 0);
+    pthread_mutex_lock(&m->calls_lock);
+    l->asked -= c->asked;
+    c->asked = false;
+    l->settling = true;
+    post = line_due(m, l); /* at the next turn: from here nothing may be called */
+    pthread_mutex_unlock(&m->calls_lock);
+    if (post)
+        calls_post(m);
     return true;
 }
 
 /* ---- Beginnings ------------------------------------------------------------------------------ */
 
-static void credit_ignored(void *ctx)
+/* A daemon here has room again, or has left; the line may be gone by then. */
+typedef struct room_word {
+    mesh *m;
+    uint64_t origin;
+} room_word;
+
+static void room_came(void *ctx)
 {
-    (void)ctx;
+    room_word *w = ctx;
+    mesh *m = w->m;
+    calls_line *l;
+    bool post = false;
+
+    pthread_mutex_lock(&m->calls_lock);
+    l = map64_get(&m->calls_lines, w->origin);
+    if (l) {
+        l->room = false;
+        post = line_due(m, l);
+    }
+    pthread_mutex_unlock(&m->calls_lock);
+    free(w);
+    if (post)
+        calls_post(m);
 }
 
-/* It has come here meanwhile. False: it has no room now, or is on its way again and nobody has been
- * told yet where to. */
-static bool run_here(mesh *m, struct outcall *c)
+/*
+ * To the daemon, if it is here. Under calls_lock, so that what is taken from a daemon that leaves
+ * (calls_follow) is in the line before the daemon is found gone. NOT_FOUND: it is not here.
+ */
+static berth_status run_here(mesh *m, calls_line *l, batch *b, berth_error *error)
 {
-    batch *b = c->b;
-    berth_error error = {0};
-    berth_status status = runtime_submit_here(m->rt, c->origin, b, credit_ignored, NULL, &error);
+    room_word *w = calloc(1, sizeof *w);
+    berth_status status;
 
+    if (!w)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    *w = (room_word){m, l->origin};
+    l->room = true; /* its word may be faster than this returns, but not than the lock */
+    status = runtime_submit_here(m->rt, l->origin, b, room_came, w, error);
     if (status == BERTH_ERR_WOULD_BLOCK)
-        c->search_until_ns = m->now_ns + SEARCH_NS;
-    if (status == BERTH_ERR_WOULD_BLOCK || status == BERTH_ERR_NOT_FOUND)
-        return false;
-    if (status == BERTH_OK)
-        drop(m, c);
-    else
-        fail_all(m, c, status, error.text);
-    return true;
+        return status;
+    l->room = false;
+    free(w);
+    return status;
 }
 
-/* False: not yet. */
-static bool begin(mesh *m, struct outcall *c)
+static void ask(mesh *m, struct outcall *c, uint64_t node, uint64_t epoch)
 {
     batch *b = c->b;
-    directory_place place;
     berth_error error = {0};
     berth_status status;
     slice events[CALL_EVENTS_MAX];
-    uint64_t node;
+    char text[100];
 
-    places_own(m, c->origin, 0);
-    places_find(m, c->origin, &place);
-    if (!place.known || place.conflict)
-        return false;
-    if (place.local)
-        return run_here(m, c);
-    node = berth_entity_node_id(place.node);
     if (c->id) {
-        /* Refused only where it may be running: then its answer comes. */
-        call_redirect(m->call_client, c->id, node, place.epoch, m->now_ns);
-        return true;
+        call_redirect(m->call_client, c->id, node, epoch, m->now_ns);
+        return;
+    }
+    if (b->count > CALL_EVENTS_MAX) {
+        snprintf(text, sizeof text,
+                 "%u events at once; a daemon of another node takes %d: send several batches",
+                 b->count, CALL_EVENTS_MAX);
+        fail_all(m, c, BERTH_ERR_LIMIT, text);
+        return;
     }
     for (uint32_t i = 0; i < b->count; i++)
         events[i] = slice_of(b->messages[i].data, b->messages[i].len);
     call_spec spec = {.node = node,
-                      .origin = c->origin,
-                      .min_epoch = place.epoch,
+                      .origin = c->line->origin,
+                      .min_epoch = epoch,
                       .events = events,
                       .count = b->count,
                       .deadline_ns = DEADLINE_NS,
@@ -245,96 +180,161 @@ static bool begin(mesh *m, struct outcall *c)
     status = call_begin(m->call_client, &spec, m->now_ns, &c->id, &error);
     if (status != BERTH_OK)
         fail_all(m, c, status, error.text);
+}
+
+static void end_one(mesh *m, struct outcall *c, berth_status status, const char *text)
+{
+    if (!c->id || call_cancel(m->call_client, c->id, m->now_ns) != BERTH_OK)
+        fail_all(m, c, status, text);
+}
+
+/* The first that waits; NULL: none. Under calls_lock. */
+static struct outcall *first_waiting(const calls_line *l)
+{
+    struct outcall *c = l->head;
+
+    while (c && c->asked)
+        c = c->next;
+    return c;
+}
+
+/* Nobody knows the daemon. False: not yet, and all wait. */
+static bool give_up(mesh *m, calls_line *l)
+{
+    char text[80];
+    struct outcall *c;
+    unsigned n = 0;
+
+    if (l->asked)
+        return false; /* an answer comes, and then this again */
+    if (!l->until_ns)
+        line_search(m, l, m->now_ns + SEARCH_NS);
+    if (m->now_ns < l->until_ns) {
+        mesh_sweep_in(m, LOOK_NS);
+        return false;
+    }
+    line_search(m, l, 0);
+    snprintf(text, sizeof text, "no node that is up has a daemon %016llx",
+             (unsigned long long)l->origin);
+    do { /* those that have come by now */
+        pthread_mutex_lock(&m->calls_lock);
+        n = n ? n : l->count;
+        c = first_waiting(l);
+        pthread_mutex_unlock(&m->calls_lock);
+        end_one(m, c, BERTH_ERR_NOT_FOUND, text);
+    } while (--n);
     return true;
 }
 
-static void not_found(mesh *m, struct outcall *c)
+/* The first that waits goes where the daemon is. False: none does, for now. */
+static bool begin_elsewhere(mesh *m, calls_line *l, struct outcall *c)
 {
-    char text[80];
+    directory_place place;
+    uint64_t node;
 
-    if (c->id) {
-        call_cancel(m->call_client, c->id, m->now_ns);
-        return;
+    places_own(m, l->origin, 0);
+    places_find(m, l->origin, &place);
+    if (!place.known || place.conflict || place.local)
+        return give_up(m, l);
+    node = berth_entity_node_id(place.node);
+    pthread_mutex_lock(&m->calls_lock);
+    if (l->asked && (node != l->node || place.epoch != l->epoch)) {
+        pthread_mutex_unlock(&m->calls_lock);
+        return false;
     }
-    snprintf(text, sizeof text, "no node that is up has a daemon %016llx",
-             (unsigned long long)c->origin);
-    fail_all(m, c, BERTH_ERR_NOT_FOUND, text);
+    line_search(m, l, 0);
+    l->node = node;
+    l->epoch = place.epoch;
+    l->asked++;
+    c->asked = true;
+    pthread_mutex_unlock(&m->calls_lock);
+    ask(m, c, node, place.epoch);
+    return true;
+}
+
+static bool begin_one(mesh *m, calls_line *l)
+{
+    berth_error error = {0};
+    berth_status status = BERTH_ERR_NOT_FOUND;
+    struct outcall *c;
+    bool wait;
+
+    pthread_mutex_lock(&m->calls_lock);
+    l->settling &= l->asked != 0;
+    wait = m->stage == STAGE_RUNNING && (l->settling || l->room || l->asked == ASKED_MAX);
+    c = wait ? NULL : first_waiting(l);
+    if (c && !l->asked && m->stage == STAGE_RUNNING)
+        status = run_here(m, l, c->b, &error);
+    pthread_mutex_unlock(&m->calls_lock);
+    if (!c)
+        return false;
+    if (m->stage != STAGE_RUNNING)
+        end_one(m, c, BERTH_ERR_SHUTTING_DOWN, "the host is leaving the mesh");
+    else if (status == BERTH_ERR_NOT_FOUND)
+        return begin_elsewhere(m, l, c);
+    else if (status == BERTH_ERR_WOULD_BLOCK)
+        line_search(m, l, 0);
+    else if (status == BERTH_OK)
+        outcall_drop(m, c);
+    else
+        end_one(m, c, status, error.text);
+    return status != BERTH_ERR_WOULD_BLOCK;
+}
+
+static void look_at(mesh *m, calls_line *l)
+{
+    while (begin_one(m, l))
+        ;
+    pthread_mutex_lock(&m->calls_lock);
+    l->pinned = false;
+    line_done(m, l);
+    pthread_mutex_unlock(&m->calls_lock);
+}
+
+void calls_look(mesh *m)
+{
+    calls_line *l;
+
+    while ((l = line_next_due(m)))
+        look_at(m, l);
 }
 
 /* Those whose daemon is being looked for. */
 void calls_search(mesh *m)
 {
-    struct outcall *list = m->calls_searching;
+    void *value;
 
-    m->calls_searching = NULL;
-    for (struct outcall *c = list; c; c = c->next)
-        c->searching = false;
-    while (list) {
-        struct outcall *c = list;
+    if (!m->calls_searching)
+        return;
+    pthread_mutex_lock(&m->calls_lock);
+    for (size_t at = 0; map64_next(&m->calls_lines, &at, NULL, &value);) {
+        calls_line *l = value;
 
-        list = c->next;
-        if (begin(m, c))
-            continue;
-        if (m->now_ns < c->search_until_ns)
-            search_for(m, c);
-        else
-            not_found(m, c);
+        if (l->until_ns && !l->due) {
+            l->due = true;
+            l->due_next = m->calls_due;
+            m->calls_due = l;
+        }
     }
-    if (m->calls_searching)
-        mesh_sweep_in(m, LOOK_NS);
+    pthread_mutex_unlock(&m->calls_lock);
+    calls_look(m);
 }
 
 /* In a large mesh a node is met in search of a daemon: it is asked. */
 void calls_node_up(mesh *m, uint64_t node)
 {
-    for (const struct outcall *c = m->calls_searching; c; c = c->next)
-        places_ask_one(m, node, c->origin);
-}
+    uint64_t *origins = malloc((m->calls_searching + 1) * sizeof *origins);
+    size_t n = 0;
+    void *value;
 
-static void begin_task(mesh *m, mesh_task *t, bool closed)
-{
-    struct outcall *c = (struct outcall *)((char *)t - offsetof(struct outcall, task));
-
-    if (closed || m->stage != STAGE_RUNNING) {
-        fail_all(m, c, BERTH_ERR_SHUTTING_DOWN, "the host is leaving the mesh");
-        return;
-    }
-    enlist(m, c);
-    c->search_until_ns = m->now_ns + SEARCH_NS;
-    if (!begin(m, c)) {
-        search_for(m, c);
-        mesh_sweep_in(m, LOOK_NS);
-    }
-}
-
-/* route.submit: any thread. */
-berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
-                          void *credit_ctx, berth_error *error)
-{
-    mesh *m = ctx;
-    struct outcall *c;
-    bool memory;
-
-    if (b->count > CALL_EVENTS_MAX)
-        return fail(error, BERTH_ERR_LIMIT,
-                    "%u events at once; a daemon of another node takes %d: send several batches",
-                    b->count, CALL_EVENTS_MAX);
-    c = calloc(1, sizeof *c);
-    if (!c)
-        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    if (!take_room(m, b->bytes, credit, credit_ctx, &memory)) {
-        free(c);
-        return memory ? fail(error, BERTH_ERR_WOULD_BLOCK,
-                             "too much is on its way to other nodes already")
-                      : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    }
-    *c = (struct outcall){.user = {batch_done_elsewhere, batch_moved},
-                          .task = {.run = begin_task},
-                          .b = b,
-                          .origin = origin,
-                          .bytes = b->bytes};
-    mesh_post(m, &c->task);
-    return BERTH_OK;
+    pthread_mutex_lock(&m->calls_lock);
+    for (size_t at = 0; origins && map64_next(&m->calls_lines, &at, NULL, &value);)
+        if (((const calls_line *)value)->until_ns && n < m->calls_searching)
+            origins[n++] = ((const calls_line *)value)->origin;
+    pthread_mutex_unlock(&m->calls_lock);
+    while (n)
+        places_ask_one(m, node, origins[--n]);
+    free(origins);
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -374,11 +374,9 @@ berth_status calls_open(mesh *m, berth_error *error)
 /* Nobody waits for ever: what is open ends, with what is known of it. */
 void calls_end(mesh *m)
 {
-    requests_end(m);
-    while (m->calls_all) {
-        struct outcall *c = m->calls_all;
+    struct outcall *c;
 
-        if (!c->id || call_cancel(m->call_client, c->id, m->now_ns) != BERTH_OK)
-            fail_all(m, c, BERTH_ERR_SHUTTING_DOWN, "the host is leaving the mesh");
-    }
+    requests_end(m);
+    while ((c = calls_any(m)))
+        end_one(m, c, BERTH_ERR_SHUTTING_DOWN, "the host is leaving the mesh");
 }

@@ -425,5 +425,7 @@ void mesh_route_init(mesh *m)
                        .restore = restore,
                        .receives = receives,
                        .applied = applied,
-                       .submit = calls_submit};
+                       .submit = calls_submit,
+                       .follow = calls_follow,
+                       .behind = calls_behind};
 }

@@ -88,6 +88,9 @@ void mesh_wake(mesh *m);
 
 /* ---- Links ----------------------------------------------------------------------------------- */
 
+/* Batches for one daemon, on their way to it (mesh_calls.h). */
+typedef struct calls_line calls_line;
+
 typedef struct waiter {
     struct waiter *next;
     void (*wake)(void *ctx);
@@ -320,10 +323,15 @@ struct mesh {
     listener *listeners;
 
     pthread_mutex_t calls_lock;
-    uint64_t calls_open, calls_bytes; /* [calls_lock] batches on their way to other nodes */
-    waiter *calls_waiting;            /* [calls_lock] for room */
+    _Atomic uint64_t calls_open; /* [calls_lock to write] batches on their way to other nodes */
+    uint64_t calls_bytes;        /* [calls_lock] of their events */
+    waiter *calls_waiting;       /* [calls_lock] for room */
+    map64 calls_lines;           /* [calls_lock] calls_line, by origin */
+    calls_line *calls_due;       /* [calls_lock] to be looked at */
+    bool calls_posted;           /* [calls_lock] calls_task will do it */
+    mesh_task calls_task;
+    uint64_t calls_searching; /* lines whose daemon is being looked for */
     call_client *call_client;
-    struct outcall *calls_all, *calls_searching;
     call_server *call_server;
     struct served *served_waiting; /* for room in their daemon's mailbox */
     services *services;
@@ -551,9 +559,12 @@ berth_status calls_open(mesh *m, berth_error *error);
 call_send calls_send;
 berth_status calls_submit(void *ctx, uint64_t origin, batch *b, void (*credit)(void *),
                           void *credit_ctx, berth_error *error);
+void calls_follow(void *ctx, uint64_t origin, batch *list);
+bool calls_behind(void *ctx, uint64_t origin);
 void calls_search(mesh *m);
 void calls_node_up(mesh *m, uint64_t node);
 void calls_end(mesh *m);
+void calls_fini(mesh *m);
 berth_status serve_open(mesh *m, berth_error *error);
 void serve_sweep(mesh *m);
 /* The daemon here that serves a name. */

@@ -171,6 +171,7 @@ static batch *batch_of(const call_server_request *r, const char *channel)
         return NULL;
     b->common = (berth_event){.type = BERTH_EVENT_MESSAGE};
     b->want_outputs = q->want_outputs;
+    b->from_call = true;
     while (call_event_next(&events, &event)) {
         b->messages[b->count++] =
             (message){.data = event.ptr, .len = event.len, .hold = buf_ref(r->hold)};
@@ -184,10 +185,18 @@ static batch *batch_of(const call_server_request *r, const char *channel)
     return b;
 }
 
+typedef struct seen {
+    bool here;
+    bool again; /* it was away since the caller heard of it */
+    uint64_t min_epoch;
+} seen;
+
 static void note_face(void *ctx, const runtime_face *face)
 {
-    (void)face;
-    *(bool *)ctx = true;
+    seen *s = ctx;
+
+    s->here = true;
+    s->again = face->came.len && s->min_epoch && s->min_epoch < face->epoch;
 }
 
 bool serve_find(const mesh *m, slice service, uint64_t *origin)
@@ -201,7 +210,7 @@ static call_status execute(void *ctx, const call_server_request *r)
     const call_request *q = r->request;
     const mesh_node *from = mesh_node_of(m, r->node);
     uint64_t origin = q->origin;
-    bool here = false;
+    seen found = {.min_epoch = q->min_epoch};
     berth_error error = {0};
     berth_status status;
     struct served *s;
@@ -212,9 +221,12 @@ static call_status execute(void *ctx, const call_server_request *r)
         return CALL_REFUSED;
     if (q->is_service && !serve_find(m, q->service, &origin))
         return CALL_UNKNOWN_SERVICE;
-    runtime_face_of(m->rt, origin, note_face, &here);
-    if (!here)
+    runtime_face_of(m->rt, origin, note_face, &found);
+    if (!found.here)
         return q->is_service ? CALL_UNKNOWN_SERVICE : CALL_NOT_HERE;
+    /* Those that the caller sent before this one may have found the daemon away. */
+    if (found.again && !q->is_service)
+        return CALL_NOT_HERE;
     if (!policy_daemon_takes_from(m, origin, from->id))
         return CALL_REFUSED;
     s = calloc(1, sizeof *s);

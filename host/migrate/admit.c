@@ -185,8 +185,10 @@ static bool is_expected(attempt *a, const move_offer *o, move_outcome *why)
     pthread_mutex_unlock(&a->x->lock);
     if (is_undecided(a))
         move_failed(why, MOVE_NOT_READY, "an earlier attempt to move it here is not over");
+    else if (place.taken && !runtime_has(a->x->rt, a->origin))
+        move_failed(why, MOVE_NOT_READY, "what was here of it has not ended yet");
     else if (place.taken)
-        move_failed(why, MOVE_ALREADY_THERE, "it runs here, or is being built here");
+        move_failed(why, MOVE_ALREADY_THERE, "it runs here");
     else if (place.expected && place.other_kind)
         move_failed(why, MOVE_FACTORY_NOT_FOUND, "it is expected here as another kind");
     else if (place.expected && place.orchestrator && place.orchestrator != a->peer)

@@ -2,8 +2,8 @@
 /*
  * What is on disk of an attempt besides its phase, and how it goes on after a restart.
  *
- *     record: version u8 (1), the other node's entity 32, nonce 32, incarnation u64, sequence u64,
- *     OFFER (length u32, message), SEAL (the same)
+ *     record: version u8 (2), the other node's entity 32, nonce 32, incarnation u64, sequence u64,
+ *     node that ordered it u64 (0: none, or this one), OFFER (length u32, message), SEAL (the same)
  */
 #include "migrate/migrations_private.h"
 
@@ -12,7 +12,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 
 static void put_message(writer *w, slice msg)
 {
@@ -27,6 +27,7 @@ static void write_record(writer *w, const attempt *a, slice offer, slice seal)
     writer_bytes(w, a->nonce, sizeof a->nonce);
     writer_u64(w, a->incarnation);
     writer_u64(w, a->sequence);
+    writer_u64(w, a->orchestrator);
     put_message(w, offer);
     put_message(w, seal);
 }
@@ -121,7 +122,7 @@ bool journal_phase(migrations *x, const uint8_t id[ATTEMPT_SIZE], store_attempt_
 
 typedef struct record {
     const uint8_t *peer, *nonce;
-    uint64_t incarnation, sequence;
+    uint64_t incarnation, sequence, orchestrator;
     slice offer, seal;
 } record;
 
@@ -134,9 +135,10 @@ static bool read_record(record *out, slice bytes)
     out->nonce = reader_bytes(&r, MOVE_NONCE_SIZE).ptr;
     out->incarnation = reader_u64(&r);
     out->sequence = reader_u64(&r);
+    out->orchestrator = version == 1 ? 0 : reader_u64(&r);
     out->offer = reader_bytes(&r, reader_u32(&r));
     out->seal = reader_bytes(&r, reader_u32(&r));
-    return reader_done(&r) && version == RECORD_VERSION;
+    return reader_done(&r) && version >= 1 && version <= RECORD_VERSION;
 }
 
 static void begin_common(attempt *a, const store_attempt *row, const record *r)
@@ -155,6 +157,7 @@ static bool recover_source(attempt *a, const record *r, const move_offer *offer,
 {
     source_config config = {.target = a->peer, .resend_ns = a->x->config.resend_ns};
 
+    a->orchestrator = r->orchestrator;
     a->offer = *offer;
     snprintf(a->plugin, sizeof a->plugin, "%.*s", (int)offer->plugin.len,
              (const char *)offer->plugin.ptr);

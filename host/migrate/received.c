@@ -40,6 +40,28 @@ void say_no(migrations *x, uint64_t node, uint16_t kind, const uint8_t id[ATTEMP
 
 /* ---- To the source: move it ------------------------------------------------------------------ */
 
+/* Who ordered it is told how it ended also by a source that has been restarted since. */
+static bool say_ended(migrations *x, uint64_t node, const move_head *head)
+{
+    move_state s = {.head = *head, .phase = MOVE_PHASE_COMPLETE, .over = true};
+    store_attempt_phase phase;
+    uint64_t epoch;
+    writer w = {0};
+
+    if (!journal_phase(x, head->attempt, &phase, &epoch) ||
+        (phase != STORE_HANDED_OVER && phase != STORE_TAKEN_BACK))
+        return false;
+    s.head.kind = MESSAGE_MOVE_STATE;
+    s.moved = phase == STORE_HANDED_OVER;
+    if (!s.moved) {
+        s.reason = MOVE_REFUSED;
+        s.text = slice_str("the target has refused it, and it runs at the source again");
+    }
+    move_state_write(&w, &s);
+    send_message(x, node, &w);
+    return true;
+}
+
 static void ordered(migrations *x, const received *r, slice msg)
 {
     attempt *a;
@@ -58,6 +80,8 @@ static void ordered(migrations *x, const received *r, slice msg)
         source_tell(a, r->node);
         return;
     }
+    if (!a && say_ended(x, r->node, &m.head))
+        return;
     if (a || journal_phase(x, m.head.attempt, &phase, &epoch))
         move_failed(&why, MOVE_UNKNOWN_ATTEMPT, "this attempt was used already");
     else if (!entity_eq(m.order.source, x->config.identity->entity) ||
@@ -87,7 +111,7 @@ static void look(migrations *x, const received *r, const move_head *head)
 
     if (a && a->source && a->orchestrator == r->node)
         source_tell(a, r->node);
-    else
+    else if (a || !say_ended(x, r->node, head))
         say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
                false, "the source has no such attempt");
 }
@@ -165,6 +189,8 @@ static void of_none(migrations *x, const received *r, const move_head *head, sli
         say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
                known && phase == STORE_REFUSED, "the target has nothing of this attempt");
         return;
+    case MESSAGE_MOVE_ACCEPT:
+    case MESSAGE_MOVE_GOT:
     case MESSAGE_MOVE_ASK:
     case MESSAGE_MOVE_PREPARED:
         if (known && phase != STORE_TAKEN_BACK) {
@@ -232,11 +258,13 @@ static void take(migrations *x, input *in, bool ended)
         look(x, r, &head);
     } else if (head.kind == MESSAGE_MOVE_STATE) {
         ordering_message(x, r->node, &head, msg);
-    } else if ((a = attempt_find(x, head.attempt)) != NULL) {
+    } else if ((a = attempt_find(x, head.attempt)) != NULL &&
+               (a->source || head.kind != MESSAGE_MOVE_REFUSED)) {
         to_attempt(x, a, r, &head, msg);
     } else if (head.kind == MESSAGE_MOVE_OFFER) {
         offered(x, r, msg);
     } else if (head.kind == MESSAGE_MOVE_REFUSED) {
+        /* Of a source, to who ordered it: also where that is the target. */
         ordering_message(x, r->node, &head, msg);
     } else {
         of_none(x, r, &head, msg);

@@ -22,7 +22,7 @@ static const char *const sql[READ_STATEMENTS] = {
     [READ_SNAPSHOT] = ("SELECT s.bytes, s.digest, s.file, s.body "
                        "FROM daemon d JOIN snapshot s ON s.id = d.id WHERE d.entity = ?1"),
     [READ_FACT] = "SELECT value FROM fact WHERE key = ?1",
-    [READ_MARK] = "SELECT incarnation, sequence FROM mark WHERE entity = ?1",
+    [READ_MARK] = "SELECT incarnation, sequence, gone FROM mark WHERE entity = ?1",
     [READ_ANY_MARK] = "SELECT 1 FROM mark LIMIT 1",
     [READ_EACH_ATTEMPT] = (ATTEMPT_COLUMNS "ORDER BY a.id"),
     [READ_ATTEMPT] = (ATTEMPT_COLUMNS "WHERE a.attempt = ?1"),
@@ -221,14 +221,14 @@ berth_status store_peek_fact(const char *state_dir, const char *key, buf **out, 
 }
 
 berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarnation,
-                       uint64_t *sequence, berth_error *error)
+                       uint64_t *sequence, uint64_t *gone, berth_error *error)
 {
     read_connection *r;
     berth_status status;
     sqlite3_stmt *st;
     int rc;
 
-    *incarnation = *sequence = 0;
+    *incarnation = *sequence = *gone = 0;
     status = read_borrow(p, &r, error);
     if (status)
         return status;
@@ -238,6 +238,7 @@ berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarna
     if (rc == SQLITE_ROW) {
         *incarnation = db_u64(st, 0);
         *sequence = db_u64(st, 1);
+        *gone = db_u64(st, 2);
     } else if (rc != SQLITE_DONE) {
         status = db_fail(r->db, rc, error);
     }

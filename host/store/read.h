@@ -56,7 +56,7 @@ berth_status read_each_daemon(read_pool *p, bool (*fn)(void *ctx, const store_da
                               void *ctx, berth_error *error);
 berth_status read_fact(read_pool *p, const char *key, buf **out, berth_error *error);
 berth_status read_mark(read_pool *p, const uint8_t entity[32], uint64_t *incarnation,
-                       uint64_t *sequence, berth_error *error);
+                       uint64_t *sequence, uint64_t *gone, berth_error *error);
 berth_status read_any_mark(read_pool *p, bool *any, berth_error *error);
 berth_status read_each_attempt(read_pool *p, bool (*fn)(void *ctx, const store_attempt *a),
                                void *ctx, berth_error *error);

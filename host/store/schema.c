@@ -92,7 +92,10 @@ static const char version_3[] =
     " id INTEGER PRIMARY KEY CHECK (id = 0),"
     " not_after INTEGER NOT NULL) STRICT;";
 
-const char *const schema_steps[] = {version_1, version_2, version_3};
+/* The epoch at which a daemon was handed over to another host, which runs it since; 0: it was not. */
+static const char version_4[] = "ALTER TABLE mark ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;";
+
+const char *const schema_steps[] = {version_1, version_2, version_3, version_4};
 const size_t schema_count = sizeof schema_steps / sizeof *schema_steps;
 
 berth_status schema_upgrade(sqlite3 *db, const char *const *steps, size_t count, berth_error *error)

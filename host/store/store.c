@@ -296,10 +296,22 @@ berth_status store_each_daemon(store *s, bool (*fn)(void *ctx, const store_daemo
 berth_status store_get_mark(store *s, const uint8_t entity[32], uint64_t *incarnation,
                             uint64_t *sequence, berth_error *error)
 {
+    uint64_t gone;
+
     *incarnation = *sequence = 0;
     if (!atomic_load(&s->marks))
         return BERTH_OK;
-    return read_mark(&s->reads, entity, incarnation, sequence, error);
+    return read_mark(&s->reads, entity, incarnation, sequence, &gone, error);
+}
+
+berth_status store_get_gone(store *s, const uint8_t entity[32], uint64_t *epoch, berth_error *error)
+{
+    uint64_t incarnation, sequence;
+
+    *epoch = 0;
+    if (!atomic_load(&s->marks))
+        return BERTH_OK;
+    return read_mark(&s->reads, entity, &incarnation, &sequence, epoch, error);
 }
 
 berth_status store_get_fact(store *s, const char *key, buf **out, berth_error *error)

@@ -130,6 +130,12 @@ berth_status store_get_snapshot(store *s, const uint8_t entity[32], buf **out, b
 berth_status store_get_mark(store *s, const uint8_t entity[32], uint64_t *incarnation,
                             uint64_t *sequence, berth_error *error);
 
+/* The epoch at which the daemon of this entity was handed over from here to another host
+ * (store/attempts.h); 0: it was not, or has come back. store_add_daemon refuses it (REFUSED) at that
+ * epoch and below. */
+berth_status store_get_gone(store *s, const uint8_t entity[32], uint64_t *epoch,
+                            berth_error *error);
+
 /* Every row, ordered by creation; row is valid during the call. fn returns false to end; it may
  * read from and hand in to the store. Damaged rows are logged and left out, and the answer is then
  * CORRUPT. */

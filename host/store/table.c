@@ -89,6 +89,28 @@ berth_status table_insert(table *t, const store_daemon *row, bool *collides, ber
     return rc && !*collides ? db_fail(t->db, rc, error) : BERTH_OK;
 }
 
+/* It lives elsewhere, unless somebody takes it over at a higher epoch. */
+static berth_status heed_gone(table *t, change *c, const store_daemon *row, berth_error *error)
+{
+    sqlite3_stmt *st = t->statements[TABLE_FIND_GONE];
+    char text[ENTITY_TEXT];
+    berth_error why;
+    int rc;
+
+    db_bind_slice(st, 1, slice_of(row->entity, sizeof row->entity));
+    db_bind_u64(st, 2, row->epoch);
+    rc = sqlite3_step(st);
+    sqlite3_reset(st);
+    if (rc == SQLITE_ROW) {
+        fail(&why, BERTH_ERR_REFUSED,
+             "daemon %s: was moved to another host and runs there: move it back, or, if that host is "
+             "gone for good, take it over (--takeover)",
+             hex_encode(text, slice_of(row->entity, 32)));
+        change_fail(c, &why);
+    }
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? BERTH_OK : db_fail(t->db, rc, error);
+}
+
 static berth_status add(table *t, change *c, berth_error *error)
 {
     const store_daemon *row = &c->daemon.row;
@@ -97,6 +119,8 @@ static berth_status add(table *t, change *c, berth_error *error)
 
     /* One that is on its way to another host may have no row here. */
     status = table_heed_released(t, c, row->entity, error);
+    if (!status && !c->status)
+        status = heed_gone(t, c, row, error);
     if (status || c->status)
         return status;
     status = table_insert(t, row, &collides, error);

@@ -26,6 +26,8 @@ typedef enum table_statement {
     TABLE_GET_MARK,
     TABLE_PUT_SNAPSHOT,
     TABLE_REMOVE_MARK,
+    TABLE_MARK_GONE,
+    TABLE_FIND_GONE,
     TABLE_SET_CLEAN,
     TABLE_PUT_FACT,
     TABLE_SET_MOVED,

@@ -371,6 +371,8 @@ static berth_status hand_over(table *t, change *c, berth_error *error)
     }
     if (!status)
         status = table_put_mark(t, f.entity, &d, error);
+    if (!status)
+        status = table_run_for_id(t, TABLE_MARK_GONE, f.id, error);
     if (!status && d.daemon)
         status = table_remove(t, d.id, error);
     return status ? status : end(t, f.id, STORE_HANDED_OVER, error);

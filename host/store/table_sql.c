@@ -34,6 +34,10 @@ static const char *const sql[TABLE_STATEMENTS] = {
                             "ON CONFLICT (id) DO UPDATE SET incarnation = ?2, sequence = ?3, "
                             "bytes = ?4, taken = ?5, digest = ?6, file = ?7, body = ?8"),
     [TABLE_REMOVE_MARK] = "DELETE FROM mark WHERE entity = ?1",
+    [TABLE_MARK_GONE] = ("INSERT INTO mark (entity, incarnation, sequence, gone) "
+                         "SELECT entity, 0, 0, epoch FROM attempt WHERE id = ?1 "
+                         "ON CONFLICT (entity) DO UPDATE SET gone = excluded.gone"),
+    [TABLE_FIND_GONE] = "SELECT 1 FROM mark WHERE entity = ?1 AND gone >= ?2 AND gone > 0",
     [TABLE_SET_CLEAN] = "UPDATE daemon SET clean = ?2 WHERE id = ?1",
     [TABLE_PUT_FACT] = ("INSERT INTO fact (key, value) VALUES (?1, ?2) "
                         "ON CONFLICT (key) DO UPDATE SET value = ?2"),

@@ -3,6 +3,9 @@
 #include "cluster_help.h"
 #include "daemon/runtime.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+
 static berth_cluster *movers(uint32_t nodes)
 {
     berth_cluster_config config = cluster_of(nodes);
@@ -317,6 +320,90 @@ static void who_hears_a_channel_hears_it_while_it_moves(void **state)
     cluster_end(x.c);
 }
 
+static bool known_at(berth_cluster *c, uint32_t node, uint64_t origin)
+{
+    directory_place place;
+
+    mesh_where(c->nodes[node].mesh, origin, &place);
+    return place.known;
+}
+
+/* ---- What a client hands in ------------------------------------------------------------------ */
+
+#define ALOFT_MAX 48 /* batches that one client has under way */
+#define OF_BATCH  3
+
+/* A client of one host that hands in numbered events, many batches at once. */
+typedef struct client {
+    pthread_t thread;
+    berth_runtime *rt;
+    uint64_t origin, sent;
+    uint32_t number;
+    sem_t room;
+    atomic_bool enough;
+    atomic_uint failed;
+} client;
+
+static void handed_in(void *ctx, berth_status status, uint64_t failed)
+{
+    client *k = ctx;
+
+    if (status != BERTH_OK || failed)
+        k->failed++;
+    sem_post(&k->room);
+}
+
+static void *hand_in(void *ctx)
+{
+    client *k = ctx;
+    parcel p[OF_BATCH];
+    berth_input in[OF_BATCH];
+
+    while (!k->enough) {
+        sem_wait(&k->room);
+        for (unsigned i = 0; i < OF_BATCH; i++) {
+            p[i] = (parcel){k->number, 0, ++k->sent};
+            in[i] = (berth_input){.data = &p[i], .len = sizeof p[i]};
+        }
+        if (berth_submit_wait(k->rt, k->origin, in, OF_BATCH, handed_in, k, NULL) != BERTH_OK)
+            handed_in(k, BERTH_ERR_LOST, OF_BATCH);
+    }
+    for (unsigned i = 0; i < ALOFT_MAX; i++)
+        sem_wait(&k->room);
+    return NULL;
+}
+
+/* migration C1, C2: what one host hands in for a daemon is executed in that order, once, wherever
+ * the daemon is: here, elsewhere, on its way, here again */
+static void what_a_client_hands_in_while_it_moves_is_executed_in_order(void **state)
+{
+    couriers x;
+    client clients[3] = {0};
+
+    (void)state;
+    couriers_up(&x, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        client *k = &clients[i];
+
+        *k = (client){.rt = x.c->nodes[i].rt, .origin = x.d[3].origin, .number = i};
+        sem_init(&k->room, 0, ALOFT_MAX);
+        SOON(x.c, known_at(x.c, i, k->origin));
+        assert_int_equal(pthread_create(&k->thread, NULL, hand_in, k), 0);
+    }
+    for (unsigned round = 0; round < 60; round++)
+        moved(x.c, x.d[3].node, &x.d[3], (x.d[3].node + 1 + round / 5 % 2) % 3);
+    for (unsigned i = 0; i < 3; i++)
+        clients[i].enough = true;
+    for (unsigned i = 0; i < 3; i++) {
+        pthread_join(clients[i].thread, NULL);
+        sem_destroy(&clients[i].room);
+        assert_int_equal(clients[i].failed, 0);
+        assert_int_equal(judged.got[3][i], clients[i].sent);
+    }
+    assert_int_equal(judged.wrong, 0);
+    cluster_end(x.c);
+}
+
 /* ---- What does not happen ----------------------------------------------------------------------
  */
 
@@ -336,14 +423,6 @@ static void stays(berth_cluster *c, uint32_t by, const berth_cluster_daemon *d, 
         fail_msg("it stays because of %s (%s), not %s", move_reason_word(out.reason), out.text,
                  move_reason_word(reason));
     assert_true(out.text[0]);
-}
-
-static bool known_at(berth_cluster *c, uint32_t node, uint64_t origin)
-{
-    directory_place place;
-
-    mesh_where(c->nodes[node].mesh, origin, &place);
-    return place.known;
 }
 
 /* migration 18, C25: a typed error at once, and the daemon runs where it was */
@@ -513,6 +592,7 @@ int main(void)
         cmocka_unit_test(a_daemon_goes_on_where_it_was_on_another_node),
         cmocka_unit_test(what_several_send_while_it_moves_arrives_once_and_in_order),
         cmocka_unit_test(who_hears_a_channel_hears_it_while_it_moves),
+        cmocka_unit_test(what_a_client_hands_in_while_it_moves_is_executed_in_order),
         cmocka_unit_test(what_cannot_be_is_refused_and_the_daemon_stays),
         cmocka_unit_test(nobody_moves_a_daemon_without_leave),
         cmocka_unit_test(a_target_without_the_kind_says_which),

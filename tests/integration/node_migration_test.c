@@ -174,6 +174,49 @@ static void what_is_refused_says_why_and_every_wait_says_the_same(void **state)
     assert_string_equal(ask(hosts[0], "c", "x"), "1");
 }
 
+static berth_status born_again(const berth_keypair *key, bool takeover, berth_error *error)
+{
+    berth_daemon_config how = {
+        .size = sizeof how, .name = "c", .durability = 2, .takeover = takeover};
+    uint64_t origin;
+
+    memset(error, 0, sizeof *error);
+    return berth_spawn_kind(berth_node_runtime(hosts[0]), "counter", key, &how, &origin, error);
+}
+
+/* delivery 3, 5: an identity that lives elsewhere, also after restarts and under its old name */
+static void an_identity_that_was_moved_does_not_begin_anew_where_it_was(void **state)
+{
+    berth_daemon_config how = {.size = sizeof how, .name = "c", .durability = 2};
+    berth_daemon_info info;
+    berth_error error = {0};
+    berth_keypair key;
+    uint64_t origin;
+
+    (void)state;
+    berth_keypair_generate(&key);
+    assert_int_equal(berth_spawn_kind(berth_node_runtime(hosts[0]), "counter", &key, &how, &origin,
+                                      &error),
+                     BERTH_OK);
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    move(0, origin, 1);
+    assert_int_equal(born_again(&key, false, &error), BERTH_ERR_REFUSED);
+    assert_non_null(strstr(error.text, "--takeover"));
+    stop_node(hosts[0]);
+    host_up(0);
+    assert_int_equal(born_again(&key, false, &error), BERTH_ERR_REFUSED);
+    assert_false(find(hosts[0], "c", &info));
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    move(1, origin, 0); /* it may come back as it went */
+    move(0, origin, 1);
+    stop_node(hosts[1]); /* and this host never returns */
+    hosts[1] = NULL;
+    assert_int_equal(born_again(&key, false, &error), BERTH_ERR_REFUSED);
+    assert_int_equal(born_again(&key, true, &error), BERTH_OK);
+    assert_true(find(hosts[0], "c", &info));
+    assert_int_equal(info.epoch, 5);
+}
+
 /* One that is over but for the word of the other host, by its role there. */
 typedef struct doubt {
     migration_role role;
@@ -261,6 +304,36 @@ static void what_is_in_doubt_waits_for_an_operator_and_no_longer(void **state)
     berth_migration_free(m);
 }
 
+/* delivery 7 (xi): who ordered it, here the target, hears the truth of a source that knows its
+ * attempt, and whom to tell, from its journal only */
+static void a_source_that_was_restarted_tells_who_ordered_the_move_how_it_ended(void **state)
+{
+    uint64_t origin = spawn(hosts[0], "counter", "c");
+    berth_migration_outcome out = {.size = sizeof out};
+    doubt d = {.role = MIGRATION_SOURCE};
+    impair_rule none = {.drop = false};
+    berth_error error = {0};
+    berth_migration *m;
+
+    (void)state;
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    assert_string_equal(ask(hosts[0], "c", "x"), "1");
+    impair_out(1, 1000000000);
+    m = begin(1, origin, 1);
+    UNTIL(prepared(1));
+    deafen(1);
+    UNTIL(decided(0, &d));
+    stop_node(hosts[0]);
+    host_up(0);
+    assert_int_equal(mesh_impair(node_mesh(hosts[1]), NULL, &none, &none, 1, NULL), BERTH_OK);
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    assert_int_equal(berth_migration_wait(m, 60000, &out, &error), BERTH_OK);
+    if (!out.moved)
+        fail_msg("%s: %s", out.word, out.text);
+    assert_string_equal(ask(hosts[1], "c", "x"), "2");
+    berth_migration_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,8 +341,13 @@ int main(void)
                                         both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_refused_says_why_and_every_wait_says_the_same,
                                         both_up, both_down),
+        cmocka_unit_test_setup_teardown(an_identity_that_was_moved_does_not_begin_anew_where_it_was,
+                                        both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_in_doubt_waits_for_an_operator_and_no_longer,
                                         both_up, both_down),
+        cmocka_unit_test_setup_teardown(
+            a_source_that_was_restarted_tells_who_ordered_the_move_how_it_ended, both_up,
+            both_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -295,6 +295,34 @@ static void not_here_is_believed_of_the_node_itself(void **state)
     directory_free(d);
 }
 
+/* After a restart others still know where it was; what is sent here in that belief goes nowhere. */
+static void that_it_is_here_is_not_believed_of_others(void **state)
+{
+    directory *d = directory_of(1, 0);
+    presence p = at(100, 1, 1, 1);
+    handover h = given(100, 1, 3, 2, 1);
+    berth_error error = {0};
+    directory_place place;
+
+    (void)state;
+    assert_int_equal(learn(d, 3, &p, NULL), BERTH_OK);
+    directory_resolve(d, origin_of(100), 0, NOW, &place);
+    assert_true(!place.known && place.ask);
+    assert_int_equal(directory_route_of(d, origin_of(100), 0, 0, &place), ROUTE_NOT_HERE);
+    assert_int_equal(learn(d, 3, NULL, &h), BERTH_OK);
+    directory_resolve(d, origin_of(100), 1, NOW, &place);
+    assert_true(place.known);
+    assert_at(d, 100, 3, 2);
+    directory_free(d);
+
+    d = directory_of(1, 0);
+    assert_int_equal(learn(d, 3, &p, NULL), BERTH_OK);
+    assert_int_equal(directory_own(d, &p, NULL, &error), BERTH_OK);
+    directory_resolve(d, origin_of(100), 0, NOW, &place);
+    assert_true(place.known && place.local);
+    directory_free(d);
+}
+
 /* delivery 3: an event of O only over a session whose node presents it, or from a former host of
  * the receiver */
 static void an_origin_is_carried_by_its_node_or_a_former_host_of_the_receiver(void **state)
@@ -412,6 +440,7 @@ int main(void)
         cmocka_unit_test(forwarding_goes_to_a_higher_epoch_only_and_not_for_ever),
         cmocka_unit_test(only_the_owner_releases_and_to_the_next_epoch),
         cmocka_unit_test(not_here_is_believed_of_the_node_itself),
+        cmocka_unit_test(that_it_is_here_is_not_believed_of_others),
         cmocka_unit_test(an_origin_is_carried_by_its_node_or_a_former_host_of_the_receiver),
         cmocka_unit_test(only_the_present_owner_acknowledges),
         cmocka_unit_test(the_table_has_a_bound_and_keeps_what_is_owned),
