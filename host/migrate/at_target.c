@@ -267,8 +267,8 @@ static void refuse(attempt *a)
 
 static void drop(attempt *a)
 {
-    bool there = a->keeping ? !a->kept || a->keep_status == BERTH_OK
-                            : a->prepared && a->x->config.store;
+    bool there =
+        a->keeping ? !a->kept || a->keep_status == BERTH_OK : a->prepared && a->x->config.store;
 
     drop_arrival(a);
     forget_secret(a);

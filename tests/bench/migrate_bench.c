@@ -255,6 +255,8 @@ static void small(const char *dir)
         int64_t trip[2], commit[2];
 
         nap(2000);
+        while (runtime_moving_place(to->rt, origin, "box").taken) /* what was there still ends */
+            nap(100);
         for (int k = 0; k < 2; k++) {
             trip[k] = host_round_trip(from, to->face);
             commit[k] = host_commit(k ? from : to);
@@ -453,8 +455,10 @@ static void many(const char *dir)
         berth_keypair_generate(&keys[i]);
     must(berth_spawn_batch(p.hosts[0].rt, "box", keys, EVACUATED, &how, origins, &error), &error);
     free(keys);
-    least = (double)crypto(500) / 500;
+    least = -(double)cpu();
+    crypto(500);
     spent = cpu();
+    least += (double)spent;
     t = bench_now();
     for (int i = 0; i < EVACUATED + UNDER_WAY; i++) {
         if (i >= UNDER_WAY)
@@ -464,11 +468,10 @@ static void many(const char *dir)
     }
     t = bench_now() - t;
     spent = cpu() - spent;
-    least = (least + (double)crypto(500) / 500) / 2;
     bench_report("evacuate", "10,000 small ones", "daemons/s", EVACUATED * 1e9 / (double)t, 2000,
                  "2,000 a second, on 2 cores", "at least 1x", false);
     bench_report("evacuate", "10,000 small ones, CPU of each", "us", us(spent) / EVACUATED,
-                 least / 1e3, "its signatures", "at most 2x", false);
+                 least / 500 / 1e3, "its signatures", "at most 2x", false);
     pair_down(&p);
 }
 
