@@ -106,6 +106,34 @@ buf *buf_new(size_t len)
     return b;
 }
 
+buf *buf_grow(buf *b, size_t len)
+{
+    buf *grown;
+
+    if (b->size_class < CLASSES || class_of(len) < CLASSES) {
+        grown = buf_new(len);
+        if (!grown)
+            return NULL;
+        memcpy(grown->data, b->data, b->len < len ? b->len : len);
+        buf_unref(b);
+        return grown;
+    }
+    grown = len > SIZE_MAX - sizeof(buf) - STEP ? NULL : realloc(b, sizeof(*b) + len);
+    if (grown)
+        grown->len = len;
+    return grown;
+}
+
+buf *buf_adopt(void *block, size_t len)
+{
+    buf *b = block;
+
+    atomic_init(&b->refs, 1);
+    b->size_class = CLASSES;
+    b->len = len;
+    return b;
+}
+
 void buf_free_(buf *b)
 {
     unsigned size_class = b->size_class;

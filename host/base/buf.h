@@ -37,6 +37,11 @@ typedef struct buf {
 /* One reference, contents undefined. NULL when memory is short. */
 buf *buf_new(size_t len);
 buf *buf_copy(const void *ptr, size_t len);
+/* Longer, with what it had: large ones without copying it. For who holds the only reference, which
+ * goes into what is returned. NULL: no memory, and b is as it was. */
+buf *buf_grow(buf *b, size_t len);
+/* A block of malloc becomes one: its first sizeof(buf) bytes are overwritten, len bytes follow. */
+buf *buf_adopt(void *block, size_t len);
 void buf_free_(buf *b);
 
 static inline buf *buf_ref(buf *b)

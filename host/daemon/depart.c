@@ -309,6 +309,14 @@ const departed *departure_state(const departure *x)
     return &x->state;
 }
 
+void departure_packed(departure *x)
+{
+    buf_unref(x->state.make);
+    buf_unref(x->state.container);
+    buf_unref(x->state.held);
+    x->state.make = x->state.container = x->state.held = NULL;
+}
+
 uint64_t departure_waiting(const departure *x)
 {
     pthread_mutex_lock(&x->d->lock);

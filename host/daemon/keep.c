@@ -75,6 +75,8 @@ static int by_request(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+#define ADOPTED (64 * 1024) /* smaller ones are copied: a writer's room is more than they need */
+
 berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, buf **out,
                          berth_error *error)
 {
@@ -121,9 +123,17 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
         if (sent.failed)
             status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     }
+    /* Room for the head of a buffer, which a large one becomes as it is. */
+    writer_bytes(&w, &(buf){.len = 0}, sizeof(buf));
     if (status == BERTH_OK)
         status = container_encode(&w, &c, error);
-    if (status == BERTH_OK && (w.failed || !(result = buf_copy(w.data, w.len))))
+    if (status == BERTH_OK && !w.failed && w.len >= ADOPTED) {
+        result = buf_adopt(w.data, w.len - sizeof(buf));
+        w = (writer){0};
+    } else if (status == BERTH_OK && !w.failed) {
+        result = buf_copy(w.data + sizeof(buf), w.len - sizeof(buf));
+    }
+    if (status == BERTH_OK && !result)
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     *out = result;
     free(c.cursors);

@@ -201,6 +201,7 @@ static berth_status pack(attempt *a, berth_error *error)
     a->stream = stream_write(&parts);
     if (!a->stream)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory for its state");
+    departure_packed(a->departure);
     return make_seal(a, d, error);
 }
 

@@ -267,9 +267,12 @@ static void refuse(attempt *a)
 
 static void drop(attempt *a)
 {
+    bool there =
+        a->keeping ? !a->kept || a->keep_status == BERTH_OK : a->prepared && a->x->config.store;
+
     drop_arrival(a);
     forget_secret(a);
-    if (a->keeping || (a->prepared && a->x->config.store)) /* behind it, in the store's order */
+    if (there) /* or still under way: then this comes behind it, in the store's order */
         store_attempt_drop(a->x->config.store, a->id, NULL, NULL);
     a->prepared = a->keeping = false;
 }

@@ -144,7 +144,7 @@ struct migrations {
     heap dues;       /* of attempts, */
     heap orders;     /* of migrations */
     uint64_t bytes_promised;
-    map64 promised; /* of these, those to each node: node -> bytes */
+    map64 promised;                /* of these, those to each node: node -> bytes */
     migration *list;               /* [lock] */
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
     size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */

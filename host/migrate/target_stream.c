@@ -22,12 +22,9 @@ static bool make_room(target *t, uint64_t need)
         room = need;
     if (room > most)
         room = most;
-    grown = buf_new(room);
+    grown = t->stream ? buf_grow(t->stream, room) : buf_new(room);
     if (!grown)
         return false;
-    if (t->stream && t->have)
-        memcpy(grown->data, t->stream->data, t->have);
-    buf_unref(t->stream);
     t->stream = grown;
     return true;
 }

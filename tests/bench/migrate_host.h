@@ -9,7 +9,7 @@
 #include "bench.h"
 
 #include "base/log.h"
-#include "daemon/runtime.h"
+#include "daemon/moving.h"
 #include "migrate/migrations.h"
 
 #include <arpa/inet.h>
@@ -52,7 +52,7 @@ static void must_be(bool so, const char *what)
 {
     if (so)
         return;
-    fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "bench: %s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
     exit(1);
 }
 
@@ -197,7 +197,8 @@ static migration_id host_begin(host *h, const host_face *to, uint64_t origin)
     migration_spec spec = {.origin = origin,
                            .source = h->face->identity.node_id,
                            .target = to->identity.node_id,
-                           .transport_identity = true};
+                           .transport_identity = true,
+                           .retry_not_ready_ns = 10000000000};
     berth_error error = {0};
     move_outcome why;
     migration_id id;
