@@ -92,7 +92,8 @@ static const char version_3[] =
     " id INTEGER PRIMARY KEY CHECK (id = 0),"
     " not_after INTEGER NOT NULL) STRICT;";
 
-/* The epoch at which a daemon was handed over to another host, which runs it since; 0: it was not. */
+/* The epoch at which a daemon was handed over to another host, which runs it since; 0: it was not.
+ */
 static const char version_4[] = "ALTER TABLE mark ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;";
 
 const char *const schema_steps[] = {version_1, version_2, version_3, version_4};

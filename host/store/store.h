@@ -131,8 +131,8 @@ berth_status store_get_mark(store *s, const uint8_t entity[32], uint64_t *incarn
                             uint64_t *sequence, berth_error *error);
 
 /* The epoch at which the daemon of this entity was handed over from here to another host
- * (store/attempts.h); 0: it was not, or has come back. store_add_daemon refuses it (REFUSED) at that
- * epoch and below. */
+ * (store/attempts.h); 0: it was not, or has come back. store_add_daemon refuses it (REFUSED) at
+ * that epoch and below. */
 berth_status store_get_gone(store *s, const uint8_t entity[32], uint64_t *epoch,
                             berth_error *error);
 

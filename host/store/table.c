@@ -103,7 +103,8 @@ static berth_status heed_gone(table *t, change *c, const store_daemon *row, bert
     sqlite3_reset(st);
     if (rc == SQLITE_ROW) {
         fail(&why, BERTH_ERR_REFUSED,
-             "daemon %s: was moved to another host and runs there: move it back, or, if that host is "
+             "daemon %s: was moved to another host and runs there: move it back, or, if that host "
+             "is "
              "gone for good, take it over (--takeover)",
              hex_encode(text, slice_of(row->entity, 32)));
         change_fail(c, &why);

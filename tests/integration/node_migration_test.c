@@ -195,9 +195,9 @@ static void an_identity_that_was_moved_does_not_begin_anew_where_it_was(void **s
 
     (void)state;
     berth_keypair_generate(&key);
-    assert_int_equal(berth_spawn_kind(berth_node_runtime(hosts[0]), "counter", &key, &how, &origin,
-                                      &error),
-                     BERTH_OK);
+    assert_int_equal(
+        berth_spawn_kind(berth_node_runtime(hosts[0]), "counter", &key, &how, &origin, &error),
+        BERTH_OK);
     introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
     move(0, origin, 1);
     assert_int_equal(born_again(&key, false, &error), BERTH_ERR_REFUSED);

@@ -132,8 +132,8 @@ typedef struct berth_daemon_config {
      * are named as peers; "none"; or up to 64 names of peers, "NAME,NAME". What the mesh as a whole
      * refuses stays refused. Kept as the above. NULL: as it was kept, else "realm". */
     const char *accept;
-    /* Of a daemon that was moved to another host, which is gone for good: it goes on here, above the
-     * epoch that host had. Else such a spawn ends in REFUSED. */
+    /* Of a daemon that was moved to another host, which is gone for good: it goes on here, above
+     * the epoch that host had. Else such a spawn ends in REFUSED. */
     bool takeover;
 } berth_daemon_config;
 
