@@ -16,7 +16,7 @@
 #define BIG       (256 * MIB)
 #define MOVES     400
 #define EVACUATED 10000
-#define UNDER_WAY 128   /* as an evacuation has it */
+#define UNDER_WAY 128   /* more than `berth daemon evacuate` has at once: so many keep both busy */
 #define PACKET    65000 /* of loopback */
 
 /* ---- A kind that tells when it runs ---------------------------------------------------------- */
@@ -471,7 +471,7 @@ static void many(const char *dir)
     bench_report("evacuate", "10,000 small ones", "daemons/s", EVACUATED * 1e9 / (double)t, 2000,
                  "2,000 a second, on 2 cores", "at least 1x", false);
     bench_report("evacuate", "10,000 small ones, CPU of each", "us", us(spent) / EVACUATED,
-                 least / 500 / 1e3, "its signatures", "at most 2x", false);
+                 least / 500 / 1e3, "its signatures", "-", false);
     pair_down(&p);
 }
 
