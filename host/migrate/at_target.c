@@ -93,41 +93,18 @@ static void prepared(attempt *a, berth_status status, const berth_error *error)
     target_prepared(a->target, status, now_of());
 }
 
-/*
- * While a worker checks what came it is put on disk already: who waits for PREPARED waits for the
- * longer of the two. After a crash in between the source, which has not heard of it, says that it
- * never was; and nothing is built from it unchecked.
- */
-static void has_kept(attempt *a, berth_status status, const berth_error *error)
-{
-    a->keep_status = status;
-    a->kept = true;
-    if (a->wanted)
-        prepared(a, status, error);
-}
-
-static void keep(attempt *a)
-{
-    stored *s;
-
-    if (!a->x->config.store || !a->stream)
-        return;
-    a->keeping = true;
-    s = storing(a, has_kept);
-    if (s)
-        journal_prepare(a, a->stream, has_stored, s);
-}
-
 static void prepare(attempt *a)
 {
-    berth_error error = {0};
+    berth_error none = {0};
+    stored *s;
 
-    a->wanted = true;
-    if (a->keeping && !a->kept)
+    if (!a->x->config.store) {
+        prepared(a, BERTH_OK, &none);
         return;
-    if (a->keeping && a->keep_status != BERTH_OK)
-        fail(&error, a->keep_status, "%s", berth_status_text(a->keep_status));
-    prepared(a, a->keeping ? a->keep_status : BERTH_OK, &error);
+    }
+    s = storing(a, prepared);
+    if (s)
+        journal_prepare(a, a->stream, has_stored, s);
 }
 
 static void forget_secret(attempt *a)
@@ -267,14 +244,11 @@ static void refuse(attempt *a)
 
 static void drop(attempt *a)
 {
-    bool there =
-        a->keeping ? !a->kept || a->keep_status == BERTH_OK : a->prepared && a->x->config.store;
-
     drop_arrival(a);
     forget_secret(a);
-    if (there) /* or still under way: then this comes behind it, in the store's order */
+    if (a->prepared && a->x->config.store)
         store_attempt_drop(a->x->config.store, a->id, NULL, NULL);
-    a->prepared = a->keeping = false;
+    a->prepared = false;
 }
 
 /* ---- What is needed -------------------------------------------------------------------------- */
@@ -318,7 +292,6 @@ void target_pump(attempt *a)
             break;
         case TARGET_CHECK:
             target_check(a, false);
-            keep(a);
             break;
         case TARGET_PREPARE:
             prepare(a);

@@ -98,9 +98,6 @@ typedef struct attempt {
     uint8_t nonce[MOVE_NONCE_SIZE];
     uint64_t promised; /* bytes */
     bool prepared;     /* the journal has it */
-    bool keeping;      /* PREPARED was handed in with the check, before it was asked for: */
-    bool kept, wanted; /* it is on disk, or failed; it is asked for by now */
-    berth_status keep_status;
     presence presence;
     buf *how;
 } attempt;
