@@ -67,7 +67,7 @@ static void a_step_is_taken_from_its_own_phase_only(void **state)
         [S_BARE] = {NF, O, NF, O, E, O, O, NF, NF},
         [S_NONE] = {NF, O, NF, O, E, O, O, NF, NF},
         [S_RELEASED] = {B, E, B, B, E, O, E, O, O},
-        [S_HANDED_OVER] = {B, E, B, B, O, NF, E, B, B},
+        [S_HANDED_OVER] = {B, E, B, B, BERTH_ERR_REFUSED, NF, E, B, B},
         [S_TAKEN_BACK] = {B, E, B, B, E, BERTH_ERR_STALE, E, B, B},
     };
 #undef O
