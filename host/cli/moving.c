@@ -185,7 +185,7 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
     if (held)
         at = add(out, cap, at, "  %s held", format_count(text, held));
     if (blackout)
-        at = add(out, cap, at, "  paused for %s", format_rtt(text, blackout));
+        add(out, cap, at, "  paused for %s", format_rtt(text, blackout));
     if (columns && columns < strlen(out))
         out[columns] = 0;
     return out;

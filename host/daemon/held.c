@@ -117,7 +117,7 @@ berth_status held_read(slice bytes, void (*put)(void *ctx, batch *b), void *ctx,
     for (; *count < n && status == BERTH_OK; ++*count) {
         batch *b = read_one(&r, put != NULL, &status);
 
-        if (b)
+        if (b && put)
             put(ctx, b);
     }
     if (status == BERTH_OK && !reader_done(&r))

@@ -42,8 +42,10 @@ berth_status stream_read(stream_parts *out, slice bytes, berth_error *error)
         uint64_t len = reader_u64(&r);
         slice body = len <= reader_left(&r) ? reader_bytes(&r, (size_t)len) : (slice){0};
 
-        if (type != before + 1 || type > PIECE_HELD || body.len != len || !len)
+        if (type != before + 1 || type > PIECE_HELD || body.len != len || !len) {
+            before = 0; /* also where it ends in the head of a piece */
             break;
+        }
         before = type;
         *(type == PIECE_MAKE        ? &out->make
           : type == PIECE_CONTAINER ? &out->container
