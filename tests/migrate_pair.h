@@ -263,7 +263,7 @@ static inline void pair_deliver(pair *p)
 
 static inline void pair_pump(pair *p)
 {
-    while (pair_pump_source(p) | pair_pump_target(p))
+    while ((int)pair_pump_source(p) | (int)pair_pump_target(p))
         ;
 }
 

@@ -307,7 +307,7 @@ static berth_status may_own(table *t, change *c, const found_attempt *f, table_f
     const store_daemon *row = c->attempt.daemon;
     table_found mark = {0};
     berth_status status;
-    bool is_taken;
+    bool is_taken = false;
 
     if (!is_of(c, f, row->entity))
         return BERTH_OK;
