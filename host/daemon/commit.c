@@ -33,6 +33,16 @@ void batch_settle(batch *b)
         batch_free(b);
 }
 
+void batch_give_up(batch *b, berth_status status)
+{
+    for (; b->at < b->count; b->at++) {
+        batch_fail(b, b->at, status, NULL, 0);
+        if (b->at + 1 < b->count)
+            b->unfinished--;
+    }
+    batch_settle(b);
+}
+
 static bool is_chained(const effect *e)
 {
     return e->op == EFFECT_OUTPUT && e->to != BERTH_TO_SELF;

@@ -318,7 +318,6 @@ void mailbox_took(struct daemon *d, uint32_t events, uint64_t bytes);
 void mailbox_unget(struct daemon *d, batch *b);
 /* Everything in the mailbox ends as CANCELLED; everyone who waits for room is called. d is gone. */
 void mailbox_cancel(struct daemon *d);
-void mailbox_cancel_list(struct daemon *d, batch *list);
 /* Begin no other batch; false: it is so already, or d is ending. */
 bool mailbox_hold(struct daemon *d);
 /* Take in nothing more but the host's own; what is there is the caller's, in order. */
@@ -354,6 +353,8 @@ void commit_effects(struct daemon *d, batch *b, uint32_t index, effects *e);
 berth_status commit_check(const struct daemon *d, const effects *e);
 /* One event or output of the batch is through; the last one ends it. */
 void batch_settle(batch *b);
+/* What of it was not run ends in this status, and so does the batch. */
+void batch_give_up(batch *b, berth_status status);
 /* Try to release what waits in the outbox. True: it is empty. */
 bool outbox_flush(struct daemon *d);
 void outbox_drop(struct daemon *d);

@@ -29,7 +29,6 @@ struct departure {
     atomic_uint refs; /* the command's, and the owner's */
     atomic_bool resumed;
     pthread_mutex_t lock;
-    bool frozen;  /* [lock] */
     batch *aside; /* [lock] of the frozen mailbox, in order */
     berth_keypair key;
     departed state;
@@ -224,7 +223,6 @@ static void thaw(departure *x)
     pthread_mutex_lock(&x->lock);
     batch *aside = x->aside;
     x->aside = NULL;
-    x->frozen = false;
     pthread_mutex_unlock(&x->lock);
     mailbox_thaw(x->d, aside);
 }
@@ -253,7 +251,6 @@ static void taken(command *c, struct daemon *d)
         berth_link_encode(x->state.head, &d->chain.head);
         pthread_mutex_lock(&x->lock);
         x->aside = mailbox_freeze(d);
-        x->frozen = true;
         pthread_mutex_unlock(&x->lock);
         status = take_held(x, &error);
     }
@@ -317,14 +314,6 @@ void departure_packed(departure *x)
     x->state.make = x->state.container = x->state.held = NULL;
 }
 
-uint64_t departure_waiting(const departure *x)
-{
-    pthread_mutex_lock(&x->d->lock);
-    uint64_t n = x->d->mail_events;
-    pthread_mutex_unlock(&x->d->lock);
-    return n;
-}
-
 void departure_resume(departure *x, uint64_t epoch)
 {
     atomic_store(&x->resumed, true);
@@ -345,16 +334,6 @@ void departure_free(departure *x)
 
 /* ---- Gone ------------------------------------------------------------------------------------ */
 
-static void not_taken(batch *b, berth_status status)
-{
-    for (; b->at < b->count; b->at++) {
-        batch_fail(b, b->at, status, NULL, 0);
-        if (b->at + 1 < b->count)
-            b->unfinished--;
-    }
-    batch_settle(b);
-}
-
 /* A batch that a client of this host waits for. */
 static bool follows(const runtime *rt, const batch *b)
 {
@@ -372,7 +351,7 @@ static void tell_not_taken(batch *list)
         batch *b = list;
         list = b->next;
         b->next = NULL;
-        not_taken(b, b->from_call ? BERTH_ERR_NOT_FOUND : BERTH_ERR_CANCELLED);
+        batch_give_up(b, b->from_call ? BERTH_ERR_NOT_FOUND : BERTH_ERR_CANCELLED);
     }
 }
 

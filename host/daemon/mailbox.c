@@ -162,18 +162,14 @@ void mailbox_took(struct daemon *d, uint32_t events, uint64_t bytes)
     call_credits(ready);
 }
 
-void mailbox_cancel_list(struct daemon *d, batch *b)
+static void cancel_list(struct daemon *d, batch *b)
 {
     while (b) {
         batch *next = b->next;
-        for (; b->at < b->count; b->at++) {
+        for (uint32_t i = b->at; i < b->count; i++)
             send_answer(d->rt, NULL, &b->common.reply_to, BERTH_REPLY_LOST, d->origin,
                         slice_str("the daemon was stopped"));
-            batch_fail(b, b->at, BERTH_ERR_CANCELLED, NULL, 0);
-            if (b->at + 1 < b->count)
-                b->unfinished--;
-        }
-        batch_settle(b);
+        batch_give_up(b, BERTH_ERR_CANCELLED);
         b = next;
     }
 }
@@ -199,8 +195,8 @@ void mailbox_cancel(struct daemon *d)
     d->mail_events = 0;
     d->mail_bytes = 0;
     pthread_mutex_unlock(&d->lock);
-    mailbox_cancel_list(d, urgent);
-    mailbox_cancel_list(d, mail);
+    cancel_list(d, urgent);
+    cancel_list(d, mail);
     call_credits(waiting);
 }
 

@@ -85,8 +85,6 @@ berth_status departure_begin(runtime *rt, uint64_t origin, departure_done *done,
 const departed *departure_state(const departure *x);
 /* It has been copied: its bytes are not needed any more. */
 void departure_packed(departure *x);
-/* How many events wait for it now. */
-uint64_t departure_waiting(const departure *x);
 /* The gate opens again, with all that waited; epoch above 0: at that epoch from now on. Once;
  * before or after done, which comes in any case. */
 void departure_resume(departure *x, uint64_t epoch);

@@ -118,7 +118,6 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
         a->offer.order = *o;
         a->offer.head = (move_head){.kind = MESSAGE_MOVE_OFFER, .origin = origin};
         memcpy(a->offer.head.attempt, a->id, sizeof a->id);
-        order_hash(a->order_hash, o);
         a->not_after_s = o->not_after_s;
         a->orchestrator = ordered_by;
         config.offer = a->offer;
@@ -268,58 +267,21 @@ void source_stay(attempt *a, uint64_t epoch)
 
 /* ---- The journal ----------------------------------------------------------------------------- */
 
-struct source_stored {
-    input in;
-    attempt *a;
-    void (*then)(attempt *a, berth_status status);
-    berth_status status;
-};
-
-static void stored_now(migrations *x, input *in, bool ended)
+static void tell(const attempt *a, berth_status status, const berth_error *error)
 {
-    source_stored *s = (source_stored *)in;
-    attempt *a = s->a;
-
-    (void)x;
-    attempt_unpend(a);
-    s->then(a, s->status);
-    free(s);
-    if (!ended)
-        attempt_pump(a);
+    if (status != BERTH_OK)
+        log_error("migrate", "daemon %016llx: %s", (unsigned long long)a->origin, error->text);
 }
 
-/* On the store's thread. */
-void source_has_stored(void *ctx, berth_status status, const berth_error *error)
+static void released(attempt *a, berth_status status, const berth_error *error)
 {
-    source_stored *s = ctx;
-
-    s->status = status;
-    if (status != BERTH_OK && error)
-        log_error("migrate", "daemon %016llx: %s", (unsigned long long)s->a->origin, error->text);
-    migrations_post(s->a->x, &s->in);
-}
-
-/* NULL: no memory, and `then` has been told. */
-source_stored *source_storing(attempt *a, void (*then)(attempt *a, berth_status status))
-{
-    source_stored *s = calloc(1, sizeof *s);
-
-    if (!s) {
-        then(a, BERTH_ERR_NO_MEMORY);
-        return NULL;
-    }
-    *s = (source_stored){.in = {.run = stored_now}, .a = a, .then = then};
-    a->pending++;
-    return s;
-}
-
-static void released(attempt *a, berth_status status)
-{
+    tell(a, status, error);
     source_released(a->source, status, now_of());
 }
 
-static void finished(attempt *a, berth_status status)
+static void finished(attempt *a, berth_status status, const berth_error *error)
 {
+    tell(a, status, error);
     if (status != BERTH_OK)
         log_error("migrate", "daemon %016llx has gone, but its row stays until the next start",
                   (unsigned long long)a->origin);
@@ -330,7 +292,7 @@ static void finished(attempt *a, berth_status status)
 static void finish(attempt *a)
 {
     berth_error error = {0};
-    source_stored *s;
+    attempt_stored *s;
 
     a->opened_ns = now_of();
     if (mesh_depart(a->x->config.mesh, &a->handover, &error) != BERTH_OK)
@@ -344,27 +306,18 @@ static void finish(attempt *a)
     a->stream = NULL;
     buf_unref(a->seal);
     a->seal = NULL;
-    if (!a->x->config.store) {
-        finished(a, BERTH_OK);
-        return;
-    }
-    s = source_storing(a, finished);
+    s = attempt_store(a, finished);
     if (s)
         store_attempt_hand_over(a->x->config.store, a->id, a->incarnation, a->sequence,
-                                source_has_stored, s);
+                                attempt_has_stored, s);
 }
 
 static void release(attempt *a)
 {
-    source_stored *s;
+    attempt_stored *s = attempt_store(a, released);
 
-    if (!a->x->config.store) {
-        released(a, BERTH_OK);
-        return;
-    }
-    s = source_storing(a, released);
     if (s)
-        journal_release(a, source_has_stored, s);
+        journal_release(a, attempt_has_stored, s);
 }
 
 /* ---- What is needed -------------------------------------------------------------------------- */

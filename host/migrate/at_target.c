@@ -20,7 +20,6 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
     memcpy(a->peer_entity, entity, sizeof a->peer_entity);
     memcpy(a->entity, offer->order.entity, sizeof a->entity);
     snprintf(a->kind, sizeof a->kind, "%.*s", (int)offer->kind.len, (const char *)offer->kind.ptr);
-    order_hash(a->order_hash, &offer->order);
     a->not_after_s = offer->order.not_after_s;
     a->offer_bytes = buf_ref(msg);
     a->target = target_new(&config, slice_of(msg->data, msg->len), now_of());
@@ -31,54 +30,6 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
 }
 
 /* ---- The journal ----------------------------------------------------------------------------- */
-
-typedef struct stored {
-    input in;
-    attempt *a;
-    void (*then)(attempt *a, berth_status status, const berth_error *error);
-    berth_status status;
-    berth_error error;
-} stored;
-
-static void stored_now(migrations *x, input *in, bool ended)
-{
-    stored *s = (stored *)in;
-    attempt *a = s->a;
-
-    (void)x;
-    attempt_unpend(a);
-    s->then(a, s->status, &s->error);
-    free(s);
-    if (!ended)
-        attempt_pump(a);
-}
-
-/* On the store's thread. */
-static void has_stored(void *ctx, berth_status status, const berth_error *error)
-{
-    stored *s = ctx;
-
-    s->status = status;
-    if (error)
-        s->error = *error;
-    migrations_post(s->a->x, &s->in);
-}
-
-static stored *storing(attempt *a,
-                       void (*then)(attempt *a, berth_status status, const berth_error *error))
-{
-    stored *s = calloc(1, sizeof *s);
-    berth_error error = {0};
-
-    if (!s) {
-        fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
-        then(a, BERTH_ERR_NO_MEMORY, &error);
-        return NULL;
-    }
-    *s = (stored){.in = {.run = stored_now}, .a = a, .then = then};
-    a->pending++;
-    return s;
-}
 
 static void prepared(attempt *a, berth_status status, const berth_error *error)
 {
@@ -95,16 +46,10 @@ static void prepared(attempt *a, berth_status status, const berth_error *error)
 
 static void prepare(attempt *a)
 {
-    berth_error none = {0};
-    stored *s;
+    attempt_stored *s = attempt_store(a, prepared);
 
-    if (!a->x->config.store) {
-        prepared(a, BERTH_OK, &none);
-        return;
-    }
-    s = storing(a, prepared);
     if (s)
-        journal_prepare(a, a->stream, has_stored, s);
+        journal_prepare(a, a->stream, attempt_has_stored, s);
 }
 
 static void forget_secret(attempt *a)
@@ -119,8 +64,6 @@ static void forget_secret(attempt *a)
 
 static void owned(attempt *a, berth_status status, const berth_error *error)
 {
-    move_outcome why;
-
     if (status != BERTH_OK) {
         /* It runs, and what it emits waits: PREPARED is on disk, the next start goes on from there.
          */
@@ -128,7 +71,6 @@ static void owned(attempt *a, berth_status status, const berth_error *error)
                   "daemon '%s' has come, but that is not on disk, and its outputs wait: "
                   "%s",
                   a->name, error->text);
-        move_failed(&why, MOVE_STORE_FAILED, "%s", error->text);
         return;
     }
     arrival_kept(a->arrival);
@@ -143,10 +85,10 @@ static void owned(attempt *a, berth_status status, const berth_error *error)
 static void put_row(void *ctx, const store_daemon *row, uint64_t incarnation, uint64_t sequence,
                     buf *bytes)
 {
-    stored *s = ctx;
+    attempt_stored *s = ctx;
 
     store_attempt_own(s->a->x->config.store, s->a->id, row, incarnation, sequence, bytes,
-                      has_stored, s);
+                      attempt_has_stored, s);
 }
 
 /* It is ours: it runs at once; what it emits waits until that is on disk. */
@@ -154,7 +96,7 @@ void target_take_over(attempt *a)
 {
     berth_error error = {0};
     move_outcome why;
-    stored *s;
+    attempt_stored *s;
 
     if (!a->arrival) {
         target_check(a, true); /* after a restart it is built first */
@@ -171,11 +113,7 @@ void target_take_over(attempt *a)
     if (mesh_arrive(a->x->config.mesh, &a->presence, slice_of(a->how->data, a->how->len), &error) !=
         BERTH_OK)
         log_error("migrate", "daemon '%s' has come, and is held: %s", a->name, error.text);
-    if (!a->x->config.store) {
-        owned(a, BERTH_OK, &error);
-        return;
-    }
-    s = storing(a, owned);
+    s = attempt_store(a, owned);
     if (s && arrival_row(a->arrival, put_row, s, &error) != BERTH_OK) {
         a->pending--;
         free(s);
@@ -228,18 +166,13 @@ static void drop_arrival(attempt *a)
 
 static void refuse(attempt *a)
 {
-    berth_error none = {0};
-    stored *s;
+    attempt_stored *s;
 
     drop_arrival(a);
     forget_secret(a);
-    if (!a->x->config.store) {
-        refused(a, BERTH_OK, &none);
-        return;
-    }
-    s = storing(a, refused);
+    s = attempt_store(a, refused);
     if (s)
-        journal_refuse(a, has_stored, s);
+        journal_refuse(a, attempt_has_stored, s);
 }
 
 static void drop(attempt *a)

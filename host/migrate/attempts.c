@@ -2,6 +2,8 @@
 /* The attempts that this node has a part in: made, looked at, let go. */
 #include "migrate/migrations_private.h"
 
+#include "base/error.h"
+
 #include <stdlib.h>
 
 bool peer_find(migrations *x, uint64_t node, mesh_peer_view *out)
@@ -144,6 +146,47 @@ void attempt_free(attempt *a)
 void attempt_unpend(attempt *a)
 {
     a->pending--;
+}
+
+static void stored_now(migrations *x, input *in, bool ended)
+{
+    attempt_stored *s = (attempt_stored *)in;
+    attempt *a = s->a;
+
+    (void)x;
+    attempt_unpend(a);
+    s->then(a, s->status, &s->error);
+    free(s);
+    if (!ended)
+        attempt_pump(a);
+}
+
+/* On the store's thread. */
+void attempt_has_stored(void *ctx, berth_status status, const berth_error *error)
+{
+    attempt_stored *s = ctx;
+
+    s->status = status;
+    if (error)
+        s->error = *error;
+    migrations_post(s->a->x, &s->in);
+}
+
+attempt_stored *attempt_store(attempt *a, void (*then)(attempt *a, berth_status status,
+                                                       const berth_error *error))
+{
+    attempt_stored *s = a->x->config.store ? calloc(1, sizeof *s) : NULL;
+    berth_error error = {0};
+
+    if (!s) {
+        if (a->x->config.store)
+            fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
+        then(a, error.code, &error);
+        return NULL;
+    }
+    *s = (attempt_stored){.in = {.run = stored_now}, .a = a, .then = then};
+    a->pending++;
+    return s;
 }
 
 void attempt_expire(attempt *a, int64_t now)

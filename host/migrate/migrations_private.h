@@ -74,7 +74,6 @@ typedef struct attempt {
     move_outcome outcome;
     int64_t not_after_s;
     migration_view view; /* [lock] as of its last change */
-    uint8_t order_hash[32];
 
     source *source; /* or */
     target *target;
@@ -172,6 +171,19 @@ void attempt_pump(attempt *a);
 void attempt_schedule(attempt *a, int64_t at_ns);
 /* One answer that was pending has come. */
 void attempt_unpend(attempt *a);
+/* Something that the store is asked for an attempt, and what is done when it has answered. */
+typedef struct attempt_stored {
+    input in;
+    attempt *a;
+    void (*then)(attempt *a, berth_status status, const berth_error *error);
+    berth_status status;
+    berth_error error;
+} attempt_stored;
+/* The context of attempt_has_stored, which is to be called then. NULL: `then` has been told
+ * already, OK where there is no store. */
+attempt_stored *attempt_store(attempt *a, void (*then)(attempt *a, berth_status status,
+                                                       const berth_error *error));
+store_done attempt_has_stored;
 void attempt_free(attempt *a);
 /* Its time has come. */
 void attempt_expire(attempt *a, int64_t now_ns);
@@ -186,11 +198,6 @@ void source_tell(attempt *a, uint64_t node);
 void source_let_go(attempt *a);
 /* Its gate opens again; epoch 0: as it was. */
 void source_stay(attempt *a, uint64_t epoch);
-/* What the store is asked for an attempt, and then what is done; NULL: no memory, and `then` has
- * been told. The context of source_has_stored. */
-typedef struct source_stored source_stored;
-source_stored *source_storing(attempt *a, void (*then)(attempt *a, berth_status status));
-store_done source_has_stored;
 
 /* ---- take_back.c ---- */
 void attempt_take_back(attempt *a);

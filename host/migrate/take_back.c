@@ -13,13 +13,15 @@
 
 #include <stdlib.h>
 
-static void taken_back(attempt *a, berth_status status)
+static void taken_back(attempt *a, berth_status status, const berth_error *why)
 {
     berth_error error = {0};
 
-    if (status == BERTH_OK && a->departure)
+    if (status != BERTH_OK)
+        log_error("migrate", "daemon %016llx: %s", (unsigned long long)a->origin, why->text);
+    else if (a->departure)
         source_stay(a, a->attested ? a->offer.epoch + 1 : 0);
-    else if (status == BERTH_OK && runtime_resume_one(a->x->rt, a->entity, &error) != BERTH_OK)
+    else if (runtime_resume_one(a->x->rt, a->entity, &error) != BERTH_OK)
         log_error("migrate", "daemon %016llx was taken back, and does not run: %s",
                   (unsigned long long)a->origin, error.text);
     source_taken_back(a->source, now_of());
@@ -46,14 +48,10 @@ void attempt_take_back(attempt *a)
     uint8_t sealed[SEAL_SIZE];
     berth_error error = {0};
     slice identity = {0};
-    source_stored *s;
+    attempt_stored *s;
     buf *state;
 
-    if (!a->x->config.store) {
-        taken_back(a, BERTH_OK);
-        return;
-    }
-    if (a->attested) {
+    if (a->attested && a->x->config.store) {
         if (runtime_reseal(a->x->rt, a->entity, epoch, sealed, &error) != BERTH_OK) {
             log_error("migrate", "daemon %016llx: %s", (unsigned long long)a->origin, error.text);
             source_taken_back(a->source, now_of());
@@ -61,11 +59,11 @@ void attempt_take_back(attempt *a)
         }
         identity = slice_of(sealed, sizeof sealed);
     }
-    state = state_of(a);
-    s = source_storing(a, taken_back);
+    s = attempt_store(a, taken_back);
+    state = s ? state_of(a) : NULL;
     if (s)
         store_attempt_take_back(a->x->config.store, a->id, epoch, identity, a->incarnation,
-                                a->sequence, state, source_has_stored, s);
+                                a->sequence, state, attempt_has_stored, s);
     buf_unref(state);
 }
 
