@@ -6,7 +6,7 @@
  *     x = migrations_new(config)      after mesh_new, before mesh_start
  *     migrations_start(x, rt)         what the journal holds goes on
  *     migrations_stop(x)              what is not decided stays; before the runtime ends
- *     migrations_free(x)              after mesh_leave
+ *     migrations_free(x)              after mesh_leave, before berth_runtime_free
  *
  * Functions may be called from any thread but a daemon's, the mesh's and a callback's.
  */

@@ -187,10 +187,9 @@ static void take_down(cluster_node *n)
 {
     if (n->mesh)
         mesh_kill(n->mesh);
-    migrations_stop(n->migrations);
+    migrations_free(n->migrations); /* which holds daemons */
     berth_runtime_free(n->rt);
     mesh_free(n->mesh);
-    migrations_free(n->migrations);
     n->migrations = NULL;
     n->mesh = NULL;
     n->rt = NULL;
