@@ -16,7 +16,7 @@
 
 #define MS         INT64_C(1000000)
 #define SEC        (1000 * MS)
-#define KINDS      16
+#define KINDS      32
 #define QUEUE      4096
 #define PIECES     16
 #define PAIR_STEPS 200000
@@ -37,9 +37,10 @@ typedef struct pair {
 
     pair_message queue[QUEUE];
     size_t head, tail;
-    unsigned lose[KINDS]; /* so many of the next ones of this kind (its low byte) are lost */
-    bool deaf[2];         /* nothing reaches the source, the target */
-    unsigned sent[KINDS]; /* of each kind */
+    unsigned
+        lose[KINDS]; /* so many of the next ones of this kind (its low byte, by KINDS) are lost */
+    bool deaf[2];    /* nothing reaches the source, the target */
+    unsigned sent[KINDS];              /* of each kind */
     uint32_t hold_source, hold_target; /* bits: needs of these kinds are not answered */
 
     size_t piece_bytes[PIECES];
@@ -49,8 +50,9 @@ typedef struct pair {
     uint64_t total;
     bool wrong_hash;
     buf *seal;
+    uint64_t cut_at, cut_len; /* of the first round that is built */
 
-    berth_status admit, check, prepare, own, refuse, release, piece;
+    berth_status admit, build, check, prepare, own, refuse, release, piece;
     move_outcome why; /* with those that are not OK */
     unsigned source_needs[SOURCE_OVER + 1], target_needs[TARGET_OVER + 1];
     char trace[4096]; /* a letter for each need but SEND */
@@ -171,23 +173,44 @@ static inline buf *pair_make_seal(pair *p)
     return pair_bytes(&w);
 }
 
+static inline buf *pair_make_round(pair *p)
+{
+    crypto_generichash_state hash = p->hash;
+    move_round m = {.head = p->source_config.offer.head, .total = p->total};
+    writer w = {0};
+
+    crypto_generichash_final(&hash, m.hash, sizeof m.hash);
+    m.hash[0] ^= p->wrong_hash;
+    move_round_write(&w, &m);
+    return pair_bytes(&w);
+}
+
 static inline void pair_piece(pair *p, source_piece piece)
 {
     unsigned i = p->source_needs[SOURCE_PIECE] - 1;
     size_t len = p->piece_bytes[i < p->pieces ? i : p->pieces - 1];
-    buf *bytes = buf_new(len);
+    source_bytes out = {.count = 0};
 
-    memset(bytes->data, ++p->fill, len);
-    if (len)
-        crypto_generichash_update(&p->hash, bytes->data, len);
-    p->total += len;
+    ++p->fill;
+    for (size_t half = len / 2; len; len -= half ? half : len, half = len) {
+        buf *part = buf_new(half ? half : len);
+
+        memset(part->data, p->fill, part->len);
+        crypto_generichash_update(&p->hash, part->data, part->len);
+        p->total += part->len;
+        out.parts[out.count++] = part;
+    }
     if (piece == PIECE_FINAL) {
         buf_unref(p->seal);
         p->seal = pair_make_seal(p);
+        out.proof = buf_ref(p->seal);
+    } else if (out.count) {
+        out.proof = pair_make_round(p);
     }
-    source_piece_done(p->source, p->piece, bytes, piece == PIECE_FINAL ? p->seal : NULL, &p->why,
-                      p->now);
-    buf_unref(bytes);
+    source_piece_done(p->source, p->piece, &out, &p->why, p->now);
+    while (out.count)
+        buf_unref(out.parts[--out.count]);
+    buf_unref(out.proof);
 }
 
 /* Everything the source asks for now. */
@@ -227,13 +250,16 @@ static inline bool pair_pump_target(pair *p)
         any = true;
         p->target_needs[need.kind]++;
         if (need.kind != TARGET_SEND)
-            pair_trace(p, "-_acPwxdo"[need.kind]);
+            pair_trace(p, "-_abcPwxdo"[need.kind]);
         if (need.kind == TARGET_SEND)
             pair_post(p, false, need.message);
         else if (p->hold_target & 1u << need.kind)
             continue;
         else if (need.kind == TARGET_ADMIT)
             target_admitted(p->target, p->admit, nonce, &p->why, p->now);
+        else if (need.kind == TARGET_ROUND)
+            target_built(p->target, p->build, p->cut_at,
+                         p->target_needs[need.kind] > 1 ? 0 : p->cut_len, &p->why, p->now);
         else if (need.kind == TARGET_CHECK)
             target_checked(p->target, p->check, &p->why, p->now);
         else if (need.kind == TARGET_PREPARE)
@@ -336,6 +362,12 @@ static inline buf *pair_make(pair *p, uint16_t kind, uint8_t attempt)
     step.head = no.head = offer.head = given.head = accept.head = head;
     memcpy(step.hash, seal.hash, sizeof step.hash);
     memcpy(accept.nonce, nonce, sizeof nonce);
+    if (kind == MESSAGE_MOVE_ROUND) {
+        buf *round = pair_make_round(p);
+
+        round->data[3] ^= attempt ^ p->source_config.offer.head.attempt[0];
+        return round;
+    }
     if (kind == MESSAGE_MOVE_ORDER)
         move_order_write(&w, &given);
     else if (kind == MESSAGE_MOVE_OFFER)
@@ -344,7 +376,7 @@ static inline buf *pair_make(pair *p, uint16_t kind, uint8_t attempt)
         move_accept_write(&w, &accept);
     else if (kind == MESSAGE_MOVE_CHUNK)
         move_chunk_write(&w, &(move_chunk){.head = head, .bytes = slice_of("\1", 1)});
-    else if (kind == MESSAGE_MOVE_GOT)
+    else if (kind == MESSAGE_MOVE_GOT || kind == MESSAGE_MOVE_BUILT)
         move_got_write(&w, &(move_got){.head = head});
     else if (kind == MESSAGE_MOVE_SEAL) {
         seal.head = head;

@@ -217,8 +217,9 @@ static void departed_now(migrations *x, input *in, bool ended)
     if (d->status != BERTH_OK)
         move_failed(&why, d->status == BERTH_ERR_CANCELLED ? MOVE_CANCELLED : MOVE_STATE_FAILED,
                     "%s", d->error.text);
-    source_piece_done(a->source, d->status, a->stream, a->seal, d->status == BERTH_OK ? NULL : &why,
-                      now_of());
+    source_piece_done(a->source, d->status,
+                      &(source_bytes){.parts = {a->stream}, .count = 1, .proof = a->seal},
+                      d->status == BERTH_OK ? NULL : &why, now_of());
     free(d);
     if (!ended)
         attempt_pump(a);
@@ -252,7 +253,7 @@ static void begin_departure(attempt *a)
         free(d);
     }
     move_failed(&why, MOVE_STATE_FAILED, "%s", d ? error.text : "out of memory");
-    source_piece_done(a->source, BERTH_ERR_INTERNAL, NULL, NULL, &why, now_of());
+    source_piece_done(a->source, BERTH_ERR_INTERNAL, NULL, &why, now_of());
 }
 
 void source_stay(attempt *a, uint64_t epoch)

@@ -223,6 +223,9 @@ void target_pump(attempt *a)
         case TARGET_ADMIT:
             answer_admission(a);
             break;
+        case TARGET_ROUND:
+            target_built(a->target, BERTH_ERR_INTERNAL, 0, 0, NULL, now_of());
+            break;
         case TARGET_CHECK:
             target_check(a, false);
             break;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seal of a stream: its codec, and what the daemon's key signs in it. */
+/* The seals of a stream and of its rounds: codecs, and what the daemon's key signs in them. */
 #include "base/error.h"
 #include "migrate/wire_private.h"
 
 #define FLAG_ENVELOPE 1
 
-static const char domain[] = "berth-migration-v1"; /* its zero byte is signed, too */
+/* Their zero bytes are signed, too. */
+static const char seal_domain[] = "berth-migration-v1";
+static const char round_domain[] = "berth-migration-round-v1";
 
 void move_seal_write(writer *w, const move_seal *m)
 {
@@ -81,6 +83,35 @@ berth_status move_seal_read(move_seal *out, slice message, berth_error *error)
     return move_end(&r, name, wrong, out, sizeof *out, error);
 }
 
+void move_round_write(writer *w, const move_round *m)
+{
+    move_head_write(w, &m->head, MESSAGE_MOVE_ROUND);
+    writer_u64(w, m->total);
+    writer_bytes(w, m->hash, sizeof m->hash);
+    writer_bytes(w, m->signature, sizeof m->signature);
+}
+
+berth_status move_round_read(move_round *out, slice message, berth_error *error)
+{
+    static const char name[] = "migration round";
+    const char *wrong = NULL;
+    berth_status status;
+    reader r;
+
+    memset(out, 0, sizeof *out);
+    status = move_head_begin(&r, message, MESSAGE_MOVE_ROUND, name, &out->head, error);
+    if (status) {
+        memset(out, 0, sizeof *out);
+        return status;
+    }
+    out->total = reader_u64(&r);
+    reader_copy(&r, out->hash, sizeof out->hash);
+    reader_copy(&r, out->signature, sizeof out->signature);
+    if (reader_ok(&r) && !out->total)
+        wrong = "proves a stream without bytes";
+    return move_end(&r, name, wrong, out, sizeof *out, error);
+}
+
 static uint8_t *put(uint8_t *at, const void *bytes, size_t len)
 {
     if (len)
@@ -95,15 +126,16 @@ static uint8_t *put_le(uint8_t *at, uint64_t v, size_t len)
     return at;
 }
 
-size_t move_seal_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
-                        const uint8_t nonce[MOVE_NONCE_SIZE], const move_seal *seal)
+/* All but the domain, and the events of a seal. */
+static uint8_t *put_common(uint8_t *at, const move_offer *offer,
+                           const uint8_t nonce[MOVE_NONCE_SIZE],
+                           const uint8_t stream[MOVE_HASH_SIZE], uint64_t total)
 {
-    uint8_t hash[32], *at = out;
+    uint8_t hash[32];
     /* A kind that was read is not longer; nor is a signature valid of one that was cut. */
     size_t kind = offer->kind.len <= ORDER_KIND_MAX ? offer->kind.len : ORDER_KIND_MAX;
 
     order_hash(hash, &offer->order);
-    at = put(at, domain, sizeof domain);
     at = put(at, hash, sizeof hash);
     at = put_le(at, offer->epoch, 8);
     at = put(at, nonce, MOVE_NONCE_SIZE);
@@ -112,8 +144,25 @@ size_t move_seal_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
     at = put(at, offer->kind.ptr, kind);
     at = put(at, offer->digest, sizeof offer->digest);
     at = put_le(at, offer->state_version, 4);
-    at = put(at, seal->hash, sizeof seal->hash);
-    at = put_le(at, seal->total, 8);
+    at = put(at, stream, MOVE_HASH_SIZE);
+    return put_le(at, total, 8);
+}
+
+size_t move_seal_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
+                        const uint8_t nonce[MOVE_NONCE_SIZE], const move_seal *seal)
+{
+    uint8_t *at = put(out, seal_domain, sizeof seal_domain);
+
+    at = put_common(at, offer, nonce, seal->hash, seal->total);
     at = put_le(at, seal->held, 4);
+    return (size_t)(at - out);
+}
+
+size_t move_round_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
+                         const uint8_t nonce[MOVE_NONCE_SIZE], const move_round *round)
+{
+    uint8_t *at = put(out, round_domain, sizeof round_domain);
+
+    at = put_common(at, offer, nonce, round->hash, round->total);
     return (size_t)(at - out);
 }

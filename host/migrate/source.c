@@ -144,7 +144,7 @@ void source_free(source *s)
         return;
     source_parts_free(s);
     buf_unref(s->offer);
-    buf_unref(s->seal);
+    buf_unref(s->proof);
     free(s);
 }
 
@@ -174,10 +174,10 @@ static void send_again(source *s)
         s->want |= WANT_OFFER;
         break;
     case SOURCE_STREAMING:
-        if (s->acked < s->end || (s->sealed && !s->seal_sent))
+        if (s->acked < s->end || (s->proof && !s->proof_sent))
             source_go_back(s);
         else
-            s->want |= s->sealed ? WANT_SEAL : WANT_OFFER; /* or: is it still there? */
+            s->want |= s->proof ? WANT_PROOF : WANT_OFFER; /* or: is it still there? */
         break;
     case SOURCE_COMMITTING:
         s->want |= WANT_COMMIT;
@@ -390,12 +390,12 @@ static bool next_message(source *s, buf **message, lane *on, int64_t now_ns)
         return false;
     if (source_chunk(s, message, now_ns))
         return true;
-    if (!s->sealed || s->sent < s->end || (s->seal_sent && !take(s, WANT_SEAL)))
+    if (!s->proof || s->sent < s->end || (s->proof_sent && !take(s, WANT_PROOF)))
         return false;
-    if (s->phase == MOVE_PHASE_TRANSFER)
+    if (s->sealed && s->phase == MOVE_PHASE_TRANSFER)
         source_enter(s, MOVE_PHASE_RESTORE, now_ns);
-    s->seal_sent = true;
-    *message = buf_ref(s->seal);
+    s->proof_sent = true;
+    *message = buf_ref(s->proof);
     return true;
 }
 

@@ -6,6 +6,7 @@
  *     OFFER -> ACCEPT   the target agrees; the daemon has not noticed anything
  *     PIECE             gate closed, state taken (or, with precopy, first while it runs)
  *     CHUNK... -> GOT   the stream, in a window
+ *     ROUND -> BUILT    with precopy, after each piece but the last: the target keeps up
  *     SEAL -> PREPARED  all of it is on the target's disk
  *     RELEASE           on our disk: it is the target's now
  *     COMMIT -> OWNED   again and again until the target has answered
@@ -88,10 +89,19 @@ void source_target_gone(source *s, int64_t now_ns);
 /* OK: stop it. BUSY: too late, it is decided. */
 berth_status source_abort(source *s, const move_outcome *why, int64_t now_ns);
 
-/* Answers. stream: one piece; NULL: it is empty. seal: with PIECE_FINAL, its message as
- * move_seal_write made it. Of both a reference is taken, and the caller keeps its own. On a status
- * that is not OK why says why. */
-void source_piece_done(source *s, berth_status status, buf *stream, buf *seal,
+#define SOURCE_PARTS_MAX 8
+/* One piece of the stream: parts, one behind the other, none of them empty; and what proves the
+ * stream up to its end: with PIECE_FINAL a message of move_seal_write, else, unless the piece is
+ * empty, one of move_round_write. */
+typedef struct source_bytes {
+    buf *parts[SOURCE_PARTS_MAX];
+    unsigned count;
+    buf *proof;
+} source_bytes;
+
+/* Answers. bytes: borrowed, references are taken; may be NULL unless OK. On a status that is not OK
+ * why says why. */
+void source_piece_done(source *s, berth_status status, const source_bytes *bytes,
                        const move_outcome *why, int64_t now_ns);
 /* Not OK: it is not on disk, and never will be. Who cannot know that does not answer, and looks
  * after a restart. */

@@ -55,9 +55,22 @@ static bool on_got(source *s, slice message, int64_t now_ns)
     heard(s, now_ns);
     if (s->stage == SOURCE_STREAMING)
         source_acknowledged(s, m.through, now_ns);
-    if (FAULT(RELEASE_UNPREPARED) && s->stage == SOURCE_STREAMING && s->seal_sent &&
+    if (FAULT(RELEASE_UNPREPARED) && s->stage == SOURCE_STREAMING && s->sealed && s->proof_sent &&
         s->acked == s->end)
         release(s, now_ns);
+    return true;
+}
+
+static bool on_built(source *s, slice message, int64_t now_ns)
+{
+    move_got m;
+
+    if (move_got_read(&m, message, NULL) != BERTH_OK || s->stage != SOURCE_STREAMING ||
+        m.through > s->sent_max)
+        return false;
+    heard(s, now_ns);
+    source_acknowledged(s, m.through, now_ns);
+    source_built(s, m.through, now_ns);
     return true;
 }
 
@@ -164,9 +177,9 @@ static bool on_ask(source *s, slice message, int64_t now_ns)
     switch (s->stage) {
     case SOURCE_STREAMING:
         /* Its PREPARED was lost: it says so again when it is sealed again. */
-        if (!s->seal_sent || s->acked < s->end)
+        if (!s->sealed || !s->proof_sent || s->acked < s->end)
             return false;
-        s->want |= WANT_SEAL;
+        s->want |= WANT_PROOF;
         break;
     case SOURCE_RELEASING:
         break; /* the answer is on its way to the disk */
@@ -199,6 +212,8 @@ static bool dispatch(source *s, uint16_t kind, slice message, int64_t now_ns)
         return on_accept(s, message, now_ns);
     case MESSAGE_MOVE_GOT:
         return on_got(s, message, now_ns);
+    case MESSAGE_MOVE_BUILT:
+        return on_built(s, message, now_ns);
     case MESSAGE_MOVE_PREPARED:
         return on_prepared(s, message, now_ns);
     case MESSAGE_MOVE_OWNED:

@@ -31,7 +31,7 @@ enum {
     WANT_ABORT = 1 << 6,
     WANT_COMMIT = 1 << 7,
     WANT_OFFER = 1 << 8,
-    WANT_SEAL = 1 << 9,
+    WANT_PROOF = 1 << 9, /* again */
     WANT_OVER = 1 << 10
 };
 
@@ -44,7 +44,8 @@ typedef struct stream_part {
 struct source {
     source_config config;
     char kind[256], plugin[256];
-    buf *offer, *seal;
+    buf *offer;
+    buf *proof; /* ROUND or SEAL of all that is there; NULL: that is known there */
     source_stage stage;
     unsigned want;
     bool offered, touched; /* OFFER, a PIECE or THROTTLE was handed out */
@@ -57,7 +58,7 @@ struct source {
     bool has_nonce, has_hash;
     uint8_t nonce[MOVE_NONCE_SIZE], hash[MOVE_HASH_SIZE];
 
-    stream_part parts[PRECOPY_ROUNDS + 4];
+    stream_part parts[SOURCE_PARTS_MAX]; /* of one piece: the next comes when it is there */
     unsigned part_count;
     uint64_t end;          /* of the stream as far as it is there */
     uint64_t sent;         /* handed out up to here, since the last going back */
@@ -66,7 +67,7 @@ struct source {
     uint64_t last, before; /* bytes of the last two pieces */
     source_piece piece;    /* the one that is asked for, or was last */
     unsigned rounds;       /* of PIECE_EXECUTED */
-    bool throttled, sealed, seal_sent;
+    bool throttled, sealed, proof_sent;
     int64_t busy_since, busy_ns; /* how long something was under way */
 
     pace again;
@@ -91,6 +92,8 @@ void source_ask_piece(source *s, source_piece piece, int64_t now_ns);
 /* All that was there is at the target: what next? */
 void source_advance(source *s, int64_t now_ns);
 void source_acknowledged(source *s, uint64_t through, int64_t now_ns);
+/* The target has made what it can of the stream up to here. */
+void source_built(source *s, uint64_t through, int64_t now_ns);
 void source_go_back(source *s);
 /* False: none may be sent now. *out NULL: memory is short, and it counts as lost. */
 bool source_chunk(source *s, buf **out, int64_t now_ns);

@@ -40,7 +40,7 @@ void source_advance(source *s, int64_t now_ns)
 {
     bool shrinks = s->last <= s->before - s->before / 4;
 
-    if (s->stage != SOURCE_STREAMING || s->piece_out || s->want & WANT_PIECE || s->sealed ||
+    if (s->stage != SOURCE_STREAMING || s->piece_out || s->want & WANT_PIECE || s->proof ||
         s->acked < s->end)
         return;
     if (s->last <= PRECOPY_SMALL) {
@@ -69,31 +69,69 @@ static const char *check_seal(const source *s, const move_seal *seal)
     return seal->handover.epoch == offer->epoch ? NULL : "has another epoch than was offered";
 }
 
-static void take_seal(source *s, buf *seal, int64_t now_ns)
+static const char *check_round(const source *s, const move_round *round)
 {
-    berth_error error = {0};
+    const move_head *mine = &s->config.offer.head;
+
+    if (memcmp(round->head.attempt, mine->attempt, ATTEMPT_SIZE) != 0 ||
+        round->head.origin != mine->origin)
+        return "is of another attempt";
+    return round->total == s->end ? NULL : "is of another length than the stream";
+}
+
+/* NULL: it is taken. */
+static const char *take_seal(source *s, slice bytes, berth_error *error)
+{
     const char *wrong;
     move_seal m;
 
-    if (!seal || move_seal_read(&m, slice_of(seal->data, seal->len), &error) != BERTH_OK) {
-        source_fail(s, now_ns, MOVE_STATE_FAILED, "the seal does not read: %s",
-                    seal ? error.text : "there is none");
-        return;
-    }
+    if (move_seal_read(&m, bytes, error) != BERTH_OK)
+        return error->text;
     wrong = check_seal(s, &m);
-    if (wrong) {
-        source_fail(s, now_ns, MOVE_STATE_FAILED, "the seal %s", wrong);
-        return;
-    }
-    s->seal = buf_ref(seal);
+    if (wrong)
+        return wrong;
     memcpy(s->hash, m.hash, sizeof s->hash);
     s->sealed = s->has_hash = true;
+    return NULL;
 }
 
-void source_piece_done(source *s, berth_status status, buf *stream, buf *seal,
+static const char *take_round(source *s, slice bytes, berth_error *error)
+{
+    move_round m;
+
+    return move_round_read(&m, bytes, error) == BERTH_OK ? check_round(s, &m) : error->text;
+}
+
+static void take_proof(source *s, buf *proof, int64_t now_ns)
+{
+    slice bytes = proof ? slice_of(proof->data, proof->len) : (slice){0};
+    berth_error error = {0};
+    const char *wrong =
+        s->piece == PIECE_FINAL ? take_seal(s, bytes, &error) : take_round(s, bytes, &error);
+
+    if (wrong) {
+        source_fail(s, now_ns, MOVE_STATE_FAILED, "the proof of its stream: %s", wrong);
+        return;
+    }
+    s->proof = buf_ref(proof);
+    s->proof_sent = false;
+}
+
+static size_t take_parts(source *s, const source_bytes *bytes)
+{
+    uint64_t before = s->end;
+
+    for (unsigned i = 0; bytes && i < bytes->count; i++) {
+        s->parts[s->part_count++] = (stream_part){s->end, buf_ref(bytes->parts[i])};
+        s->end += bytes->parts[i]->len;
+    }
+    return s->end - before;
+}
+
+void source_piece_done(source *s, berth_status status, const source_bytes *bytes,
                        const move_outcome *why, int64_t now_ns)
 {
-    size_t len = stream ? stream->len : 0;
+    size_t len;
 
     if (!s->piece_out)
         return;
@@ -108,16 +146,13 @@ void source_piece_done(source *s, berth_status status, buf *stream, buf *seal,
             source_fail(s, now_ns, MOVE_STATE_FAILED, "%s", berth_status_text(status));
         return;
     }
-    if (len) {
-        s->parts[s->part_count++] = (stream_part){s->end, buf_ref(stream)};
-        s->end += len;
-    }
+    len = take_parts(s, bytes);
     s->before = s->piece == PIECE_RUNNING ? UINT64_MAX : s->last;
     s->last = len;
     if (s->phase == MOVE_PHASE_SNAPSHOT)
         source_enter(s, MOVE_PHASE_TRANSFER, now_ns);
-    if (s->piece == PIECE_FINAL)
-        take_seal(s, seal, now_ns);
+    if (s->piece == PIECE_FINAL || len)
+        take_proof(s, bytes ? bytes->proof : NULL, now_ns);
     if (s->sealed && s->config.offer.precopy && !fits_hold(s, len, now_ns))
         return;
     source_advance(s, now_ns);
@@ -156,12 +191,21 @@ void source_acknowledged(source *s, uint64_t through, int64_t now_ns)
     source_advance(s, now_ns);
 }
 
+void source_built(source *s, uint64_t through, int64_t now_ns)
+{
+    if (through < s->end || !s->proof || s->sealed)
+        return;
+    buf_unref(s->proof);
+    s->proof = NULL;
+    source_advance(s, now_ns);
+}
+
 void source_go_back(source *s)
 {
     if (s->sent > s->acked)
         s->resent++;
     s->sent = s->acked;
-    s->seal_sent = false;
+    s->proof_sent = false;
 }
 
 /* The message, its bytes copied once. NULL when memory is short: as good as lost. */

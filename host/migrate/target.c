@@ -178,6 +178,25 @@ void target_admitted(target *t, berth_status status, const uint8_t nonce[MOVE_NO
     t->want |= TARGET_SAY_ACCEPT;
 }
 
+void target_built(target *t, berth_status status, uint64_t cut_at, uint64_t cut_len,
+                  const move_outcome *why, int64_t now_ns)
+{
+    (void)now_ns;
+    if (!answered(t, TARGET_ROUND) || t->stage != TARGET_RECEIVING)
+        return;
+    t->building = false;
+    if (status != BERTH_OK) {
+        fail_with(t, status, MOVE_STATE_FAILED, why);
+        return;
+    }
+    if (cut_len && !target_cut(t, cut_at, cut_len)) {
+        target_fail(t, MOVE_NO_ROOM, "out of memory");
+        return;
+    }
+    t->built = t->round.total;
+    t->want |= TARGET_SAY_BUILT;
+}
+
 void target_checked(target *t, berth_status status, const move_outcome *why, int64_t now_ns)
 {
     (void)now_ns;
@@ -294,6 +313,8 @@ static target_need_kind next_act(target *t)
         return TARGET_NONE; /* one at a time, also when it has ended meanwhile */
     if (take(t, TARGET_WANT_ADMIT))
         return t->out = TARGET_ADMIT;
+    if (take(t, TARGET_WANT_ROUND))
+        return t->out = TARGET_ROUND;
     if (take(t, TARGET_WANT_CHECK))
         return t->out = TARGET_CHECK;
     if (take(t, TARGET_WANT_PREPARE)) {
@@ -362,6 +383,10 @@ static bool write_next(writer *w, target *t)
         t->told = t->have;
         t->got_at = PACE_NEVER;
         move_got_write(w, &m);
+    } else if (take(t, TARGET_SAY_BUILT)) {
+        move_got m = {.head = head_of(t, MESSAGE_MOVE_BUILT), .through = t->built};
+
+        move_got_write(w, &m);
     } else if (take(t, TARGET_SAY_PREPARED)) {
         write_step(w, t, MESSAGE_MOVE_PREPARED);
     } else if (take(t, TARGET_SAY_ASK)) {
@@ -419,12 +444,17 @@ const move_offer *target_offer(const target *t)
 
 slice target_stream(const target *t)
 {
-    return t->stream ? slice_of(t->stream->data, t->have) : slice_of(NULL, 0);
+    return t->stream ? slice_of(t->stream->data, target_kept(t)) : slice_of(NULL, 0);
 }
 
 slice target_seal(const target *t)
 {
     return t->sealed ? slice_of(t->seal_bytes->data, t->seal_bytes->len) : slice_of(NULL, 0);
+}
+
+const move_round *target_round(const target *t)
+{
+    return &t->round;
 }
 
 const uint8_t *target_nonce(const target *t)
@@ -439,7 +469,7 @@ buf *target_take_stream(target *t)
     /* Not while it grows. */
     if (!stream || !t->sealed || t->have < t->seal.total)
         return NULL;
-    stream->len = t->have; /* nobody else has it yet */
+    stream->len = target_kept(t); /* nobody else has it yet */
     t->stream = NULL;
     return stream;
 }

@@ -3,6 +3,7 @@
  * migrate/target.h: one attempt to move a daemon to this node.
  *
  *     OFFER             may it come, can it run here: answered before anything is sent
+ *     CHUNK, ROUND      with precopy, a part of the stream: built while the daemon still runs there
  *     CHUNK, SEAL       the stream, bounded; when it is whole it is verified and built, not run
  *     PREPARED          on our disk, acknowledged. From here on only the source knows: it is asked
  *                       again and again, and nothing happens by itself
@@ -33,6 +34,8 @@ typedef enum target_need_kind {
     TARGET_NONE,
     TARGET_SEND,    /* message, to the source, on LANE_CALL; may get lost */
     TARGET_ADMIT,   /* may it come, and can it? answer with target_admitted */
+    TARGET_ROUND,   /* the stream so far is what its round says: verify the signature, build what
+                       can be; answer with target_built. Nothing is added to it meanwhile */
     TARGET_CHECK,   /* stream and seal are whole: verify and build; answer with target_checked */
     TARGET_PREPARE, /* put PREPARED on disk; answer with target_prepared */
     TARGET_OWN,     /* committed: open the gate, put OWNED on disk; answer with target_owned when it
@@ -66,6 +69,10 @@ void target_still_there(target *t, int64_t now_ns);
 /* nonce: fresh random bytes. why: with a status that is not OK. */
 void target_admitted(target *t, berth_status status, const uint8_t nonce[MOVE_NONCE_SIZE],
                      const move_outcome *why, int64_t now_ns);
+/* OK: cut_len bytes from cut_at on are kept elsewhere, if that is not 0; once in an attempt. From
+ * then on the stream is without them. */
+void target_built(target *t, berth_status status, uint64_t cut_at, uint64_t cut_len,
+                  const move_outcome *why, int64_t now_ns);
 void target_checked(target *t, berth_status status, const move_outcome *why, int64_t now_ns);
 void target_prepared(target *t, berth_status status, int64_t now_ns);
 /* Not OK: it could not be opened here after all (why), the gate is closed, and OWNED is not on disk
@@ -98,10 +105,11 @@ typedef struct target_view {
 } target_view;
 void target_look(const target *t, target_view *out);
 
-/* What has come; borrowed. The seal reads with move_seal_read. */
+/* What has come; borrowed. The seal reads with move_seal_read; the round is the one to be built. */
 const move_offer *target_offer(const target *t);
 slice target_stream(const target *t);
 slice target_seal(const target *t);
+const move_round *target_round(const target *t);
 const uint8_t *target_nonce(const target *t);
 /* Take the stream out of the machine, once it is whole (CHECK): it is on disk, or built. One
  * reference; NULL before, and the second time. */

@@ -41,6 +41,19 @@ static bool on_chunk(target *t, slice message, int64_t now_ns)
     return t->sealed && m.offset + m.bytes.len <= t->seal.total;
 }
 
+static bool on_round(target *t, slice message)
+{
+    move_round m;
+
+    if (move_round_read(&m, message, NULL) != BERTH_OK)
+        return false;
+    if (t->stage == TARGET_RECEIVING)
+        return target_round_ends(t, &m);
+    if (t->stage == TARGET_ENDED)
+        t->want |= TARGET_SAY_REFUSED;
+    return t->stage == TARGET_ENDED;
+}
+
 static bool on_seal(target *t, slice message, int64_t now_ns)
 {
     if (t->stage == TARGET_RECEIVING)
@@ -121,6 +134,8 @@ static bool dispatch(target *t, uint16_t kind, slice message, int64_t now_ns)
         return on_offer(t, message);
     case MESSAGE_MOVE_CHUNK:
         return on_chunk(t, message, now_ns);
+    case MESSAGE_MOVE_ROUND:
+        return on_round(t, message);
     case MESSAGE_MOVE_SEAL:
         return on_seal(t, message, now_ns);
     case MESSAGE_MOVE_COMMIT:

@@ -23,7 +23,9 @@ enum {
     TARGET_SAY_ASK = 1 << 9,
     TARGET_SAY_OWNED = 1 << 10,
     TARGET_SAY_REFUSED = 1 << 11,
-    TARGET_WANT_OVER = 1 << 12
+    TARGET_WANT_OVER = 1 << 12,
+    TARGET_WANT_ROUND = 1 << 13,
+    TARGET_SAY_BUILT = 1 << 14
 };
 
 struct target {
@@ -42,6 +44,10 @@ struct target {
 
     buf *stream; /* its len is what there is room for; NULL: nothing came, or it was taken */
     uint64_t have;
+    uint64_t cut_at, cut_len; /* bytes of it that lie elsewhere */
+    move_round round;         /* to be built, or the last one that was */
+    bool building;
+    uint64_t built; /* the end of the last round that was */
     uint64_t told;  /* GOT said this */
     int64_t got_at; /* when it is said next; NEVER: all is said */
 
@@ -60,6 +66,14 @@ void target_fail(target *t, move_reason reason, const char *format, ...)
 /* ---- target_stream.c ---- */
 /* True: it was for us; what is wrong with it may have ended the attempt. */
 bool target_chunk(target *t, const move_chunk *m, int64_t now_ns);
+bool target_round_ends(target *t, const move_round *m);
 bool target_sealed(target *t, slice message, int64_t now_ns);
+/* False: no memory. */
+bool target_cut(target *t, uint64_t at, uint64_t len);
+/* Bytes that lie in the stream. */
+static inline uint64_t target_kept(const target *t)
+{
+    return t->have - t->cut_len;
+}
 
 #endif

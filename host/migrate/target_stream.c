@@ -50,21 +50,44 @@ static bool repeats(const target *t, const move_chunk *m)
 {
     uint64_t len = m->bytes.len;
 
-    if (m->offset >= t->have || !t->stream)
+    uint64_t at = m->offset;
+
+    if (at >= t->have || !t->stream)
         return true;
-    if (len > t->have - m->offset)
-        len = t->have - m->offset;
-    return memcmp(t->stream->data + m->offset, m->bytes.ptr, len) == 0;
+    if (len > t->have - at)
+        len = t->have - at;
+    if (t->cut_len && at + len > t->cut_at) {
+        if (at < t->cut_at + t->cut_len)
+            return true; /* that lies elsewhere, as its round had it */
+        at -= t->cut_len;
+    }
+    return memcmp(t->stream->data + at, m->bytes.ptr, len) == 0;
+}
+
+bool target_cut(target *t, uint64_t at, uint64_t len)
+{
+    uint64_t kept = t->have - len;
+    buf *rest = t->cut_len ? NULL : buf_new(kept > ROOM_MIN ? kept : ROOM_MIN);
+
+    if (!rest)
+        return false;
+    memcpy(rest->data, t->stream->data, at);
+    memcpy(rest->data + at, t->stream->data + at + len, kept - at);
+    buf_unref(t->stream);
+    t->stream = rest;
+    t->cut_at = at;
+    t->cut_len = len;
+    return true;
 }
 
 static void take_bytes(target *t, slice bytes, int64_t now_ns)
 {
-    if (!make_room(t, t->have + bytes.len)) {
+    if (!make_room(t, target_kept(t) + bytes.len)) {
         target_fail(t, MOVE_NO_ROOM, "no memory for %" PRIu64 " bytes of the stream",
                     t->have + bytes.len);
         return;
     }
-    memcpy(t->stream->data + t->have, bytes.ptr, bytes.len);
+    memcpy(t->stream->data + target_kept(t), bytes.ptr, bytes.len);
     crypto_generichash_update(&t->hash, bytes.ptr, bytes.len);
     t->have += bytes.len;
     if (t->have - t->told >= t->config.got_every)
@@ -93,12 +116,40 @@ bool target_chunk(target *t, const move_chunk *m, int64_t now_ns)
                     m->offset);
         return true;
     }
+    if (t->building && end > t->have)
+        return false;                            /* nobody goes on before that is built */
     if (m->offset > t->have || end <= t->have) { /* too early, or again: say where we are */
         t->want |= TARGET_SAY_GOT;
         return m->offset <= t->have;
     }
     known = t->have - m->offset;
     take_bytes(t, slice_of(m->bytes.ptr + known, m->bytes.len - known), now_ns);
+    return true;
+}
+
+bool target_round_ends(target *t, const move_round *m)
+{
+    crypto_generichash_state so_far = t->hash;
+    uint8_t hash[MOVE_HASH_SIZE];
+
+    if (!t->offer.precopy || t->sealed)
+        return false;
+    if (m->total <= t->built) {
+        t->want |= TARGET_SAY_BUILT;
+    } else if (t->building || m->total > t->have) {
+        t->want |= TARGET_SAY_GOT; /* at work, or not all of it has come */
+    } else if (m->total < t->have) {
+        target_fail(t, MOVE_STATE_FAILED, "a round ends before what has come");
+    } else {
+        crypto_generichash_final(&so_far, hash, sizeof hash);
+        if (memcmp(hash, m->hash, sizeof hash) != 0 && !FAULT(NO_HASH)) {
+            target_fail(t, MOVE_STATE_FAILED, "the stream has another hash than its round says");
+            return true;
+        }
+        t->round = *m;
+        t->building = true;
+        t->want |= TARGET_WANT_ROUND | TARGET_SAY_GOT;
+    }
     return true;
 }
 
@@ -130,6 +181,8 @@ bool target_sealed(target *t, slice message, int64_t now_ns)
         target_fail(t, MOVE_STATE_FAILED, "%s", error.text);
         return true;
     }
+    if (t->building)
+        return false;
     wrong = t->sealed ? "other things than the seal before" : check_seal(t, &m);
     if (wrong) {
         target_fail(t, MOVE_STATE_FAILED, "the seal says %s", wrong);

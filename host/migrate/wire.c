@@ -87,7 +87,7 @@ berth_status move_head_read(move_head *out, slice message, berth_error *error)
     read_head(&r, out, &version);
     if (!reader_ok(&r))
         status = fail(error, BERTH_ERR_CORRUPT, "migration: a message ends in its head");
-    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_LOOK)
+    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_BUILT)
         status =
             fail(error, BERTH_ERR_CORRUPT, "migration: 0x%04x is none of its messages", out->kind);
     else
@@ -98,6 +98,11 @@ berth_status move_head_read(move_head *out, slice message, berth_error *error)
 }
 
 /* ---- Parts that several have ---- */
+
+static uint16_t kind_of(slice message)
+{
+    return message.len >= 2 ? (uint16_t)(message.ptr[0] | message.ptr[1] << 8) : 0;
+}
 
 static void write_name(writer *w, slice name)
 {
@@ -234,13 +239,16 @@ berth_status move_chunk_read(move_chunk *out, slice message, berth_error *error)
 
 void move_got_write(writer *w, const move_got *m)
 {
-    move_head_write(w, &m->head, MESSAGE_MOVE_GOT);
+    bool built = m->head.kind == MESSAGE_MOVE_BUILT;
+
+    move_head_write(w, &m->head, built ? MESSAGE_MOVE_BUILT : MESSAGE_MOVE_GOT);
     writer_u64(w, m->through);
 }
 
 berth_status move_got_read(move_got *out, slice message, berth_error *error)
 {
-    BEGIN(MESSAGE_MOVE_GOT, "migration receipt")
+    BEGIN(kind_of(message) == MESSAGE_MOVE_BUILT ? MESSAGE_MOVE_BUILT : MESSAGE_MOVE_GOT,
+          "migration receipt")
     out->through = reader_u64(&r);
     END;
 }
@@ -254,7 +262,7 @@ void move_step_write(writer *w, const move_step *m)
 
 berth_status move_step_read(move_step *out, slice message, berth_error *error)
 {
-    uint16_t kind = message.len >= 2 ? (uint16_t)(message.ptr[0] | message.ptr[1] << 8) : 0;
+    uint16_t kind = kind_of(message);
 
     if (kind != MESSAGE_MOVE_COMMIT && kind != MESSAGE_MOVE_OWNED)
         kind = MESSAGE_MOVE_PREPARED;
@@ -276,7 +284,7 @@ void move_no_write(writer *w, const move_no *m)
 
 berth_status move_no_read(move_no *out, slice message, berth_error *error)
 {
-    uint16_t kind = message.len >= 2 ? (uint16_t)(message.ptr[0] | message.ptr[1] << 8) : 0;
+    uint16_t kind = kind_of(message);
     const char *bad_text;
     uint8_t flags;
 

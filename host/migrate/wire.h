@@ -48,11 +48,20 @@ typedef struct move_chunk {
     slice bytes; /* 1 to MOVE_CHUNK_MAX */
 } move_chunk;
 
-/* The target has the stream up to here without a gap. */
+/* GOT: the target has the stream up to here without a gap. BUILT: and it has made of it what can be
+ * made; only ends of rounds. */
 typedef struct move_got {
     move_head head;
     uint64_t through;
 } move_got;
+
+/* Before the daemon has stopped: the stream so far, proven. */
+typedef struct move_round {
+    move_head head;
+    uint64_t total;                          /* bytes so far */
+    uint8_t hash[MOVE_HASH_SIZE];            /* of them */
+    uint8_t signature[BERTH_SIGNATURE_SIZE]; /* move_round_signed, by the daemon's key */
+} move_round;
 
 /* The stream is whole: its proof, and the daemon's key. */
 typedef struct move_seal {
@@ -104,6 +113,7 @@ void move_offer_write(writer *w, const move_offer *m);
 void move_accept_write(writer *w, const move_accept *m);
 void move_chunk_write(writer *w, const move_chunk *m);
 void move_got_write(writer *w, const move_got *m);
+void move_round_write(writer *w, const move_round *m);
 void move_seal_write(writer *w, const move_seal *m);
 void move_step_write(writer *w, const move_step *m);
 void move_no_write(writer *w, const move_no *m);
@@ -118,6 +128,7 @@ berth_status move_offer_read(move_offer *out, slice message, berth_error *error)
 berth_status move_accept_read(move_accept *out, slice message, berth_error *error);
 berth_status move_chunk_read(move_chunk *out, slice message, berth_error *error);
 berth_status move_got_read(move_got *out, slice message, berth_error *error);
+berth_status move_round_read(move_round *out, slice message, berth_error *error);
 berth_status move_seal_read(move_seal *out, slice message, berth_error *error);
 berth_status move_step_read(move_step *out, slice message, berth_error *error);
 berth_status move_no_read(move_no *out, slice message, berth_error *error);
@@ -131,5 +142,8 @@ berth_status move_bare_read(move_head *out, slice message, berth_error *error);
 #define MOVE_SIGNED_MAX 640
 size_t move_seal_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
                         const uint8_t nonce[MOVE_NONCE_SIZE], const move_seal *seal);
+/* In a round: the same under a tag of its own, without the events. */
+size_t move_round_signed(uint8_t out[MOVE_SIGNED_MAX], const move_offer *offer,
+                         const uint8_t nonce[MOVE_NONCE_SIZE], const move_round *round);
 
 #endif

@@ -125,10 +125,18 @@ static void piece(driven *d, uint8_t how)
         writer_free(&w);
         d->sealed = true;
     } else if (len) {
+        move_round m = {.head = d->offer.head, .total = d->total + len + ((how & 0x40) != 0)};
+        writer w = {0};
+
         crypto_generichash_update(&d->hash, stream->data, len);
+        move_round_write(&w, &m);
+        seal = buf_copy(w.data, w.len);
+        writer_free(&w);
     }
     d->total += len;
-    source_piece_done(d->s, (how & 0x20) ? BERTH_ERR_PLUGIN : BERTH_OK, stream, seal, &why, d->now);
+    source_piece_done(d->s, (how & 0x20) ? BERTH_ERR_PLUGIN : BERTH_OK,
+                      &(source_bytes){.parts = {stream}, .count = len != 0, .proof = seal}, &why,
+                      d->now);
     buf_unref(stream);
     buf_unref(seal);
 }
@@ -143,7 +151,7 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     bool taken;
 
     source_look(d->s, &v);
-    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 14);
+    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 16);
     head.attempt[0] ^= how == 1;
     memcpy(step.hash, d->final_hash, sizeof step.hash);
     step.hash[0] ^= how == 4;
@@ -153,6 +161,7 @@ static void message(driven *d, uint8_t kind, uint8_t how)
         move_accept_write(&w, &(move_accept){.head = head, .nonce = {how == 5}});
         break;
     case MESSAGE_MOVE_GOT:
+    case MESSAGE_MOVE_BUILT:
         move_got_write(&w, &(move_got){.head = head,
                                        .through = how < 128 ? v.bytes_sent
                                                             : v.bytes_sent * (how - 127u) / 64});

@@ -22,6 +22,7 @@ typedef struct driven {
     target_need_kind out;
     bool prepared, committed, refused;
     unsigned own, drop, over;
+    uint64_t cut; /* bytes of the stream that are kept elsewhere */
     move_outcome outcome;
 } driven;
 
@@ -104,6 +105,19 @@ static void write_seal(driven *d, writer *w, const move_head *head, uint8_t how)
     move_seal_write(w, &m);
 }
 
+static void write_round(driven *d, writer *w, const move_head *head, uint8_t how)
+{
+    target_view v;
+    move_round m = {.head = *head};
+
+    target_look(d->t, &v);
+    m.total = how < 128 && v.bytes ? v.bytes : how + 1u;
+    if (m.total <= STREAM)
+        crypto_generichash(m.hash, sizeof m.hash, d->stream, m.total, NULL, 0);
+    m.hash[0] ^= how == 6;
+    move_round_write(w, &m);
+}
+
 static void write_chunk(driven *d, writer *w, const move_head *head, uint8_t how)
 {
     target_view v;
@@ -127,7 +141,7 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     writer w = {0};
     bool taken;
 
-    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 14);
+    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 16);
     head.attempt[0] ^= how == 1;
     memcpy(step.hash, d->hash, sizeof step.hash);
     step.hash[0] ^= how == 4;
@@ -138,6 +152,9 @@ static void message(driven *d, uint8_t kind, uint8_t how)
         break;
     case MESSAGE_MOVE_CHUNK:
         write_chunk(d, &w, &head, how);
+        break;
+    case MESSAGE_MOVE_ROUND:
+        write_round(d, &w, &head, how);
         break;
     case MESSAGE_MOVE_SEAL:
         write_seal(d, &w, &head, how);
@@ -165,6 +182,25 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     writer_free(&w);
 }
 
+/* Some of what has come is kept elsewhere, once. */
+static void build(driven *d, berth_status status, uint8_t how)
+{
+    slice has = target_stream(d->t);
+    uint64_t at = has.len * (how >> 5) / 8, len = d->cut ? 0 : (has.len - at) * (how >> 2 & 7) / 8;
+    target_view before, after;
+    move_outcome why;
+
+    move_failed(&why, MOVE_STATE_FAILED, "as the input says");
+    target_look(d->t, &before);
+    target_built(d->t, status, at, len, &why, d->now);
+    target_look(d->t, &after);
+    must(after.bytes == before.bytes);
+    if (before.stage != TARGET_RECEIVING || status != BERTH_OK)
+        return;
+    d->cut += len;
+    must(target_stream(d->t).len == has.len - len || after.stage == TARGET_ENDED);
+}
+
 static void answer(driven *d, uint8_t how)
 {
     static const uint8_t nonce[MOVE_NONCE_SIZE] = {1};
@@ -182,6 +218,8 @@ static void answer(driven *d, uint8_t how)
         d->refused = true;
     if (out == TARGET_ADMIT)
         target_admitted(d->t, status, nonce, &why, d->now);
+    else if (out == TARGET_ROUND)
+        build(d, status, how);
     else if (out == TARGET_CHECK)
         target_checked(d->t, status, how & 2 ? &why : NULL, d->now);
     else if (out == TARGET_PREPARE)
@@ -246,6 +284,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     d->offer = (move_offer){.epoch = 3, .kind = slice_str("k")};
     d->offer.head.origin = berth_entity_origin(d->offer.order.entity);
     d->offer.head.kind = MESSAGE_MOVE_OFFER;
+    d->offer.precopy = how & 1;
     d->prepared = how >= 0xf0;
     if (how >= 0xf8)
         d->own = 1, d->committed = true;

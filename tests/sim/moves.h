@@ -140,6 +140,7 @@ typedef enum what {
     WHAT_WAKE,
     WHAT_PIECE, /* host a, attempt b */
     WHAT_ADMIT,
+    WHAT_BUILD,
     WHAT_CHECK,
     WHAT_DISK,
     WHAT_CLIENT, /* daemon a, client b */
@@ -257,6 +258,7 @@ void target_offered(world *w, int n, int from, int a, slice offer);
 void target_recover_row(world *w, int n, int a);
 void target_pump(world *w, int n, int a);
 void target_admit(world *w, int n, int a);
+void target_build(world *w, int n, int a);
 void target_check(world *w, int n, int a);
 bool stream_decode(slice stream, counts *out, uint32_t *held);
 

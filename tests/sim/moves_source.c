@@ -157,12 +157,34 @@ static buf *make_seal(world *w, int n, int a)
     return out;
 }
 
+static buf *make_round(world *w, int n, int a)
+{
+    host *h = &w->hosts[n];
+    source_config c = config_of(w, n, a);
+    uint8_t bytes[BERTH_ENTITY_SIZE + MOVE_SIGNED_MAX];
+    move_round m = {.head = c.offer.head, .total = h->stream_len[a]};
+    source_view view;
+    writer s = {0};
+    size_t len;
+    buf *out;
+
+    crypto_generichash(m.hash, sizeof m.hash, h->stream[a], h->stream_len[a], NULL, 0);
+    source_look(h->sources[a], &view);
+    memcpy(bytes, w->attempts[a].order.entity, BERTH_ENTITY_SIZE);
+    len = move_round_signed(bytes + BERTH_ENTITY_SIZE, &c.offer, view.nonce, &m);
+    store_u64(m.signature, moves_hash(bytes, BERTH_ENTITY_SIZE + len));
+    move_round_write(&s, &m);
+    out = buf_copy(s.data, s.len);
+    writer_free(&s);
+    return out;
+}
+
 void source_piece_due(world *w, int n, int a)
 {
     host *h = &w->hosts[n];
     running *r = &h->run[w->attempts[a].daemon];
     writer s = {0};
-    buf *stream, *seal = NULL;
+    buf *stream, *proof = NULL;
 
     if (!h->sources[a])
         return;
@@ -183,12 +205,16 @@ void source_piece_due(world *w, int n, int a)
     stream = buf_copy(s.data, s.len);
     writer_free(&s);
     if (h->piece[a] == PIECE_FINAL)
-        seal = make_seal(w, n, a);
+        proof = make_seal(w, n, a);
+    else if (stream->len)
+        proof = make_round(w, n, a);
     if (FAULT(DROP_HELD) && h->piece[a] == PIECE_FINAL)
         h->stream_held[a] = (uint32_t)r->held_count; /* and acknowledges them */
-    source_piece_done(h->sources[a], BERTH_OK, stream, seal, NULL, moves_now(w, n));
+    source_piece_done(h->sources[a], BERTH_OK,
+                      &(source_bytes){.parts = {stream}, .count = stream->len != 0, .proof = proof},
+                      NULL, moves_now(w, n));
     buf_unref(stream);
-    buf_unref(seal);
+    buf_unref(proof);
     host_pump(w, n);
 }
 

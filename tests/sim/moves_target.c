@@ -160,6 +160,30 @@ static bool verify_stream(world *w, host *h, int a)
     return stream_decode(target_stream(h->targets[a]), &c, &held) && held == m.held;
 }
 
+/* A round is built after a while; what it has is only looked at when all is there. */
+void target_build(world *w, int n, int a)
+{
+    host *h = &w->hosts[n];
+    uint8_t bytes[BERTH_ENTITY_SIZE + MOVE_SIGNED_MAX];
+    move_outcome why;
+    size_t len;
+
+    if (!h->targets[a])
+        return;
+    const move_offer *offer = target_offer(h->targets[a]);
+    const move_round *m = target_round(h->targets[a]);
+
+    memcpy(bytes, offer->order.entity, BERTH_ENTITY_SIZE);
+    len = move_round_signed(bytes + BERTH_ENTITY_SIZE, offer, target_nonce(h->targets[a]), m);
+    move_failed(&why, MOVE_STATE_FAILED, "not what the round says");
+    if (moves_chance(w, w->options.refuses / 4) ||
+        load_u64(m->signature) != moves_hash(bytes, BERTH_ENTITY_SIZE + len))
+        target_built(h->targets[a], BERTH_ERR_CORRUPT, 0, 0, &why, moves_now(w, n));
+    else
+        target_built(h->targets[a], BERTH_OK, 0, 0, NULL, moves_now(w, n));
+    host_pump(w, n);
+}
+
 void target_check(world *w, int n, int a)
 {
     host *h = &w->hosts[n];
@@ -235,6 +259,9 @@ static void act(world *w, int n, int a, const target_need *need)
         break;
     case TARGET_ADMIT:
         moves_later(w, (int64_t)moves_random(w, 200) * MS, WHAT_ADMIT, n, a);
+        break;
+    case TARGET_ROUND:
+        moves_later(w, (int64_t)moves_random(w, 300) * MS, WHAT_BUILD, n, a);
         break;
     case TARGET_CHECK:
         moves_later(w, (int64_t)moves_random(w, 300) * MS, WHAT_CHECK, n, a);

@@ -329,6 +329,9 @@ static void happen(world *w, const occurrence *o)
     case WHAT_ADMIT:
         target_admit(w, o->a, o->b);
         break;
+    case WHAT_BUILD:
+        target_build(w, o->a, o->b);
+        break;
     case WHAT_CHECK:
         target_check(w, o->a, o->b);
         break;

@@ -75,10 +75,10 @@ static void a_stream_of_any_length_arrives_whole(void **state)
 /* migration 19.2 C9: one lost packet stalls forever. Each message is lost once, twice, 3 times. */
 static void no_lost_message_stalls(void **state)
 {
-    static const uint8_t kinds[] = {MESSAGE_MOVE_OFFER & 15,  MESSAGE_MOVE_ACCEPT & 15,
-                                    MESSAGE_MOVE_CHUNK & 15,  MESSAGE_MOVE_GOT & 15,
-                                    MESSAGE_MOVE_SEAL & 15,   MESSAGE_MOVE_PREPARED & 15,
-                                    MESSAGE_MOVE_COMMIT & 15, MESSAGE_MOVE_OWNED & 15};
+    static const uint8_t kinds[] = {MESSAGE_MOVE_OFFER % KINDS,  MESSAGE_MOVE_ACCEPT % KINDS,
+                                    MESSAGE_MOVE_CHUNK % KINDS,  MESSAGE_MOVE_GOT % KINDS,
+                                    MESSAGE_MOVE_SEAL % KINDS,   MESSAGE_MOVE_PREPARED % KINDS,
+                                    MESSAGE_MOVE_COMMIT % KINDS, MESSAGE_MOVE_OWNED % KINDS};
 
     (void)state;
     for (size_t i = 0; i < sizeof kinds; i++)
@@ -234,7 +234,7 @@ static void a_prepared_target_waits_for_ever(void **state)
     pair_run(p, 3600 * SEC);
     assert_int_equal(pair_target(p).stage, TARGET_PREPARED);
     assert_int_equal(p->target_needs[TARGET_OWN] + p->target_needs[TARGET_DROP], 0);
-    assert_in_range(p->sent[MESSAGE_MOVE_ASK & 15], 3600 / 4 - 5, 3600);
+    assert_in_range(p->sent[MESSAGE_MOVE_ASK % KINDS], 3600 / 4 - 5, 3600);
     pair_free(p);
 }
 
@@ -244,7 +244,7 @@ static void a_released_daemon_is_never_opened_again(void **state)
     pair *p = pair_new();
 
     (void)state;
-    p->lose[MESSAGE_MOVE_COMMIT & 15] = UINT32_MAX;
+    p->lose[MESSAGE_MOVE_COMMIT % KINDS] = UINT32_MAX;
     pair_begin(p);
     pair_run(p, 3600 * SEC);
     assert_false(pair_source(p).over);
@@ -253,9 +253,9 @@ static void a_released_daemon_is_never_opened_again(void **state)
     pair_run(p, 3600 * SEC);
     assert_true(pair_source(p).in_doubt);
     assert_int_equal(p->source_needs[SOURCE_RESUME], 0);
-    assert_in_range(p->sent[MESSAGE_MOVE_COMMIT & 15], 1000, 10000);
+    assert_in_range(p->sent[MESSAGE_MOVE_COMMIT % KINDS], 1000, 10000);
     p->deaf[false] = false;
-    p->lose[MESSAGE_MOVE_COMMIT & 15] = 0;
+    p->lose[MESSAGE_MOVE_COMMIT % KINDS] = 0;
     pair_run(p, 10 * SEC);
     assert_moved(p);
     assert_false(pair_source(p).in_doubt);
@@ -274,10 +274,10 @@ static void a_durable_refusal_gives_it_back(void **state)
     pair_begin(p);
     pair_run(p, 3 * SEC);
     assert_int_equal(pair_target(p).stage, TARGET_REFUSING);
-    assert_int_equal(p->sent[MESSAGE_MOVE_REFUSED & 15], 0);
+    assert_int_equal(p->sent[MESSAGE_MOVE_REFUSED % KINDS], 0);
     assert_true(p->target_needs[TARGET_REFUSE] > 1);
     p->refuse = BERTH_OK;
-    p->lose[MESSAGE_MOVE_REFUSED & 15] = 2;
+    p->lose[MESSAGE_MOVE_REFUSED % KINDS] = 2;
     pair_run(p, 30 * SEC);
     assert_int_equal(pair_target(p).stage, TARGET_ENDED);
     assert_int_equal(p->source_needs[SOURCE_TAKE_BACK], 1);
@@ -301,13 +301,13 @@ static void what_the_target_refuses_stays(void **state)
         p->admit = i < 3 ? BERTH_ERR_REFUSED : BERTH_OK;
         p->check = reasons[i] == MOVE_STATE_FAILED ? BERTH_ERR_CORRUPT : BERTH_OK;
         p->prepare = reasons[i] == MOVE_STORE_FAILED ? BERTH_ERR_IO : BERTH_OK;
-        p->lose[MESSAGE_MOVE_REFUSED & 15] = 1;
+        p->lose[MESSAGE_MOVE_REFUSED % KINDS] = 1;
         pair_begin(p);
         pair_run(p, 5 * SEC);
         assert_stayed(p, reasons[i]);
         assert_int_equal(p->source_needs[SOURCE_PIECE], i < 3 ? 0 : 1); /* it noticed nothing */
         assert_int_equal(p->target_needs[TARGET_DROP], i < 3 ? 0 : 1);
-        assert_int_equal(p->sent[MESSAGE_MOVE_ABORT & 15], 0);
+        assert_int_equal(p->sent[MESSAGE_MOVE_ABORT % KINDS], 0);
         pair_free(p);
     }
 }
@@ -334,7 +334,7 @@ static void a_release_that_is_not_on_disk_is_none(void **state)
     p->release = BERTH_ERR_NO_SPACE;
     pair_begin(p);
     pair_run(p, 5 * SEC);
-    assert_int_equal(p->sent[MESSAGE_MOVE_COMMIT & 15], 0);
+    assert_int_equal(p->sent[MESSAGE_MOVE_COMMIT % KINDS], 0);
     assert_int_equal(p->source_needs[SOURCE_RESUME], 1);
     assert_int_equal(source_outcome(p->source)->reason, MOVE_STORE_FAILED);
     assert_int_equal(pair_target(p).stage, TARGET_ENDED);
@@ -349,16 +349,16 @@ static void a_target_that_restarts_asks_and_goes_on(void **state)
     for (int owned = 0; owned < 2; owned++) {
         pair *p = pair_new();
 
-        p->lose[MESSAGE_MOVE_COMMIT & 15] = owned ? 0 : 1;
-        p->lose[MESSAGE_MOVE_OWNED & 15] = owned;
+        p->lose[MESSAGE_MOVE_COMMIT % KINDS] = owned ? 0 : 1;
+        p->lose[MESSAGE_MOVE_OWNED % KINDS] = owned;
         pair_begin(p);
         pair_until(p, owned ? MESSAGE_MOVE_OWNED : MESSAGE_MOVE_COMMIT, 1);
         assert_int_equal(pair_target(p).stage, owned ? TARGET_OWNED : TARGET_PREPARED);
         target_free(p->target);
-        p->target = target_recover(
-            &p->target_config,
-            slice_of(p->last[MESSAGE_MOVE_OFFER & 15]->data, p->last[MESSAGE_MOVE_OFFER & 15]->len),
-            slice_of(p->seal->data, p->seal->len), owned, p->now);
+        p->target = target_recover(&p->target_config,
+                                   slice_of(p->last[MESSAGE_MOVE_OFFER % KINDS]->data,
+                                            p->last[MESSAGE_MOVE_OFFER % KINDS]->len),
+                                   slice_of(p->seal->data, p->seal->len), owned, p->now);
         assert_non_null(p->target);
         if (owned)
             p->target_needs[TARGET_OVER] = 0;
@@ -375,7 +375,7 @@ static void a_source_that_restarts_after_release_commits(void **state)
     move_seal seal;
 
     (void)state;
-    p->lose[MESSAGE_MOVE_COMMIT & 15] = 1;
+    p->lose[MESSAGE_MOVE_COMMIT % KINDS] = 1;
     pair_begin(p);
     pair_until(p, MESSAGE_MOVE_COMMIT, 1);
     source_free(p->source);

@@ -282,7 +282,7 @@ static void who_is_at_work_is_not_silent(void **state)
         pair_run(p, 100 * SEC);
         assert_false(pair_source(p).over);
         assert_int_not_equal(pair_target(p).stage, TARGET_ENDED);
-        assert_in_range(p->head == p->tail ? p->sent[MESSAGE_MOVE_OFFER & 15] : 0, 1, 40);
+        assert_in_range(p->head == p->tail ? p->sent[MESSAGE_MOVE_OFFER % KINDS] : 0, 1, 40);
         pair_free(p);
     }
 }
@@ -319,7 +319,10 @@ static void a_seal_that_does_not_fit_the_stream_moves_nothing(void **state)
         seal = pair_make_seal(p);
         seal->data[3] ^= i == 1; /* the attempt */
         seal->data[2] ^= i == 2; /* the version */
-        source_piece_done(p->source, BERTH_OK, stream, i == 3 ? NULL : seal, NULL, p->now);
+        source_piece_done(
+            p->source, BERTH_OK,
+            &(source_bytes){.parts = {stream}, .count = 1, .proof = i == 3 ? NULL : seal}, NULL,
+            p->now);
         pair_pump_source(p);
         assert_int_equal(source_outcome(p->source)->reason, MOVE_STATE_FAILED);
         assert_int_equal(p->source_needs[SOURCE_RESUME], 1);

@@ -22,6 +22,8 @@ typedef berth_status read_any(void *out, slice message, berth_error *error);
     X(accept, move_accept)                                                                         \
     X(chunk, move_chunk)                                                                           \
     X(got, move_got)                                                                               \
+    X(round, move_round)                                                                           \
+    X(built, move_got)                                                                             \
     X(seal, move_seal)                                                                             \
     X(prepared, move_step)                                                                         \
     X(commit, move_step)                                                                           \
@@ -173,6 +175,7 @@ static void what_cannot_be_is_refused(void **state)
         {"offer", 27, 1},      /* epoch 1 */
         {"offer", 27 + 8, 0},  /* no kind */
         {"offer", 107, 4},     /* a flag */
+        {"round", 27, 0},      /* no bytes */
         {"seal", 3, 0},        /* another attempt than its handover's */
         {"seal", 19, 0xff},    /* another origin */
         {"seal", 27, 0},       /* no bytes */
@@ -263,6 +266,28 @@ static void a_seal_is_signed_as_the_vectors_say(void **state)
     free((void *)(uintptr_t)seal_bytes.ptr);
 }
 
+static void a_round_is_signed_as_the_vectors_say(void **state)
+{
+    struct json_object *messages = vector_at(*state, "messages");
+    uint8_t bytes[MOVE_SIGNED_MAX], nonce[MOVE_NONCE_SIZE];
+    slice offer_bytes = bytes_of(messages, "offer"), round_bytes = bytes_of(messages, "round");
+    move_offer offer;
+    move_round round;
+    size_t len;
+
+    vector_fixed(*state, "nonce", nonce, sizeof nonce);
+    assert_int_equal(move_offer_read(&offer, offer_bytes, NULL), BERTH_OK);
+    assert_int_equal(move_round_read(&round, round_bytes, NULL), BERTH_OK);
+    len = move_round_signed(bytes, &offer, nonce, &round);
+    assert_bytes(*state, "round_signed", bytes, len);
+    assert_int_equal(berth_verify(offer.order.entity, bytes, len, round.signature), BERTH_OK);
+    round.total++;
+    len = move_round_signed(bytes, &offer, nonce, &round);
+    assert_int_not_equal(berth_verify(offer.order.entity, bytes, len, round.signature), BERTH_OK);
+    free((void *)(uintptr_t)offer_bytes.ptr);
+    free((void *)(uintptr_t)round_bytes.ptr);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +297,7 @@ int main(void)
         cmocka_unit_test(a_chunk_has_bytes_and_not_too_many),
         cmocka_unit_test(a_long_text_is_cut_at_a_character),
         cmocka_unit_test(a_seal_is_signed_as_the_vectors_say),
+        cmocka_unit_test(a_round_is_signed_as_the_vectors_say),
     };
 
     return cmocka_run_group_tests(tests, load, put);
