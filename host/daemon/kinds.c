@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The facts of a table that has no manifest: its name, and that it has state if it can write it. */
-static char *manifest_of(const berth_kind *table, berth_error *error)
+/* The facts of a table that has no manifest: its name, that it has state if it can write it, and
+ * what is said of it (NULL: nothing). */
+static char *manifest_of(const berth_kind *table, const berth_factory_facts *facts,
+                         berth_error *error)
 {
     if (!table || table->size < offsetof(berth_kind, extension) || !table->name.ptr ||
         !table->name.len || !table->create || !table->destroy || !table->process) {
@@ -32,6 +34,8 @@ static char *manifest_of(const berth_kind *table, berth_error *error)
         json_object_object_add(root, "abi", abi);
         json_put_string(kind, "name", name);
         json_put_string(kind, "config", slice_str("text"));
+        if (facts && facts->deterministic)
+            json_put_bool(kind, "deterministic", true);
         if (table->snapshot) {
             json_object *state = json_object_new_object();
             json_put_u64(state, "writes", 1);
@@ -50,10 +54,10 @@ static char *manifest_of(const berth_kind *table, berth_error *error)
 }
 
 /* table: NULL when no plugin set may see it. */
-static berth_status provide(runtime *rt, const berth_kind *table, plugin_kind **detached,
-                            berth_error *error)
+static berth_status provide(runtime *rt, const berth_kind *table, const berth_factory_facts *facts,
+                            plugin_kind **detached, berth_error *error)
 {
-    char *json = manifest_of(table, error);
+    char *json = manifest_of(table, facts, error);
     if (!json)
         return error && error->code ? error->code : BERTH_ERR_INVALID;
     const berth_kind *kinds[] = {table};
@@ -67,10 +71,19 @@ static berth_status provide(runtime *rt, const berth_kind *table, plugin_kind **
 
 berth_status berth_register_factory(berth_runtime *rt, const berth_kind *table, berth_error *error)
 {
+    return berth_register_factory_with(rt, table, NULL, error);
+}
+
+berth_status berth_register_factory_with(berth_runtime *rt, const berth_kind *table,
+                                         const berth_factory_facts *facts, berth_error *error)
+{
     berth_error local = {0};
+    if (facts && facts->size < sizeof(*facts))
+        return fail(error, BERTH_ERR_INVALID,
+                    "the facts of a kind have no size, or one that is too small");
     if (atomic_load(&rt->state) == BERTH_RUNTIME_SHUTTING_DOWN)
         return fail(error, BERTH_ERR_SHUTTING_DOWN, "the runtime is shutting down");
-    berth_status status = provide(rt, table, NULL, &local);
+    berth_status status = provide(rt, table, facts, NULL, &local);
     if (status == BERTH_ERR_EXISTS)
         status = local.code = BERTH_ERR_KIND_EXISTS;
     if (status != BERTH_OK && error)
@@ -133,7 +146,7 @@ static berth_status spawn_kind(runtime *rt, const char *name, const berth_kind *
 {
     berth_error local = {0};
     if (table) {
-        berth_status status = provide(rt, table, out, &local);
+        berth_status status = provide(rt, table, NULL, out, &local);
         if (status != BERTH_OK && error)
             *error = local;
         return status;

@@ -8,6 +8,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+/* A smaller state is sent as fast as it is worked around. */
+#define PRECOPY_MIN (1u << 20)
+
 /* ---- Beginning ------------------------------------------------------------------------------- */
 
 typedef struct asking {
@@ -32,6 +35,7 @@ static void take_facts(void *ctx, const moving_facts *f)
     memcpy(o->digest, f->digest, sizeof o->digest);
     o->state_version = f->state_version;
     o->state_bytes = f->state_bytes;
+    o->precopy = f->deterministic && f->stateful && f->state_bytes >= PRECOPY_MIN;
 }
 
 /* Who the target is, as its session has proven. */
@@ -122,7 +126,8 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
         a->orchestrator = ordered_by;
         config.offer = a->offer;
         a->source = source_new(&config, now_of());
-        good = a->source && map64_put(&x->by_origin, origin, a);
+        good = a->source && (!a->offer.precopy || following_new(a)) &&
+               map64_put(&x->by_origin, origin, a);
         if (!good)
             move_failed(why, MOVE_STATE_FAILED, "out of memory");
     }
@@ -139,15 +144,17 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
 typedef struct departing {
     input in;
     attempt *a;
+    source_piece piece;
     berth_status status;
     berth_error error;
 } departing;
 
 /* handover, hash, envelope, signature: what proves the stream to be the daemon's own. */
-static berth_status make_seal(attempt *a, const departed *d, berth_error *error)
+static berth_status make_seal(attempt *a, const departed *d, const uint8_t hash[MOVE_HASH_SIZE],
+                              uint64_t total, berth_error *error)
 {
     handover *h = &a->handover;
-    move_seal seal = {.head = a->offer.head, .total = a->stream->len, .held = d->held_count};
+    move_seal seal = {.head = a->offer.head, .total = total, .held = d->held_count};
     uint8_t text[MOVE_SIGNED_MAX];
     source_view v;
     writer w = {0};
@@ -164,7 +171,7 @@ static berth_status make_seal(attempt *a, const departed *d, berth_error *error)
     if (status != BERTH_OK)
         return fail(error, status, "the handover cannot be signed");
     seal.handover = *h;
-    crypto_generichash(seal.hash, sizeof seal.hash, a->stream->data, a->stream->len, NULL, 0);
+    memcpy(seal.hash, hash, sizeof seal.hash);
     seal.has_envelope = a->offer.order.transport_identity;
     if (seal.has_envelope)
         status = envelope_seal(&seal.envelope, d->key, a->peer_static, d->head, NULL, error);
@@ -183,43 +190,107 @@ static berth_status make_seal(attempt *a, const departed *d, berth_error *error)
     return a->seal ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
 }
 
-static berth_status pack(attempt *a, berth_error *error)
+static uint8_t *put(uint8_t *at, const buf *b)
+{
+    if (b && b->len)
+        memcpy(at, b->data, b->len);
+    return at + (b ? b->len : 0);
+}
+
+static uint8_t *put_head(uint8_t *at, stream_piece type, uint64_t len)
+{
+    stream_head(at, type, len);
+    return at + STREAM_HEAD;
+}
+
+static size_t len_of(const buf *b)
+{
+    return b ? b->len : 0;
+}
+
+/* What there is of it once its gate is closed. A large state is copied once, to here. */
+static buf *last_piece(const departed *d)
+{
+    uint64_t container = d->container_head->len + len_of(d->state) + len_of(d->container_tail);
+    size_t size =
+        4 * STREAM_HEAD + len_of(d->executed) + d->make->len + container + len_of(d->held);
+    buf *b = buf_new(size);
+    uint8_t *at = b ? b->data : NULL;
+
+    if (!b)
+        return NULL;
+    if (d->executed)
+        at = put(put_head(at, STREAM_EXECUTED, d->executed->len), d->executed);
+    at = put(put_head(at, STREAM_MAKE, d->make->len), d->make);
+    at = put(put_head(at, STREAM_CONTAINER, container), d->container_head);
+    at = put(put(at, d->state), d->container_tail);
+    if (d->held)
+        at = put(put_head(at, STREAM_HELD, d->held->len), d->held);
+    b->len = (size_t)(at - b->data); /* nobody else has it yet */
+    return b;
+}
+
+/* The last piece, and what proves all of them. */
+static berth_status pack(attempt *a, source_bytes *out, berth_error *error)
 {
     const departed *d = departure_state(a->departure);
-    stream_parts parts = {.make = slice_of(d->make->data, d->make->len),
-                          .container = slice_of(d->container->data, d->container->len),
-                          .held = d->held ? slice_of(d->held->data, d->held->len) : (slice){0}};
+    uint8_t hash[MOVE_HASH_SIZE];
+    berth_status status;
+    uint64_t total;
+    buf *last;
 
     a->closed_ns = d->closed_ns;
-    a->snapshot_ns = d->snapshot_ns;
+    if (!a->following)
+        a->snapshot_ns = d->snapshot_ns;
     a->held = d->held_count;
     a->incarnation = d->incarnation;
     a->sequence = d->sequence;
     if (d->epoch + 1 != a->offer.epoch)
         return fail(error, BERTH_ERR_STALE, "it has another epoch by now");
-    a->stream = stream_write(&parts);
-    if (!a->stream)
+    last = last_piece(d);
+    if (!last)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory for its state");
+    total = last->len;
+    if (a->following)
+        following_last(a, last, hash, &total);
+    else
+        crypto_generichash(hash, sizeof hash, last->data, last->len, NULL, 0);
+    status = make_seal(a, d, hash, total, error);
     departure_packed(a->departure);
-    return make_seal(a, d, error);
+    if (status != BERTH_OK) {
+        buf_unref(last);
+        return status;
+    }
+    /* Should it have to be brought back: of one that was followed the last snapshot has to do, as
+     * after a crash. */
+    a->stream = a->following ? NULL : buf_ref(last);
+    *out = (source_bytes){.parts = {last}, .count = 1, .proof = a->seal};
+    return BERTH_OK;
 }
 
 static void departed_now(migrations *x, input *in, bool ended)
 {
     departing *d = (departing *)in;
     attempt *a = d->a;
+    source_bytes bytes = {.count = 0};
     move_outcome why;
 
     (void)x;
     attempt_unpend(a);
+    if (d->piece == PIECE_RUNNING) {
+        following_state(a, d->status, &d->error);
+        free(d);
+        if (!ended)
+            attempt_pump(a);
+        return;
+    }
     if (d->status == BERTH_OK)
-        d->status = pack(a, &d->error);
+        d->status = pack(a, &bytes, &d->error);
     if (d->status != BERTH_OK)
         move_failed(&why, d->status == BERTH_ERR_CANCELLED ? MOVE_CANCELLED : MOVE_STATE_FAILED,
                     "%s", d->error.text);
-    source_piece_done(a->source, d->status,
-                      &(source_bytes){.parts = {a->stream}, .count = 1, .proof = a->seal},
-                      d->status == BERTH_OK ? NULL : &why, now_of());
+    source_piece_done(a->source, d->status, &bytes, d->status == BERTH_OK ? NULL : &why, now_of());
+    buf_unref(bytes.parts[0]);
     free(d);
     if (!ended)
         attempt_pump(a);
@@ -237,17 +308,25 @@ static void has_departed(void *ctx, departure *dep, berth_status status, const b
     migrations_post(d->a->x, &d->in);
 }
 
-static void begin_departure(attempt *a)
+static berth_status ask(attempt *a, departing *d, berth_error *error)
+{
+    if (d->piece == PIECE_RUNNING)
+        return following_begin(a, has_departed, d, error);
+    if (a->departure)
+        return departure_close(a->departure, has_departed, d, error);
+    return departure_begin(a->x->rt, a->origin, has_departed, d, &a->departure, error);
+}
+
+static void begin_departure(attempt *a, source_piece piece)
 {
     departing *d = calloc(1, sizeof *d);
     berth_error error = {0};
     move_outcome why;
 
     if (d) {
-        *d = (departing){.in = {.run = departed_now}, .a = a};
+        *d = (departing){.in = {.run = departed_now}, .a = a, .piece = piece};
         a->pending++;
-        if (departure_begin(a->x->rt, a->origin, has_departed, d, &a->departure, &error) ==
-            BERTH_OK)
+        if (ask(a, d, &error) == BERTH_OK)
             return;
         a->pending--;
         free(d);
@@ -368,9 +447,13 @@ void source_pump(attempt *a)
             buf_unref(need.message);
             break;
         case SOURCE_PIECE:
-            begin_departure(a);
+            if (need.piece == PIECE_EXECUTED)
+                following_executed(a);
+            else
+                begin_departure(a, need.piece);
             break;
         case SOURCE_THROTTLE:
+            following_slow(a);
             break;
         case SOURCE_RELEASE:
             release(a);
@@ -398,6 +481,7 @@ void source_let_go(attempt *a)
     /* What was released is the target's, or will be: its gate stays closed as long as we live. */
     departure_free(a->departure);
     a->departure = NULL;
+    following_free(a);
 }
 
 /* ---- Telling an orchestrator ----------------------------------------------------------------- */

@@ -181,10 +181,19 @@ static void drop(attempt *a)
     forget_secret(a);
     if (a->prepared && a->x->config.store)
         store_attempt_drop(a->x->config.store, a->id, NULL, NULL);
+    else if (a->built && a->x->config.store)
+        store_attempt_unstage(a->x->config.store, a->id);
     a->prepared = false;
 }
 
 /* ---- What is needed -------------------------------------------------------------------------- */
+
+void target_tell_refused(attempt *a, const move_outcome *why)
+{
+    count(a->x, &a->x->counters.refused, 1);
+    log_warn("migrate", "a daemon of kind '%s' from node %016llx is not taken: %s: %s", a->kind,
+             (unsigned long long)a->peer, move_reason_text(why->reason), why->text);
+}
 
 static void answer_admission(attempt *a)
 {
@@ -192,11 +201,8 @@ static void answer_admission(attempt *a)
     move_outcome why = {.moved = false};
     bool may = target_admits(a, &why);
 
-    if (!may) {
-        count(a->x, &a->x->counters.refused, 1);
-        log_warn("migrate", "a daemon of kind '%s' offered by node %016llx is not taken: %s: %s",
-                 a->kind, (unsigned long long)a->peer, move_reason_text(why.reason), why.text);
-    }
+    if (!may)
+        target_tell_refused(a, &why);
     randombytes_buf(nonce, sizeof nonce);
     target_admitted(a->target, may ? BERTH_OK : move_reason_status(why.reason), nonce,
                     may ? NULL : &why, now_of());
@@ -224,7 +230,7 @@ void target_pump(attempt *a)
             answer_admission(a);
             break;
         case TARGET_ROUND:
-            target_built(a->target, BERTH_ERR_INTERNAL, 0, 0, NULL, now_of());
+            target_build(a);
             break;
         case TARGET_CHECK:
             target_check(a, false);

@@ -15,6 +15,8 @@ typedef struct check {
     job job;
     attempt *a;
     buf *stream;
+    buf *base;     /* of one that was followed, after a restart: its first container */
+    uint64_t from; /* what the stream has before it was built already */
     move_offer offer;
     bool committed; /* after a restart: open it when it is built */
     arrival *made;
@@ -76,6 +78,30 @@ static berth_status check_proof(check *c, const move_seal *seal, const container
     return error.code ? bad(c, MOVE_STATE_FAILED, &error) : BERTH_OK;
 }
 
+/* One that ran at its source while it was sent: what is not built yet comes to what is. */
+static berth_status go_on(check *c, const stream_parts *parts, const arrival_spec *spec,
+                          berth_error *error)
+{
+    arrival_base base = {.kind = spec->kind,
+                         .entity = c->offer.order.entity,
+                         .make = parts->base_make,
+                         .container = parts->base,
+                         .epoch = spec->epoch};
+    runtime *rt = c->a->x->rt;
+    berth_status status = BERTH_OK;
+
+    if (!c->offer.precopy)
+        return fail(error, BERTH_ERR_CORRUPT, "the offer did not say that it ran meanwhile");
+    if (c->base)
+        base.container = slice_of(c->base->data, c->base->len);
+    if (!c->made)
+        status = arrival_begin(rt, &base, &c->made, error);
+    for (unsigned i = 0; status == BERTH_OK && i < parts->executed_count; i++)
+        if (parts->executed[i].ptr >= c->stream->data + c->from)
+            status = arrival_replay(c->made, parts->executed[i], error);
+    return status == BERTH_OK ? arrival_finish(c->made, spec, error) : status;
+}
+
 static berth_status build(check *c, const move_seal *seal, const stream_parts *parts,
                           const container *state)
 {
@@ -107,7 +133,12 @@ static berth_status build(check *c, const move_seal *seal, const stream_parts *p
                         .not_after_s = clock_wall_ns() / S_NS + PRESENCE_LIFE_S};
         memcpy(p->entity, key.entity, sizeof p->entity);
         memcpy(p->node, c->a->x->config.identity->entity, sizeof p->node);
-        status = arrival_build(c->a->x->rt, &spec, &c->made, &error);
+        if (parts->base_make.len)
+            status = go_on(c, parts, &spec, &error);
+        else if (c->made)
+            status = fail(&error, BERTH_ERR_CORRUPT, "the stream does not go on as it began");
+        else
+            status = arrival_build(c->a->x->rt, &spec, &c->made, &error);
         if (status != BERTH_OK)
             bad(c, MOVE_STATE_FAILED, &error);
         else if (presence_sign(p, &key) != BERTH_OK)
@@ -168,11 +199,9 @@ static void checked(migrations *x, input *in, bool ended)
     a->how = c->how;
     a->presence = c->presence;
     memcpy(a->name, c->name, sizeof a->name);
-    if (c->status != BERTH_OK) {
-        count(x, &x->counters.refused, 1);
-        log_warn("migrate", "a daemon of kind '%s' from node %016llx is not taken: %s: %s", a->kind,
-                 (unsigned long long)a->peer, move_reason_text(c->why.reason), c->why.text);
-    }
+    (void)x;
+    if (c->status != BERTH_OK)
+        target_tell_refused(a, &c->why);
     if (c->committed && c->status == BERTH_OK)
         target_take_over(a);
     else if (c->committed)
@@ -180,6 +209,7 @@ static void checked(migrations *x, input *in, bool ended)
     else
         target_checked(a->target, c->status, c->status == BERTH_OK ? NULL : &c->why, now_of());
     buf_unref(c->stream);
+    buf_unref(c->base);
     free(c);
     if (!ended)
         attempt_pump(a);
@@ -192,7 +222,7 @@ void target_check(attempt *a, bool committed)
     berth_error error = {0};
 
     if (c && committed && a->x->config.store)
-        store_attempt_state(a->x->config.store, a->id, &c->stream, &error);
+        store_attempt_state(a->x->config.store, a->id, &c->base, &c->stream, &error);
     else if (c)
         c->stream = committed && a->stream ? buf_ref(a->stream) : target_take_stream(a->target);
     if (!a->seal_bytes) {
@@ -207,8 +237,10 @@ void target_check(attempt *a, bool committed)
             target_owned(a->target, BERTH_ERR_NO_MEMORY, &why, now_of());
         else
             target_checked(a->target, BERTH_ERR_NO_MEMORY, &why, now_of());
-        if (c)
+        if (c) {
             buf_unref(c->stream);
+            buf_unref(c->base);
+        }
         free(c);
         return;
     }
@@ -219,6 +251,9 @@ void target_check(attempt *a, bool committed)
     }
     c->job = (job){.back = {.run = checked}, .work = check_work};
     c->a = a;
+    c->made = a->arrival;
+    c->from = a->built;
+    a->arrival = NULL;
     c->offer = *target_offer(a->target);
     c->committed = committed;
     a->pending++;

@@ -57,6 +57,7 @@ struct job {
 };
 
 typedef struct migration migration;
+typedef struct following following;
 
 typedef struct attempt {
     heap_node due; /* first */
@@ -85,6 +86,7 @@ typedef struct attempt {
     char plugin[128];
     uint8_t peer_static[32];
     departure *departure;
+    following *following; /* of one that goes on while its state is sent; else NULL */
     handover handover;
     buf *stream, *seal;
     uint64_t held, incarnation, sequence;
@@ -96,6 +98,7 @@ typedef struct attempt {
     buf *offer_bytes, *seal_bytes;
     uint8_t nonce[MOVE_NONCE_SIZE];
     uint64_t promised; /* bytes */
+    uint64_t built;    /* bytes of the stream that its rounds have brought */
     bool prepared;     /* the journal has it */
     presence presence;
     buf *how;
@@ -199,6 +202,21 @@ void source_let_go(attempt *a);
 /* Its gate opens again; epoch 0: as it was. */
 void source_stay(attempt *a, uint64_t epoch);
 
+/* ---- following.c ---- */
+/* False: no memory. */
+bool following_new(attempt *a);
+void following_free(attempt *a);
+/* As departure_begin, but the daemon goes on. */
+berth_status following_begin(attempt *a, departure_done *done, void *ctx, berth_error *error);
+/* It has come, or has not: on goes the machine. */
+void following_state(attempt *a, berth_status status, const berth_error *error);
+/* The next piece: what it has run. */
+void following_executed(attempt *a);
+/* It is to run no faster than it is sent. */
+void following_slow(attempt *a);
+/* The last piece: hash and length of the whole stream. */
+void following_last(attempt *a, buf *last, uint8_t hash[MOVE_HASH_SIZE], uint64_t *total);
+
 /* ---- take_back.c ---- */
 void attempt_take_back(attempt *a);
 
@@ -209,6 +227,8 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
 void target_unpromise(attempt *a);
 void target_pump(attempt *a);
 void target_let_go(attempt *a);
+/* What came of it does not do. */
+void target_tell_refused(attempt *a, const move_outcome *why);
 /* It is committed: open it. */
 void target_take_over(attempt *a);
 
@@ -220,6 +240,10 @@ plugin_kind *target_kind(migrations *x, const move_offer *o);
 /* Does this order count, brought by this node, which may be granted what the order is about? why:
  * if not. */
 bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, move_outcome *why);
+
+/* ---- rounds.c ---- */
+/* A round has come: verify it, and build what can be. */
+void target_build(attempt *a);
 
 /* ---- check.c ---- */
 /* Verify and build what has come; then go on. committed: after a restart, and then it is opened. */

@@ -447,6 +447,11 @@ slice target_stream(const target *t)
     return t->stream ? slice_of(t->stream->data, target_kept(t)) : slice_of(NULL, 0);
 }
 
+buf *target_stream_buf(const target *t)
+{
+    return t->stream;
+}
+
 slice target_seal(const target *t)
 {
     return t->sealed ? slice_of(t->seal_bytes->data, t->seal_bytes->len) : slice_of(NULL, 0);

@@ -108,6 +108,8 @@ void target_look(const target *t, target_view *out);
 /* What has come; borrowed. The seal reads with move_seal_read; the round is the one to be built. */
 const move_offer *target_offer(const target *t);
 slice target_stream(const target *t);
+/* What it lies in; borrowed, and as it is until a round is built or the stream taken. */
+buf *target_stream_buf(const target *t);
 slice target_seal(const target *t);
 const move_round *target_round(const target *t);
 const uint8_t *target_nonce(const target *t);

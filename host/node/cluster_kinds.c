@@ -16,7 +16,7 @@ static berth_status give(cluster_node *n, const cluster_kind *k, char name[MANIF
     berth_status status;
 
     if (k->table)
-        return berth_register_factory(n->rt, k->table, error);
+        return berth_register_factory_with(n->rt, k->table, &k->facts, error);
     status = plugins_load(runtime_plugins(n->rt), k->path, NULL, &loaded, error);
     if (name)
         snprintf(name, MANIFEST_MAX_NAME + 1, "%s", loaded.name);
@@ -96,17 +96,19 @@ void cluster_kinds_free(berth_cluster *c)
     }
 }
 
-static berth_status add(berth_cluster *c, berth_cluster_set nodes, const berth_kind *table,
-                        const char *path, berth_error *error)
+static berth_status add(berth_cluster *c, berth_cluster_set nodes, const cluster_kind *what,
+                        berth_error *error)
 {
     berth_status status = cluster_check_set(c, nodes, error);
     cluster_kind *k = status == BERTH_OK ? calloc(1, sizeof *k) : NULL, **end;
 
     if (status != BERTH_OK)
         return status;
-    if (k)
-        *k = (cluster_kind){.table = table, .path = path ? strdup(path) : NULL};
-    if (!k || (path && !k->path)) {
+    if (k) {
+        *k = *what;
+        k->path = what->path ? strdup(what->path) : NULL;
+    }
+    if (!k || (what->path && !k->path)) {
         kind_free(k);
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     }
@@ -129,11 +131,25 @@ static berth_status add(berth_cluster *c, berth_cluster_set nodes, const berth_k
 berth_status berth_cluster_register_kind(berth_cluster *c, berth_cluster_set nodes,
                                          const berth_kind *table, berth_error *error)
 {
-    return add(c, nodes, table, NULL, error);
+    return berth_cluster_register_kind_with(c, nodes, table, NULL, error);
+}
+
+berth_status berth_cluster_register_kind_with(berth_cluster *c, berth_cluster_set nodes,
+                                              const berth_kind *table,
+                                              const berth_factory_facts *facts, berth_error *error)
+{
+    cluster_kind k = {.table = table, .facts = {.size = sizeof k.facts}};
+
+    if (facts && facts->size < sizeof *facts)
+        return fail(error, BERTH_ERR_INVALID,
+                    "the facts of a kind have no size, or one that is too small");
+    if (facts)
+        k.facts = *facts;
+    return add(c, nodes, &k, error);
 }
 
 berth_status berth_cluster_load_plugin(berth_cluster *c, berth_cluster_set nodes, const char *path,
                                        berth_error *error)
 {
-    return add(c, nodes, NULL, path, error);
+    return add(c, nodes, &(cluster_kind){.path = (char *)(uintptr_t)path}, error);
 }

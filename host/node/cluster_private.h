@@ -63,6 +63,7 @@ typedef struct cluster_node {
 typedef struct cluster_kind {
     struct cluster_kind *next; /* in the order in which they came */
     const berth_kind *table;
+    berth_factory_facts facts; /* of the table */
     char *path;
     bool on[BERTH_CLUSTER_NODES_MAX];
 } cluster_kind;

@@ -113,7 +113,9 @@ static void host_up(host *h, host_face *face, const host_face *other, const char
     parts.store = h->store;
     parts.route = mesh_route(h->mesh);
     must(runtime_new(&parts, &h->rt, &error), &error);
-    must(berth_register_factory(h->rt, kind, &error), &error);
+    must(berth_register_factory_with(
+             h->rt, kind, &(berth_factory_facts){sizeof(berth_factory_facts), true}, &error),
+         &error);
     x.mesh = h->mesh;
     x.plugins = runtime_plugins(h->rt);
     x.store = h->store;
@@ -129,10 +131,9 @@ static void host_up(host *h, host_face *face, const host_face *other, const char
 static void host_down(host *h)
 {
     mesh_kill(h->mesh);
-    migrations_stop(h->migrations);
+    migrations_free(h->migrations);
     berth_runtime_free(h->rt);
     mesh_free(h->mesh);
-    migrations_free(h->migrations);
     store_close(h->store);
 }
 

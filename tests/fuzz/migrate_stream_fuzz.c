@@ -9,21 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void put_piece(writer *w, stream_piece type, slice body)
+{
+    uint8_t head[STREAM_HEAD];
+
+    stream_head(head, type, body.len);
+    if (!body.len)
+        return;
+    writer_bytes(w, head, sizeof head);
+    writer_bytes(w, body.ptr, body.len);
+}
+
 static void read_stream(slice bytes)
 {
     berth_error error = {0};
     stream_parts parts;
-    buf *again;
+    writer again = {0};
 
     if (stream_read(&parts, bytes, &error) != BERTH_OK) {
         if (!error.text[0] || parts.make.ptr || parts.container.ptr || parts.held.ptr)
             abort();
         return;
     }
-    again = stream_write(&parts);
-    if (!again || again->len != bytes.len || memcmp(again->data, bytes.ptr, bytes.len) != 0)
+    put_piece(&again, STREAM_MAKE, parts.base_make);
+    put_piece(&again, STREAM_CONTAINER, parts.base);
+    for (unsigned i = 0; i < parts.executed_count; i++)
+        put_piece(&again, STREAM_EXECUTED, parts.executed[i]);
+    put_piece(&again, STREAM_MAKE, parts.make);
+    put_piece(&again, STREAM_CONTAINER, parts.container);
+    put_piece(&again, STREAM_HELD, parts.held);
+    if (again.len != bytes.len || memcmp(again.data, bytes.ptr, bytes.len) != 0)
         abort();
-    buf_unref(again);
+    writer_free(&again);
 }
 
 typedef struct held_again {

@@ -203,6 +203,11 @@ BERTH_API void berth_cluster_health_of(berth_cluster *c, berth_cluster_state *ou
  * lives as long as the cluster. As berth_register_factory. */
 BERTH_API berth_status berth_cluster_register_kind(berth_cluster *c, berth_cluster_set nodes,
                                                    const berth_kind *table, berth_error *error);
+/* The same with facts, as berth_register_factory_with. Since 0.1. */
+BERTH_API berth_status berth_cluster_register_kind_with(berth_cluster *c, berth_cluster_set nodes,
+                                                        const berth_kind *table,
+                                                        const berth_factory_facts *facts,
+                                                        berth_error *error);
 /* The same with all kinds of a plugin file; every node opens a copy of its own. */
 BERTH_API berth_status berth_cluster_load_plugin(berth_cluster *c, berth_cluster_set nodes,
                                                  const char *path, berth_error *error);

@@ -93,6 +93,17 @@ BERTH_API berth_runtime_state berth_runtime_get_state(const berth_runtime *rt);
 BERTH_API berth_status berth_register_factory(berth_runtime *rt, const berth_kind *table,
                                               berth_error *error);
 
+/* What a plugin's manifest would say of a kind. Zeros: nothing. Since 0.1. */
+typedef struct berth_factory_facts {
+    uint64_t size;      /* sizeof */
+    bool deterministic; /* the same state and events give the same state and outputs, wherever: it
+                           can be sent elsewhere while it runs */
+} berth_factory_facts;
+/* The same with facts, borrowed; NULL: none. INVALID: facts without a size. Since 0.1. */
+BERTH_API berth_status berth_register_factory_with(berth_runtime *rt, const berth_kind *table,
+                                                   const berth_factory_facts *facts,
+                                                   berth_error *error);
+
 /* BUSY while daemons or factories of the kind exist. */
 BERTH_API berth_status berth_unregister_factory(berth_runtime *rt, const char *kind,
                                                 berth_error *error);
