@@ -192,7 +192,7 @@ void target_check(attempt *a, bool committed)
     berth_error error = {0};
 
     if (c && committed && a->x->config.store)
-        store_attempt_state(a->x->config.store, a->id, &c->stream, &error);
+        store_attempt_state(a->x->config.store, a->id, NULL, &c->stream, &error);
     else if (c)
         c->stream = committed && a->stream ? buf_ref(a->stream) : target_take_stream(a->target);
     if (!a->seal_bytes) {
