@@ -34,7 +34,8 @@ static buf *state_of(attempt *a)
     berth_error error = {0};
     buf *stream = NULL, *state = NULL;
 
-    if (a->departure || store_attempt_state(a->x->config.store, a->id, &stream, &error) != BERTH_OK)
+    if (a->departure ||
+        store_attempt_state(a->x->config.store, a->id, NULL, &stream, &error) != BERTH_OK)
         return NULL;
     if (stream && stream_read(&parts, slice_of(stream->data, stream->len), &error) == BERTH_OK)
         state = buf_copy(parts.container.ptr, parts.container.len);

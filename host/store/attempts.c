@@ -2,10 +2,29 @@
 #include "store/attempts.h"
 #include "store/inside.h"
 
+void store_attempt_stage(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], slice bytes,
+                         buf *hold, store_done *done, void *ctx)
+{
+    staging_add(store_staging(s), attempt, bytes, hold, done, ctx);
+}
+
+void store_attempt_unstage(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE])
+{
+    staging_forget(store_staging(s), attempt);
+}
+
 void store_attempt_prepare(store *s, const store_attempt *a, buf *state, store_done *done,
                            void *ctx)
 {
-    store_hand_in(s, change_attempt(CHANGE_PREPARE, a, state), done, ctx);
+    change *c = change_attempt(CHANGE_PREPARE, a, state);
+    berth_error error;
+
+    /* Claimed now, not when it is applied: what is unstaged in between must not make of it an
+     * attempt without a base. */
+    if (c && !c->refused &&
+        staging_claim(store_staging(s), a->attempt, &c->attempt.base, &error) != BERTH_OK)
+        change_refuse(c, &error);
+    store_hand_in(s, c, done, ctx);
 }
 
 void store_attempt_drop(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], store_done *done,
@@ -66,8 +85,8 @@ berth_status store_attempt_get(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZ
     return read_attempt(store_reads(s), attempt, fn, ctx, error);
 }
 
-berth_status store_attempt_state(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **out,
-                                 berth_error *error)
+berth_status store_attempt_state(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **base,
+                                 buf **rest, berth_error *error)
 {
-    return read_attempt_state(store_reads(s), attempt, out, error);
+    return read_attempt_state(store_reads(s), attempt, base, rest, error);
 }

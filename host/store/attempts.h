@@ -40,14 +40,40 @@ typedef struct store_attempt {
     uint64_t epoch;            /* the new one */
     int64_t not_after_s;       /* wall; an ended one is kept at least until then */
     slice record;              /* the caller's own bytes; LIMIT over STORE_RECORD_MAX */
-    uint64_t state_bytes;      /* read only: of what store_attempt_state gives; 0: nothing */
+    uint64_t state_bytes;      /* read only: of the rest that store_attempt_state gives; 0: none */
+    uint64_t base_bytes;       /* read only: of the base that it gives; 0: none */
 } store_attempt;
 
 /* ---- At the target ---- */
 
-/* PREPARED, with the stream that came; NULL or empty: none. The store takes a reference; over
- * STORE_INLINE_SNAPSHOT it is a file. EXISTS when there is an attempt of this id, BUSY when another
- * one of this entity is open. */
+/*
+ * Put a container on disk for an attempt that is not there yet: bytes, which lie in hold (a
+ * reference is taken; not to be changed until done). It becomes the base of the attempt once
+ * store_attempt_prepare finds it. Nothing in the database refers to it before: it does not survive
+ * the host.
+ *
+ * Written on a thread of its own, beside changes, which do not wait for it, nor does it take part
+ * in their order or in store_barrier. done (may be NULL) is called there with no lock held, or,
+ * where nothing is to be written, at once on the caller's thread; it may call what waits, but not
+ * close. When it is not OK nothing is left. EXISTS: the attempt has one already. INVALID: no bytes.
+ * LIMIT: over STORE_SNAPSHOT_MAX. CANCELLED: unstaged, or the store was closed, before it was on
+ * disk. Since 0.9.
+ */
+void store_attempt_stage(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], slice bytes,
+                         buf *hold, store_done *done, void *ctx);
+
+/* Forget what was staged for an attempt, if something is, and remove it soon: once it is written,
+ * if it is being written, and once a prepare that was handed in has failed; if that succeeds, it is
+ * the attempt's. Does not wait for the disk. */
+void store_attempt_unstage(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE]);
+
+/*
+ * PREPARED, with the stream that came; NULL or empty: none. The store takes a reference; over
+ * STORE_INLINE_SNAPSHOT it is a file. What is staged for the attempt becomes its base, without
+ * being written again, and goes with it; when the prepare fails it stays staged. EXISTS when there
+ * is an attempt of this id, BUSY when another one of this entity is open, or what is staged is
+ * still being written.
+ */
 void store_attempt_prepare(store *s, const store_attempt *a, buf *state, store_done *done,
                            void *ctx);
 
@@ -61,10 +87,12 @@ void store_attempt_refuse(store *s, const store_attempt *a, store_done *done, vo
 
 /*
  * PREPARED -> OWNED. row is added as store_add_daemon does, in place of a row of this entity that
- * is STORE_MOVED and of the mark of a removed one; container (a reference is taken; NULL: none, and
- * the mark stays) is its latest snapshot, row->clean says whether its chain resumes exactly.
- * NOT_FOUND; BUSY in another phase; EXISTS as store_add_daemon; STALE as store_put_snapshot, when
- * the mark or row that is here has come further than (incarnation, sequence).
+ * is STORE_MOVED and of the mark of a removed one; container (a reference is taken) is its latest
+ * snapshot, row->clean says whether its chain resumes exactly. Without a container (NULL) the base
+ * of the attempt is its latest snapshot, the file as it lies there; without a base there is none,
+ * and the mark stays. NOT_FOUND; BUSY in another phase; EXISTS as store_add_daemon; STALE as
+ * store_put_snapshot, when the mark or row that is here has come further than (incarnation,
+ * sequence).
  */
 void store_attempt_own(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], const store_daemon *row,
                        uint64_t incarnation, uint64_t sequence, buf *container, store_done *done,
@@ -109,9 +137,11 @@ berth_status store_attempt_get(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZ
                                void (*fn)(void *ctx, const store_attempt *a), void *ctx,
                                berth_error *error);
 
-/* The state of an open attempt: *out has one reference, or is NULL when there is none, as when the
- * attempt has ended or is not there. Verifies its digest: CORRUPT concerns this attempt only. */
-berth_status store_attempt_state(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **out,
-                                 berth_error *error);
+/* The state of an open attempt: what was staged for it, and what it was prepared or released with.
+ * Each has one reference, or is NULL when there is none, as when the attempt has ended or is not
+ * there; base may be NULL: it is not wanted. Verifies their digests: CORRUPT concerns this attempt
+ * only, and gives neither. */
+berth_status store_attempt_state(store *s, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **base,
+                                 buf **rest, berth_error *error);
 
 #endif

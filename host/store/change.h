@@ -8,6 +8,7 @@
 
 #include "store/attempts.h"
 #include "store/snapfile.h"
+#include "store/staging.h"
 
 typedef enum change_type {
     CHANGE_ADD,
@@ -40,6 +41,7 @@ typedef struct attempt_change {
     store_attempt row;    /* its record lies behind the change; most need the id only. TAKE_BACK:
                              its epoch; EXPIRE: its not_after_s is now */
     buf *state;           /* PREPARE, RELEASE: one reference, or NULL */
+    staged *base;         /* PREPARE: claimed, until it is answered; or NULL */
     store_daemon *daemon; /* OWN: behind the change */
     slice identity;       /* TAKE_BACK: behind the change, or empty */
     new_snapshot
@@ -53,6 +55,7 @@ typedef struct change {
     change_type type;
     berth_status status;
     bool refused;  /* before it was handed in: status says why, and it is not applied */
+    bool unknown;  /* it failed, but may be found after a crash */
     char *text;    /* explains status; malloc'd; NULL: status explains itself */
     size_t weight; /* bytes it brings to the database */
     union {
@@ -70,7 +73,8 @@ typedef struct change {
     };
     /* While it is in a transaction: the file it wrote, the files that rows named before, of a
      * daemon and of an attempt. */
-    char new_file[SNAPFILE_NAME], old_file[SNAPFILE_NAME], old_state[SNAPFILE_NAME];
+    char new_file[SNAPFILE_NAME], old_file[SNAPFILE_NAME];
+    char old_state[SNAPFILE_NAME], old_base[SNAPFILE_NAME];
 } change;
 
 /* NULL when memory is short. A value past its limit makes a change that is refused. */

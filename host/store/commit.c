@@ -25,10 +25,12 @@ static void settle_files(table *t, change *first, size_t n, fate which)
         if (which == COMMITTED) {
             remove_file(t, c->old_file);
             remove_file(t, c->old_state);
+            remove_file(t, c->old_base);
         } else if (which == UNDONE) {
             remove_file(t, c->new_file);
         }
-        c->old_file[0] = c->old_state[0] = c->new_file[0] = 0;
+        c->old_file[0] = c->old_state[0] = c->old_base[0] = c->new_file[0] = 0;
+        c->unknown = which == UNKNOWN;
     }
 }
 

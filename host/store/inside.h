@@ -7,6 +7,9 @@
 
 #include "store/change.h"
 #include "store/read.h"
+#include "store/staging.h"
+
+#include <pthread.h>
 
 /* Puts c, or that there was no memory for it (NULL), on its way. Any thread. */
 void store_hand_in(store *s, change *c, store_done *done, void *ctx);
@@ -15,5 +18,11 @@ void store_hand_in(store *s, change *c, store_done *done, void *ctx);
 void store_expect_marks(store *s);
 
 read_pool *store_reads(store *s);
+staging *store_staging(store *s);
+
+/* A thread that takes no signals: they are for the host's own. where: whose it is, for the error.
+ */
+berth_status store_start_thread(pthread_t *out, const char *name, void *(*run)(void *arg),
+                                void *arg, const char *where, berth_error *error);
 
 #endif

@@ -11,7 +11,8 @@
 
 #define ATTEMPT_COLUMNS                                                                            \
     "SELECT a.attempt, a.entity, a.phase, a.epoch, a.not_after, a.record, ifnull(s.bytes, 0), "    \
-    "a.id FROM attempt a LEFT JOIN attempt_state s ON s.id = a.id "
+    "a.id, ifnull(b.bytes, 0) FROM attempt a LEFT JOIN attempt_state s ON s.id = a.id "            \
+    "LEFT JOIN attempt_base b ON b.id = a.id "
 
 static const char *const sql[READ_STATEMENTS] = {
     [READ_EACH] = ("SELECT d.entity, d.origin, ifnull(d.name, ''), d.kind, d.plugin, d.digest, "
@@ -28,6 +29,8 @@ static const char *const sql[READ_STATEMENTS] = {
     [READ_ATTEMPT] = (ATTEMPT_COLUMNS "WHERE a.attempt = ?1"),
     [READ_STATE] = ("SELECT s.bytes, s.digest, s.file, s.body FROM attempt a "
                     "JOIN attempt_state s ON s.id = a.id WHERE a.attempt = ?1"),
+    [READ_BASE] = ("SELECT b.bytes, b.digest, b.file, NULL FROM attempt a "
+                   "JOIN attempt_base b ON b.id = a.id WHERE a.attempt = ?1"),
 };
 
 static void close_connection(read_connection *r)

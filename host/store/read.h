@@ -23,6 +23,7 @@ typedef enum read_statement {
     READ_EACH_ATTEMPT,
     READ_ATTEMPT,
     READ_STATE,
+    READ_BASE,
     READ_STATEMENTS
 } read_statement;
 
@@ -63,7 +64,7 @@ berth_status read_each_attempt(read_pool *p, bool (*fn)(void *ctx, const store_a
 berth_status read_attempt(read_pool *p, const uint8_t attempt[STORE_ATTEMPT_SIZE],
                           void (*fn)(void *ctx, const store_attempt *a), void *ctx,
                           berth_error *error);
-berth_status read_attempt_state(read_pool *p, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **out,
-                                berth_error *error);
+berth_status read_attempt_state(read_pool *p, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **base,
+                                buf **rest, berth_error *error);
 
 #endif

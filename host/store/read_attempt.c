@@ -22,6 +22,7 @@ static bool load_attempt(sqlite3_stmt *st, store_attempt *a)
     a->epoch = db_u64(st, 3);
     a->not_after_s = sqlite3_column_int64(st, 4);
     a->state_bytes = db_u64(st, 6);
+    a->base_bytes = db_u64(st, 8);
     return true;
 }
 

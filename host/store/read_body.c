@@ -143,16 +143,54 @@ berth_status read_snapshot(read_pool *p, const uint8_t entity[32], buf **out, be
     return read_body(p, &w, out, error);
 }
 
-berth_status read_attempt_state(read_pool *p, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **out,
-                                berth_error *error)
+static wanted_body of_attempt(read_statement statement, const uint8_t attempt[STORE_ATTEMPT_SIZE])
 {
-    wanted_body w = {
-        .statement = READ_STATE,
+    bool base = statement == READ_BASE;
+
+    return (wanted_body){
+        .statement = statement,
         .key = slice_of(attempt, STORE_ATTEMPT_SIZE),
-        .what = "the state kept for attempt",
-        .table = "a row of its attempts' states",
+        .what = base ? "the base kept for attempt" : "the state kept for attempt",
+        .table = base ? "a row of its attempts' bases" : "a row of its attempts' states",
         .cure = "the daemon must come from the other host of the attempt, or from a copy",
     };
+}
 
-    return read_body(p, &w, out, error);
+/* Whether a row names a file for it now. */
+static berth_status has_file(read_pool *p, const wanted_body *w, bool *has, berth_error *error)
+{
+    read_connection *r;
+    berth_status status = read_borrow(p, &r, error);
+    located at = {0};
+
+    *has = false;
+    if (status)
+        return status;
+    status = locate(r, w, &at, error);
+    *has = at.file[0];
+    buf_unref(at.body);
+    read_give_back(p, r);
+    return status;
+}
+
+berth_status read_attempt_state(read_pool *p, const uint8_t attempt[STORE_ATTEMPT_SIZE], buf **base,
+                                buf **rest, berth_error *error)
+{
+    wanted_body of_base = of_attempt(READ_BASE, attempt), of_rest = of_attempt(READ_STATE, attempt);
+    berth_status status = BERTH_OK;
+    bool is_open = true;
+
+    *rest = NULL;
+    if (base)
+        status = read_body(p, &of_base, base, error);
+    if (!status)
+        status = read_body(p, &of_rest, rest, error);
+    /* One that ended between the two would pass for one without a rest. */
+    if (!status && base && *base && !*rest)
+        status = has_file(p, &of_base, &is_open, error);
+    if (base && (status || !is_open)) {
+        buf_unref(*base);
+        *base = NULL;
+    }
+    return status;
 }

@@ -96,7 +96,14 @@ static const char version_3[] =
  */
 static const char version_4[] = "ALTER TABLE mark ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;";
 
-const char *const schema_steps[] = {version_1, version_2, version_3, version_4};
+/* What was staged before an attempt was prepared: a file that its state goes on from. */
+static const char version_5[] = "CREATE TABLE attempt_base ("
+                                " id INTEGER PRIMARY KEY,"
+                                " bytes INTEGER NOT NULL,"
+                                " digest BLOB NOT NULL,"
+                                " file TEXT NOT NULL UNIQUE) STRICT;";
+
+const char *const schema_steps[] = {version_1, version_2, version_3, version_4, version_5};
 const size_t schema_count = sizeof schema_steps / sizeof *schema_steps;
 
 berth_status schema_upgrade(sqlite3 *db, const char *const *steps, size_t count, berth_error *error)

@@ -43,17 +43,17 @@ static bool path_of(const char *dir, const char *name, char path[PATH_MAX])
     return n > 0 && n < PATH_MAX;
 }
 
-berth_status snapfile_write(const char *dir, const uint8_t entity[32], const buf *bytes,
+berth_status snapfile_write(const char *dir, const uint8_t owner[8], slice bytes,
                             char name[SNAPFILE_NAME], berth_error *error)
 {
     char path[PATH_MAX], head[17], unique[ID_TEXT];
     berth_status status;
 
-    snprintf(name, SNAPFILE_NAME, "%s-%s" SUFFIX, hex_encode(head, slice_of(entity, 8)),
+    snprintf(name, SNAPFILE_NAME, "%s-%s" SUFFIX, hex_encode(head, slice_of(owner, 8)),
              id_encode(unique, random_u64()));
     if (!path_of(dir, name, path))
         return fail_errno(error, ENAMETOOLONG, "%s", dir);
-    status = file_write(path, bytes->data, bytes->len, 0600, error);
+    status = file_write(path, bytes.ptr, bytes.len, 0600, error);
     if (status)
         unlink(path);
     return status;
@@ -101,7 +101,8 @@ berth_status snapfile_sweep(const char *dir, sqlite3 *db, berth_error *error)
 
     status = db_prepare(db,
                         "SELECT 1 FROM snapshot WHERE file = ?1 "
-                        "UNION ALL SELECT 1 FROM attempt_state WHERE file = ?1",
+                        "UNION ALL SELECT 1 FROM attempt_state WHERE file = ?1 "
+                        "UNION ALL SELECT 1 FROM attempt_base WHERE file = ?1",
                         &named, error);
     if (status)
         return status;

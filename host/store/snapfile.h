@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store/snapfile.h: snapshots and states of attempts that are too long for a row, one file each in
- * <state>/snapshots.
+ * store/snapfile.h: snapshots and states of attempts that are too long for a row, and staged
+ * containers, one file each in <state>/snapshots.
  *
  * A file never changes once it has its name; a row names it and holds its length and digest.
  * Blocking. For this room only.
@@ -15,7 +15,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-/* "<entity's first 16 digits>-<16 random digits>.bsn" and a zero. */
+/* "<first 16 digits of an entity or attempt>-<16 random digits>.bsn" and a zero. */
 #define SNAPFILE_NAME 38
 
 #define SNAPSHOT_DIGEST 16
@@ -27,7 +27,7 @@ void snapshot_digest(uint8_t out[SNAPSHOT_DIGEST], slice bytes);
 bool snapfile_is_name(const char *name);
 
 /* Durable, name included, when it returns; on failure nothing is left. name is chosen here. */
-berth_status snapfile_write(const char *dir, const uint8_t entity[32], const buf *bytes,
+berth_status snapfile_write(const char *dir, const uint8_t owner[8], slice bytes,
                             char name[SNAPFILE_NAME], berth_error *error);
 
 /* NOT_FOUND when it is not there; CORRUPT when it is not `len` bytes long. */

@@ -33,6 +33,7 @@ struct store {
     char *path, *snapshot_dir;
     int lock_fd;
     read_pool reads;
+    staging staging;
 
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -54,6 +55,13 @@ struct store {
 
 /* ---- the writer ---- */
 
+static staging_fate fate_of(const change *c)
+{
+    if (!c->status)
+        return STAGING_NAMED;
+    return c->unknown ? STAGING_UNKNOWN : STAGING_UNNAMED;
+}
+
 static void answer(store *s, change *c)
 {
     static const berth_error none;
@@ -70,6 +78,8 @@ static void answer(store *s, change *c)
     if (c->type != CHANGE_BARRIER)
         atomic_fetch_add_explicit(&s->changes, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&s->queued, 1, memory_order_relaxed);
+    if (c->type == CHANGE_PREPARE)
+        staging_settle(&s->staging, c->attempt.base, fate_of(c));
     if (c->done)
         c->done(c->ctx, c->status, shown);
     change_free(c);
@@ -282,6 +292,11 @@ read_pool *store_reads(store *s)
     return &s->reads;
 }
 
+staging *store_staging(store *s)
+{
+    return &s->staging;
+}
+
 berth_status store_get_snapshot(store *s, const uint8_t entity[32], buf **out, berth_error *error)
 {
     return read_snapshot(&s->reads, entity, out, error);
@@ -392,22 +407,30 @@ static berth_status open_database(store *s, const char *dir, berth_error *error)
     return status;
 }
 
-/* Signals are for the host's own threads. */
-static berth_status start_writer(store *s, berth_error *error)
+berth_status store_start_thread(pthread_t *out, const char *name, void *(*run)(void *arg),
+                                void *arg, const char *where, berth_error *error)
 {
     sigset_t all, before;
     int rc;
 
-    sqlite3_wal_hook(s->table.db, note_log, s);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&s->thread, NULL, write_all, s);
+    rc = pthread_create(out, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc)
-        return fail_errno(error, rc, "%s: cannot start the writer thread", s->path);
-    s->running = true;
-    pthread_setname_np(s->thread, "berth-store");
+        return fail_errno(error, rc, "%s: cannot start the thread %s", where, name);
+    pthread_setname_np(*out, name);
     return BERTH_OK;
+}
+
+static berth_status start_writer(store *s, berth_error *error)
+{
+    berth_status status;
+
+    sqlite3_wal_hook(s->table.db, note_log, s);
+    status = store_start_thread(&s->thread, "berth-store", write_all, s, s->path, error);
+    s->running = !status;
+    return status;
 }
 
 static berth_status prepare_dirs(store *s, const char *dir, berth_error *error)
@@ -447,6 +470,7 @@ berth_status store_open(const char *state_dir, store **out, berth_error *error)
         named = false;
     }
     read_pool_init(&s->reads, s->path, s->snapshot_dir);
+    staging_init(&s->staging, s->snapshot_dir);
     if (!named) {
         fail(error, BERTH_ERR_NO_MEMORY, "%s: out of memory", state_dir);
         goto out;
@@ -475,6 +499,7 @@ void store_close(store *s)
 {
     if (!s)
         return;
+    staging_stop(&s->staging); /* before the writer, which may be handed what follows from it */
     if (s->running) {
         pthread_mutex_lock(&s->mutex);
         s->closing = true;
@@ -482,6 +507,7 @@ void store_close(store *s)
         pthread_cond_signal(&s->wake);
         pthread_join(s->thread, NULL);
     }
+    staging_fini(&s->staging);
     read_pool_fini(&s->reads);
     table_close(&s->table);
     dirlock_drop(s->lock_fd);

@@ -306,7 +306,8 @@ bool table_write_file(table *t, change *c, const uint8_t entity[32], const buf *
     berth_error why;
 
     if (body->len <= STORE_INLINE_SNAPSHOT ||
-        !snapfile_write(t->snapshot_dir, entity, body, c->new_file, &why))
+        !snapfile_write(t->snapshot_dir, entity, slice_of(body->data, body->len), c->new_file,
+                        &why))
         return true;
     c->new_file[0] = 0;
     change_fail(c, &why);

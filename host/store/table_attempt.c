@@ -35,17 +35,24 @@ static char *attempt_text(char out[ATTEMPT_TEXT], const uint8_t attempt[STORE_AT
 /* ---- Looking ---- */
 
 typedef struct found_attempt {
-    bool there;
+    bool there, base;
     int64_t id, phase;
     uint8_t entity[32];
 } found_attempt;
 
-/* Also puts the name of the state's file into c->old_state. */
+static void note_file(sqlite3_stmt *st, int column, char name[SNAPFILE_NAME])
+{
+    const char *file;
+
+    if (db_text(st, column, SNAPFILE_NAME - 1, &file) && snapfile_is_name(file))
+        memcpy(name, file, SNAPFILE_NAME);
+}
+
+/* Also puts the names of the files of its state and base into c->old_state and c->old_base. */
 static berth_status find(table *t, change *c, found_attempt *f, berth_error *error)
 {
     sqlite3_stmt *st = t->statements[TABLE_FIND_ATTEMPT];
     berth_status status = BERTH_OK;
-    const char *file;
     berth_error why;
     int rc;
 
@@ -60,8 +67,9 @@ static berth_status find(table *t, change *c, found_attempt *f, berth_error *err
             db_damaged(t->db, "a row of its attempts", &why);
             change_fail(c, &why);
         }
-        if (db_text(st, 3, SNAPFILE_NAME - 1, &file) && snapfile_is_name(file))
-            memcpy(c->old_state, file, SNAPFILE_NAME);
+        note_file(st, 3, c->old_state);
+        note_file(st, 4, c->old_base);
+        f->base = sqlite3_column_type(st, 5) != SQLITE_NULL;
     } else if (rc != SQLITE_DONE) {
         status = db_fail(t->db, rc, error);
     }
@@ -178,6 +186,26 @@ static berth_status insert_state(table *t, const change *c, int64_t id, berth_er
     return rc ? db_fail(t->db, rc, error) : BERTH_OK;
 }
 
+static berth_status insert_base(table *t, const staged *base, int64_t id, berth_error *error)
+{
+    sqlite3_stmt *st = t->statements[TABLE_ADD_BASE];
+    int rc;
+
+    sqlite3_bind_int64(st, 1, id);
+    db_bind_u64(st, 2, base->len);
+    db_bind_slice(st, 3, slice_of(base->digest, sizeof base->digest));
+    sqlite3_bind_text(st, 4, base->file, -1, SQLITE_STATIC);
+    rc = db_run(st);
+    return rc ? db_fail(t->db, rc, error) : BERTH_OK;
+}
+
+static berth_status remove_state(table *t, int64_t id, berth_error *error)
+{
+    berth_status status = table_run_for_id(t, TABLE_REMOVE_STATE, id, error);
+
+    return status ? status : table_run_for_id(t, TABLE_REMOVE_BASE, id, error);
+}
+
 /* Record and state go; what stays says how it ended. */
 static berth_status end(table *t, int64_t id, store_attempt_phase phase, berth_error *error)
 {
@@ -185,7 +213,7 @@ static berth_status end(table *t, int64_t id, store_attempt_phase phase, berth_e
 
     sqlite3_bind_int(t->statements[TABLE_END_ATTEMPT], 2, (int)phase);
     status = table_run_for_id(t, TABLE_END_ATTEMPT, id, error);
-    return status ? status : table_run_for_id(t, TABLE_REMOVE_STATE, id, error);
+    return status ? status : remove_state(t, id, error);
 }
 
 static berth_status run_for_entity(table *t, table_statement which, const uint8_t entity[32],
@@ -207,7 +235,7 @@ static berth_status begin(table *t, change *c, store_attempt_phase phase, berth_
     const store_attempt *a = &c->attempt.row;
     char text[ATTEMPT_TEXT], open[ATTEMPT_TEXT], entity[ENTITY_TEXT];
     berth_status status;
-    int64_t open_phase;
+    int64_t open_phase, id;
     found_attempt f;
     berth_error why;
 
@@ -237,8 +265,11 @@ static berth_status begin(table *t, change *c, store_attempt_phase phase, berth_
         return BERTH_OK;
 
     status = insert(t, a, phase, error);
+    id = sqlite3_last_insert_rowid(t->db);
     if (!status && c->attempt.state)
-        status = insert_state(t, c, sqlite3_last_insert_rowid(t->db), error);
+        status = insert_state(t, c, id, error);
+    if (!status && c->attempt.base)
+        status = insert_base(t, c->attempt.base, id, error);
     if (!status && phase == STORE_RELEASED)
         status = run_for_entity(t, TABLE_SET_MOVED, a->entity, error);
     return status;
@@ -252,7 +283,7 @@ static berth_status drop(table *t, change *c, berth_error *error)
     status = find_in(t, c, STORE_PREPARED, "dropped", &f, error);
     if (status || c->status)
         return status;
-    status = table_run_for_id(t, TABLE_REMOVE_STATE, f.id, error);
+    status = remove_state(t, f.id, error);
     return status ? status : table_run_for_id(t, TABLE_REMOVE_ATTEMPT, f.id, error);
 }
 
@@ -299,6 +330,18 @@ static berth_status refuse(table *t, change *c, berth_error *error)
     return end(t, f.id, STORE_REFUSED, error);
 }
 
+/* Whether a base that is to be a snapshot is one that this room can have written. */
+static bool has_base(table *t, change *c, const found_attempt *f)
+{
+    berth_error why;
+
+    if (!f->base || c->attempt.snapshot.container || c->old_base[0])
+        return true;
+    db_damaged(t->db, "a row of its attempts' bases", &why);
+    change_fail(c, &why);
+    return false;
+}
+
 /* All that own needs to know before it writes; c->status says whether it may. */
 static berth_status may_own(table *t, change *c, const found_attempt *f, table_found *d,
                             berth_error *error)
@@ -309,7 +352,7 @@ static berth_status may_own(table *t, change *c, const found_attempt *f, table_f
     berth_status status;
     bool is_taken = false;
 
-    if (!is_of(c, f, row->entity))
+    if (!is_of(c, f, row->entity) || !has_base(t, c, f))
         return BERTH_OK;
     status = table_look_up(t, c, row->entity, d, error);
     if (!status)
@@ -325,11 +368,27 @@ static berth_status may_own(table *t, change *c, const found_attempt *f, table_f
     return BERTH_OK;
 }
 
+/* The base of the attempt becomes the snapshot of the new daemon, and its file that one's. */
+static berth_status own_base(table *t, change *c, int64_t attempt, int64_t daemon,
+                             berth_error *error)
+{
+    const new_snapshot *n = &c->attempt.snapshot;
+    sqlite3_stmt *st = t->statements[TABLE_OWN_BASE];
+
+    c->old_base[0] = 0;
+    sqlite3_bind_int64(st, 2, daemon);
+    db_bind_u64(st, 3, n->incarnation);
+    db_bind_u64(st, 4, n->sequence);
+    sqlite3_bind_int64(st, 5, n->taken);
+    return table_run_for_id(t, TABLE_OWN_BASE, attempt, error);
+}
+
 static berth_status own(table *t, change *c, berth_error *error)
 {
     const new_snapshot *n = &c->attempt.snapshot;
     const store_daemon *row = c->attempt.daemon;
     bool collides = false;
+    int64_t id;
     berth_status status;
     found_attempt f;
     table_found d = {0};
@@ -342,14 +401,17 @@ static berth_status own(table *t, change *c, berth_error *error)
 
     if (d.daemon)
         status = table_remove(t, d.id, error);
-    if (!status && n->container)
+    if (!status && (n->container || f.base))
         status = run_for_entity(t, TABLE_REMOVE_MARK, row->entity, error);
     if (!status)
         status = table_insert(t, row, &collides, error);
     if (!status && collides)
         status = db_damaged(t->db, "an index of the daemons does not match their rows", error);
+    id = sqlite3_last_insert_rowid(t->db);
     if (!status && n->container)
-        status = table_put_snapshot(t, c, sqlite3_last_insert_rowid(t->db), n, error);
+        status = table_put_snapshot(t, c, id, n, error);
+    else if (!status && f.base)
+        status = own_base(t, c, f.id, id, error);
     return status ? status : end(t, f.id, STORE_OWNED, error);
 }
 
@@ -464,6 +526,6 @@ berth_status table_apply_attempt(table *t, change *c, berth_error *error)
     if (removes)
         db_exec(t->db, "PRAGMA secure_delete = FAST", NULL);
     if (c->status)
-        c->old_file[0] = c->old_state[0] = 0;
+        c->old_file[0] = c->old_state[0] = c->old_base[0] = 0;
     return status;
 }

@@ -44,17 +44,24 @@ static const char *const sql[TABLE_STATEMENTS] = {
     [TABLE_SET_MOVED] = "UPDATE daemon SET desired = 3 WHERE entity = ?1",
     [TABLE_SET_BACK] = ("UPDATE daemon SET desired = 1, epoch = ?2, "
                         "identity = ifnull(?3, identity) WHERE id = ?1"),
-    [TABLE_FIND_ATTEMPT] = ("SELECT a.id, a.phase, a.entity, s.file "
+    [TABLE_FIND_ATTEMPT] = ("SELECT a.id, a.phase, a.entity, s.file, b.file, b.id "
                             "FROM attempt a LEFT JOIN attempt_state s ON s.id = a.id "
-                            "WHERE a.attempt = ?1"),
+                            "LEFT JOIN attempt_base b ON b.id = a.id WHERE a.attempt = ?1"),
     [TABLE_FIND_OPEN] = "SELECT attempt, phase FROM attempt WHERE entity = ?1 AND phase IN (1, 4)",
     [TABLE_ADD_ATTEMPT] = ("INSERT INTO attempt (attempt, entity, phase, epoch, not_after, record) "
                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
     [TABLE_ADD_STATE] = ("INSERT INTO attempt_state (id, bytes, digest, file, body) "
                          "VALUES (?1, ?2, ?3, ?4, ?5)"),
+    [TABLE_ADD_BASE] = ("INSERT INTO attempt_base (id, bytes, digest, file) "
+                        "VALUES (?1, ?2, ?3, ?4)"),
+    [TABLE_OWN_BASE] = ("INSERT INTO snapshot "
+                        "(id, incarnation, sequence, bytes, taken, digest, file) "
+                        "SELECT ?2, ?3, ?4, bytes, ?5, digest, file FROM attempt_base "
+                        "WHERE id = ?1"),
     [TABLE_END_ATTEMPT] = "UPDATE attempt SET phase = ?2, record = x'' WHERE id = ?1",
     [TABLE_REMOVE_ATTEMPT] = "DELETE FROM attempt WHERE id = ?1",
     [TABLE_REMOVE_STATE] = "DELETE FROM attempt_state WHERE id = ?1",
+    [TABLE_REMOVE_BASE] = "DELETE FROM attempt_base WHERE id = ?1",
     [TABLE_FORGET] = ("INSERT INTO attempt_forgotten SELECT 0, max(not_after) FROM attempt "
                       "WHERE phase = 2 AND not_after < ?1 GROUP BY phase "
                       "ON CONFLICT (id) DO UPDATE SET "

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A process that moves daemons is killed again and again: each attempt is then at one of the stages
- * of its way, whole, and no earlier one than was reported.
+ * of its way, whole, and no earlier one than was reported. Of what was staged for nothing no file
+ * is left at the next start.
  */
 #include "unit/store_attempts.h"
 
@@ -14,11 +15,15 @@
 #define WAY        5
 
 /* Attempt n goes one of these ways. */
-static const stage ways[4][WAY] = {
+#define WAYS 7
+static const stage ways[WAYS][WAY] = {
     {T_NONE, T_PREPARED, T_OWNED, STAGES, STAGES},
     {T_NONE, S_BARE, S_NONE, S_RELEASED, S_HANDED_OVER},
     {T_NONE, T_PREPARED, T_REFUSED, STAGES, STAGES},
     {T_NONE, S_BARE, S_NONE, S_RELEASED, S_TAKEN_BACK},
+    {T_NONE, T_BASED, T_OWNED_BASE, STAGES, STAGES},
+    {T_NONE, T_BASED, T_REFUSED, STAGES, STAGES},
+    {T_NONE, T_BASED, T_OWNED, STAGES, STAGES},
 };
 
 static size_t size_of(uint64_t n)
@@ -45,6 +50,18 @@ static void tell(void *ctx, berth_status status, const berth_error *error)
     free(t);
 }
 
+/* Containers of attempts that never come; some are given up, whatever has become of them. */
+static void stage_in_vain(store *s, uint64_t turn)
+{
+    store_attempt a = an_attempt(UINT64_MAX - turn);
+    buf *b = a_container(turn, 1, size_of(turn));
+
+    store_attempt_stage(s, a.attempt, slice_of(b->data, b->len), b, NULL, NULL);
+    if (turn % 2)
+        store_attempt_unstage(s, a.attempt);
+    buf_unref(b);
+}
+
 /* Several attempts are under way at any time. */
 static void work_until_killed(int fd, uint64_t first)
 {
@@ -55,7 +72,7 @@ static void work_until_killed(int fd, uint64_t first)
     for (uint64_t turn = first; turn < first + GENERATION; turn++) {
         for (uint64_t step = 1; step < WAY && turn >= first + step; step++) {
             uint64_t n = turn - step;
-            stage to = ways[n % 4][step];
+            stage to = ways[n % WAYS][step];
             told *t = to == STAGES ? NULL : malloc(sizeof *t);
 
             if (!t)
@@ -63,6 +80,7 @@ static void work_until_killed(int fd, uint64_t first)
             *t = (told){fd, {n, step}};
             go(s, n, to, size_of(n), tell, t);
         }
+        stage_in_vain(s, turn);
         if (turn % 3 == 0)
             store_barrier(s, NULL);
     }
@@ -82,8 +100,8 @@ static bool next_message(int fd, message *m)
 /* At or beyond `least` on its way. */
 static void assert_on_its_way(store *s, uint64_t n, uint64_t least)
 {
-    for (uint64_t step = least; step < WAY && ways[n % 4][step] != STAGES; step++)
-        if (is_at(s, n, ways[n % 4][step], size_of(n)))
+    for (uint64_t step = least; step < WAY && ways[n % WAYS][step] != STAGES; step++)
+        if (is_at(s, n, ways[n % WAYS][step], size_of(n)))
             return;
     fail_msg("attempt %llu is at no stage from %llu on", (unsigned long long)n,
              (unsigned long long)least);
@@ -98,7 +116,8 @@ static unsigned files_named(void)
     assert_int_equal(sqlite3_open(in_state("store.db"), &db), SQLITE_OK);
     assert_int_equal(sqlite3_prepare_v2(db,
                                         "SELECT (SELECT count(file) FROM snapshot) + "
-                                        "(SELECT count(file) FROM attempt_state)",
+                                        "(SELECT count(file) FROM attempt_state) + "
+                                        "(SELECT count(file) FROM attempt_base)",
                                         -1, &st, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_step(st), SQLITE_ROW);
@@ -111,12 +130,12 @@ static unsigned files_named(void)
 static void after_kill_9_each_attempt_is_whole_and_where_it_was_reported(void **state)
 {
     uint32_t seed = 20260209;
-    uint64_t reports = 0;
+    uint64_t reports = 0, orphans = 0;
 
     (void)state;
     for (uint64_t round = 0; round < KILLS; round++) {
         uint64_t first = round * GENERATION, beyond = first, *least;
-        unsigned patience;
+        unsigned patience, files;
         int fds[2], status;
         message m;
         pid_t pid;
@@ -146,7 +165,9 @@ static void after_kill_9_each_attempt_is_whole_and_where_it_was_reported(void **
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status)); /* it neither ended nor failed by itself */
 
+        files = count_files("snapshots");
         s = open_store();
+        orphans += files - count_files("snapshots");
         for (uint64_t n = first; n < beyond + 20; n++)
             assert_on_its_way(s, n, least[n - first]);
         assert_int_equal(count_files("snapshots"), files_named());
@@ -156,6 +177,7 @@ static void after_kill_9_each_attempt_is_whole_and_where_it_was_reported(void **
         assert_int_equal(mkdir(state_dir, 0700), 0);
     }
     assert_true(reports > KILLS * 50);
+    assert_true(orphans > KILLS);
 }
 
 int main(void)

@@ -3,7 +3,7 @@
  * The store on a real file system that is really full: a small one in memory, in a mount namespace
  * of a child. Skipped where that may not be made; store_fault_test covers the same without it.
  */
-#include "unit/store_fixture.h"
+#include "unit/store_attempts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +82,8 @@ static void in_a_full_file_system(void)
     /* A snapshot file does not fit: it fails alone. */
     fill(65536);
     NEED(put_bytes(s, 1, 1, sequence, 200000).status == BERTH_ERR_NO_SPACE);
+    NEED(staged_it(s, 1, 1, 200000).status == BERTH_ERR_NO_SPACE);
+    NEED(count_files("snapshots") == 1);
     row = a_row(2);
     NEED(add_row(s, &row).status == BERTH_OK);
 
@@ -102,6 +104,7 @@ static void in_a_full_file_system(void)
     NEED(unlink(in_state("filler")) == 0);
     NEED(add_row(s, &row).status == BERTH_OK);
     NEED(put_bytes(s, 1, 1, 2, 200000).status == BERTH_OK);
+    NEED(staged_it(s, 1, 1, 200000).status == BERTH_OK);
     store_get_stats(s, &stats);
     NEED(stats.failures >= 3);
     store_close(s);

@@ -17,8 +17,10 @@ typedef enum stage {
     T_PREPARED,
     T_OWNED,
     T_REFUSED,
-    S_BARE, /* at the source: a row, without a snapshot */
-    S_NONE, /* a row with a snapshot */
+    T_BASED,      /* prepared on what was staged */
+    T_OWNED_BASE, /* owned, with that as the snapshot: the same on disk as T_OWNED */
+    S_BARE,       /* at the source: a row, without a snapshot */
+    S_NONE,       /* a row with a snapshot */
     S_RELEASED,
     S_HANDED_OVER,
     S_TAKEN_BACK,
@@ -36,7 +38,7 @@ typedef enum stage {
 
 static inline bool is_open(stage at)
 {
-    return at == T_PREPARED || at == S_RELEASED;
+    return at == T_PREPARED || at == T_BASED || at == S_RELEASED;
 }
 
 static inline store_attempt_phase phase_at(stage at)
@@ -45,6 +47,7 @@ static inline store_attempt_phase phase_at(stage at)
         [T_PREPARED] = STORE_PREPARED,       [T_OWNED] = STORE_OWNED,
         [T_REFUSED] = STORE_REFUSED,         [S_RELEASED] = STORE_RELEASED,
         [S_HANDED_OVER] = STORE_HANDED_OVER, [S_TAKEN_BACK] = STORE_TAKEN_BACK,
+        [T_BASED] = STORE_PREPARED,          [T_OWNED_BASE] = STORE_OWNED,
     };
 
     return phases[at];
@@ -77,6 +80,62 @@ static inline store_daemon moving_row(uint64_t n)
     return row;
 }
 
+/* ---- Staging, which no barrier waits for ---- */
+
+typedef struct staging_outcome {
+    outcome o;
+    sem_t done;
+} staging_outcome;
+
+static inline void note_staged(void *ctx, berth_status status, const berth_error *error)
+{
+    staging_outcome *s = ctx;
+
+    note_outcome(&s->o, status, error);
+    sem_post(&s->done);
+}
+
+/* Stages what n's container is at a sequence, in the middle of a larger buffer. */
+static inline void stage_it(store *s, uint64_t n, uint64_t sequence, size_t len,
+                            staging_outcome *out)
+{
+    store_attempt a = an_attempt(n);
+    buf *bytes = a_container(n, sequence, len), *hold = buf_new(len + 20);
+
+    memset(hold->data, 0xDD, hold->len);
+    memcpy(hold->data + 7, bytes->data, len);
+    out->o = (outcome){0};
+    sem_init(&out->done, 0, 0);
+    store_attempt_stage(s, a.attempt, slice_of(hold->data + 7, len), hold, note_staged, out);
+    buf_unref(bytes);
+    buf_unref(hold);
+}
+
+static inline outcome until_staged(staging_outcome *out)
+{
+    while (sem_wait(&out->done) != 0)
+        ;
+    sem_destroy(&out->done);
+    assert_int_equal(out->o.calls, 1);
+    assert_int_equal(out->o.error.code, out->o.status);
+    return out->o;
+}
+
+static inline outcome staged_it(store *s, uint64_t n, uint64_t sequence, size_t len)
+{
+    staging_outcome out;
+
+    stage_it(s, n, sequence, len, &out);
+    return until_staged(&out);
+}
+
+/* What was unstaged goes soon. */
+static inline void until_files(unsigned n)
+{
+    while (count_files("snapshots") != n)
+        usleep(1000);
+}
+
 /* Hands in the step that leads to a stage: from the one before it, or, to T_NONE, back. len is of
  * the state that is kept, and of the container. */
 static inline void go(store *s, uint64_t n, stage to, size_t len, store_done *done, void *ctx)
@@ -84,6 +143,7 @@ static inline void go(store *s, uint64_t n, stage to, size_t len, store_done *do
     store_attempt a = an_attempt(n);
     store_daemon row = moving_row(n);
     buf *state = a_container(n, OF_STATE, len), *b = NULL;
+    berth_status how;
 
     switch (to) {
     case T_NONE:
@@ -98,6 +158,14 @@ static inline void go(store *s, uint64_t n, stage to, size_t len, store_done *do
         break;
     case T_REFUSED:
         store_attempt_refuse(s, &a, done, ctx);
+        break;
+    case T_BASED:
+        how = staged_it(s, n, OF_OWNED, len).status;
+        assert_true(!how || how == BERTH_ERR_EXISTS); /* of a prepare that failed */
+        store_attempt_prepare(s, &a, state, done, ctx);
+        break;
+    case T_OWNED_BASE:
+        store_attempt_own(s, a.attempt, &row, INCARNATION, SEQUENCE, NULL, done, ctx);
         break;
     case S_BARE:
         row.epoch = 0;
@@ -127,23 +195,26 @@ static inline void go(store *s, uint64_t n, stage to, size_t len, store_done *do
 
 static inline outcome went(store *s, uint64_t n, stage to, size_t len)
 {
+    unsigned files = count_files("snapshots");
     outcome o = {0};
 
     go(s, n, to, len, note_outcome, &o);
-    return waited(s, &o);
+    waited(s, &o);
+    if (to == T_BASED && o.status) {
+        assert_int_equal(count_files("snapshots"), files + 1); /* it is still staged */
+        store_attempt_unstage(s, an_attempt(n).attempt);
+        until_files(files);
+    }
+    return o;
 }
 
 /* From nothing to a stage; PREPARED comes before REFUSED. */
 static inline void bring(store *s, uint64_t n, stage to, size_t len)
 {
     static const stage before[STAGES] = {
-        [T_PREPARED] = T_NONE,
-        [T_OWNED] = T_PREPARED,
-        [T_REFUSED] = T_PREPARED,
-        [S_BARE] = T_NONE,
-        [S_NONE] = S_BARE,
-        [S_RELEASED] = S_NONE,
-        [S_HANDED_OVER] = S_RELEASED,
+        [T_PREPARED] = T_NONE,       [T_OWNED] = T_PREPARED,   [T_REFUSED] = T_PREPARED,
+        [T_BASED] = T_NONE,          [T_OWNED_BASE] = T_BASED, [S_BARE] = T_NONE,
+        [S_NONE] = S_BARE,           [S_RELEASED] = S_NONE,    [S_HANDED_OVER] = S_RELEASED,
         [S_TAKEN_BACK] = S_RELEASED,
     };
     outcome o;
@@ -187,24 +258,28 @@ static inline bool holds_attempt(store *s, uint64_t n, stage at, size_t len)
 {
     static seen_attempt seen;
     store_attempt a = an_attempt(n);
-    buf *state = NULL;
+    buf *state = NULL, *base = NULL;
     bool right;
 
     seen.calls = 0;
     if (!phase_at(at))
         return store_attempt_get(s, a.attempt, see_attempt, &seen, NULL) == BERTH_ERR_NOT_FOUND &&
-               !seen.calls && store_attempt_state(s, a.attempt, &state, NULL) == BERTH_OK && !state;
+               !seen.calls && store_attempt_state(s, a.attempt, &base, &state, NULL) == BERTH_OK &&
+               !state && !base;
     right = store_attempt_get(s, a.attempt, see_attempt, &seen, NULL) == BERTH_OK &&
             seen.calls == 1 && seen.a.phase == phase_at(at) &&
             memcmp(seen.a.attempt, a.attempt, sizeof a.attempt) == 0 &&
             memcmp(seen.a.entity, a.entity, sizeof a.entity) == 0 && seen.a.epoch == a.epoch &&
             seen.a.not_after_s == a.not_after_s &&
-            store_attempt_state(s, a.attempt, &state, NULL) == BERTH_OK;
+            store_attempt_state(s, a.attempt, &base, &state, NULL) == BERTH_OK;
     if (is_open(at))
         right = right && slice_eq(seen.a.record, a.record) && seen.a.state_bytes == len &&
                 same_bytes(state, n, OF_STATE, len);
     else
         right = right && seen.a.record.len == 0 && seen.a.state_bytes == 0 && !state;
+    right = right && seen.a.base_bytes == (at == T_BASED ? len : 0) &&
+            (at == T_BASED ? same_bytes(base, n, OF_OWNED, len) : !base);
+    buf_unref(base);
     buf_unref(state);
     return right;
 }
@@ -229,6 +304,7 @@ static inline bool is_at(store *s, uint64_t n, stage at, size_t len)
         return false;
     switch (at) {
     case T_OWNED:
+    case T_OWNED_BASE:
         return there && w.row.epoch == n + 1000 && w.row.snapshot_sequence == OF_OWNED &&
                holds_snapshot(s, n, OF_OWNED, len) && holds_mark(s, n, 0, 0);
     case S_BARE:
@@ -248,14 +324,16 @@ static inline bool is_at(store *s, uint64_t n, stage at, size_t len)
     }
 }
 
-/* How many files there are of one attempt at a stage if its bytes are too long for a row. */
-static inline unsigned files_at(stage at)
+/* How many files there are of one attempt at a stage. What was staged is one, however short. */
+static inline unsigned files_at(stage at, size_t len)
 {
     static const unsigned files[STAGES] = {
-        [T_PREPARED] = 1, [T_OWNED] = 1, [S_NONE] = 1, [S_RELEASED] = 2, [S_TAKEN_BACK] = 1,
+        [T_PREPARED] = 1, [T_OWNED] = 1,    [T_BASED] = 1,
+        [S_NONE] = 1,     [S_RELEASED] = 2, [S_TAKEN_BACK] = 1,
     };
+    unsigned staged = at == T_BASED || at == T_OWNED_BASE;
 
-    return files[at];
+    return staged + (len > STORE_INLINE_SNAPSHOT ? files[at] : 0);
 }
 
 /* ---- The disk as a whole ---- */
@@ -289,8 +367,9 @@ static inline uint64_t mix_table(uint64_t h, sqlite3 *db, const char *table)
 /* Of every row, and of the names of the files: equal, if nothing has changed. */
 static inline uint64_t fingerprint(void)
 {
-    static const char *const tables[] = {
-        "daemon", "snapshot", "mark", "fact", "attempt", "attempt_state", "attempt_forgotten"};
+    static const char *const tables[] = {"daemon",       "snapshot",         "mark",
+                                         "fact",         "attempt",          "attempt_state",
+                                         "attempt_base", "attempt_forgotten"};
     uint64_t h = 0xCBF29CE484222325u, names = 0;
     struct dirent *entry;
     sqlite3 *db;

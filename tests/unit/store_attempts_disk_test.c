@@ -191,6 +191,36 @@ static void a_database_of_the_version_before_is_brought_up(void **state)
     store_close(s);
 }
 
+/* Of version 4, with an attempt that is open: it has no base, and goes on. */
+static void a_database_without_bases_is_brought_up(void **state)
+{
+    store_daemon row = moving_row(1);
+    outcome o = {0};
+    sqlite3 *db;
+    store *s;
+
+    (void)state;
+    s = open_store();
+    bring(s, 1, T_PREPARED, BIG);
+    bring(s, 2, S_RELEASED, 10);
+    store_close(s);
+    tamper("DROP TABLE attempt_base; PRAGMA user_version = 4");
+    s = open_store();
+    assert_true(is_at(s, 1, T_PREPARED, BIG));
+    assert_true(is_at(s, 2, S_RELEASED, 10));
+    bring(s, 3, T_BASED, BIG);
+    s = reopen(s);
+    assert_true(is_at(s, 3, T_BASED, BIG));
+    store_attempt_own(s, an_attempt(1).attempt, &row, 1, 1, NULL, note_outcome, &o);
+    assert_int_equal(waited(s, &o).status, BERTH_OK);
+    assert_int_equal(went(s, 2, S_TAKEN_BACK, 10).status, BERTH_OK);
+    store_close(s);
+
+    assert_int_equal(sqlite3_open(in_state("store.db"), &db), SQLITE_OK);
+    assert_int_equal(schema_upgrade(db, schema_steps, 4, NULL), BERTH_ERR_VERSION);
+    sqlite3_close(db);
+}
+
 /* ---- Files ---- */
 
 /* The only file of the snapshots. */
@@ -225,7 +255,8 @@ static void assert_damaged(store *s, const char *what)
     berth_error error = {0};
     buf *b = NULL;
 
-    assert_int_equal(store_attempt_state(s, an_attempt(1).attempt, &b, &error), BERTH_ERR_CORRUPT);
+    assert_int_equal(store_attempt_state(s, an_attempt(1).attempt, NULL, &b, &error),
+                     BERTH_ERR_CORRUPT);
     assert_null(b);
     assert_non_null(strstr(error.text, what));
     assert_true(is_at(s, 2, T_PREPARED, 10)); /* the others are well */
@@ -265,10 +296,56 @@ static void a_damaged_state_is_the_trouble_of_one_attempt(void **state)
         berth_error error = {0};
         buf *b = NULL;
 
-        assert_int_equal(store_attempt_state(s, an_attempt(3).attempt, &b, &error),
+        assert_int_equal(store_attempt_state(s, an_attempt(3).attempt, NULL, &b, &error),
                          BERTH_ERR_CORRUPT);
         assert_non_null(strstr(error.text, "is not what was written"));
     }
+    store_close(s);
+}
+
+static void a_damaged_base_is_the_trouble_of_one_attempt(void **state)
+{
+    store *s = open_store();
+    store_attempt a = an_attempt(1);
+    buf *base = NULL, *rest = NULL;
+    berth_error error = {0};
+    const char *file;
+
+    (void)state;
+    bring(s, 1, T_BASED, 500);
+    bring(s, 2, T_PREPARED, 10);
+    file = only_file();
+    flip_byte(file, 250);
+    assert_int_equal(store_attempt_state(s, a.attempt, &base, &rest, &error), BERTH_ERR_CORRUPT);
+    assert_non_null(strstr(error.text, "the base kept for attempt"));
+    assert_null(base);
+    assert_null(rest);
+    assert_int_equal(store_attempt_state(s, a.attempt, NULL, &rest, &error), BERTH_OK);
+    assert_true(same_bytes(rest, 1, OF_STATE, 500));
+    buf_unref(rest);
+    flip_byte(file, 250);
+    assert_true(is_at(s, 1, T_BASED, 500));
+
+    /* Of the rest: neither is given. */
+    tamper("UPDATE attempt_state SET digest = zeroblob(16) WHERE id = 1");
+    assert_int_equal(store_attempt_state(s, a.attempt, &base, &rest, &error), BERTH_ERR_CORRUPT);
+    assert_null(base);
+    assert_null(rest);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(store_attempt_state(s, a.attempt, &base, &rest, &error), BERTH_ERR_CORRUPT);
+    assert_non_null(strstr(error.text, "is missing"));
+
+    /* A name that is none of this room's is not made the name of a snapshot; it can be decided. */
+    tamper("UPDATE attempt_base SET file = '../../etc/passwd'");
+    {
+        outcome o = went(s, 1, T_OWNED_BASE, 500);
+
+        assert_int_equal(o.status, BERTH_ERR_CORRUPT);
+        assert_non_null(strstr(o.error.text, "bases"));
+    }
+    assert_int_equal(went(s, 1, T_REFUSED, 0).status, BERTH_OK);
+    assert_true(is_at(s, 1, T_REFUSED, 0));
+    assert_true(is_at(s, 2, T_PREPARED, 10));
     store_close(s);
 }
 
@@ -287,14 +364,16 @@ static void states_that_are_named_survive_the_sweep_and_others_do_not(void **sta
     (void)state;
     bring(s, 1, T_PREPARED, BIG);
     bring(s, 2, S_RELEASED, BIG);
+    bring(s, 3, T_BASED, 10);
     store_close(s);
     make_file("snapshots/0123456789abcdef-0123456789abcdef.bsn");
     make_file("snapshots/.new-0123456789abcdef");
-    assert_int_equal(count_files("snapshots"), 5);
+    assert_int_equal(count_files("snapshots"), 6);
     s = open_store();
-    assert_int_equal(count_files("snapshots"), 3);
+    assert_int_equal(count_files("snapshots"), 4);
     assert_true(is_at(s, 1, T_PREPARED, BIG));
     assert_true(is_at(s, 2, S_RELEASED, BIG));
+    assert_true(is_at(s, 3, T_BASED, 10));
     store_close(s);
 }
 
@@ -306,6 +385,8 @@ int main(void)
         TEST(of_an_attempt_that_has_ended_no_byte_stays_in_the_database),
         TEST(a_damaged_attempt_is_left_out_and_the_others_come),
         TEST(a_database_of_the_version_before_is_brought_up),
+        TEST(a_database_without_bases_is_brought_up),
+        TEST(a_damaged_base_is_the_trouble_of_one_attempt),
         TEST(a_damaged_state_is_the_trouble_of_one_attempt),
         TEST(states_that_are_named_survive_the_sweep_and_others_do_not),
     };

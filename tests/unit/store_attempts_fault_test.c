@@ -17,6 +17,8 @@ static const struct {
     {T_PREPARED, T_OWNED},
     {T_NONE, T_REFUSED},
     {T_PREPARED, T_REFUSED},
+    {T_BASED, T_NONE},
+    {T_BASED, T_OWNED_BASE},
     {S_NONE, S_RELEASED},
     {S_RELEASED, S_HANDED_OVER},
     {S_RELEASED, S_TAKEN_BACK},
@@ -25,9 +27,12 @@ static const struct {
     {T_PREPARED, T_OWNED},
     {S_NONE, S_RELEASED},
     {S_RELEASED, S_TAKEN_BACK},
+    {T_NONE, T_BASED},
+    {T_BASED, T_OWNED_BASE},
+    {T_BASED, T_OWNED},
 };
 #define WORK  (sizeof steps / sizeof *steps)
-#define SMALL 8
+#define SMALL 10
 
 static size_t size_of(uint64_t n)
 {
@@ -38,8 +43,10 @@ static unsigned files_expected(const outcome *outcomes)
 {
     unsigned files = 0;
 
-    for (uint64_t n = SMALL; n < WORK; n++)
-        files += files_at(outcomes[n].status ? steps[n].from : steps[n].to);
+    for (uint64_t n = 0; n < WORK; n++) {
+        files += files_at(outcomes[n].status ? steps[n].from : steps[n].to, size_of(n));
+        files += outcomes[n].status && steps[n].to == T_BASED; /* staged, and still so */
+    }
     return files;
 }
 
