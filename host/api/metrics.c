@@ -337,6 +337,9 @@ static void put_moves(writer *w, migrations *x)
     put_message_drops(w, &c);
     counter(w, "berth_migration_sent_bytes_total", "Bytes of daemons that were sent.", c.bytes_out);
     counter(w, "berth_migration_received_bytes_total", "Bytes of daemons that came.", c.bytes_in);
+    counter(w, "berth_migration_executed_events_total",
+            "Events that were run here while their daemon was sent, and again at its target.",
+            c.executed_events);
     counter(w, "berth_migration_held_events_total",
             "Events that waited while their daemon was moved.", c.held_events);
     put_seconds(w, "berth_migration_blackout_seconds_total",

@@ -243,6 +243,7 @@ static berth_status pack(attempt *a, source_bytes *out, berth_error *error)
     if (!a->following)
         a->snapshot_ns = d->snapshot_ns;
     a->held = d->held_count;
+    count(a->x, &a->x->counters.executed_events, d->executed_count);
     a->incarnation = d->incarnation;
     a->sequence = d->sequence;
     if (d->epoch + 1 != a->offer.epoch)

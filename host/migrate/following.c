@@ -207,10 +207,10 @@ void following_executed(attempt *a)
     source_bytes bytes = {.count = 0};
     berth_error error = {0};
     writer w = {0};
-    uint32_t count;
+    uint32_t events;
     buf *executed = NULL;
 
-    if (departure_executed(a->departure, &executed, &count, &error) != BERTH_OK) {
+    if (departure_executed(a->departure, &executed, &events, &error) != BERTH_OK) {
         failed(a, error.code, error.text);
         return;
     }
@@ -218,6 +218,7 @@ void following_executed(attempt *a)
         source_piece_done(a->source, BERTH_OK, &bytes, NULL, now_of());
         return;
     }
+    count(a->x, &a->x->counters.executed_events, events);
     put_head(&w, STREAM_EXECUTED, executed->len);
     bytes.parts[0] = w.failed ? NULL : buf_copy(w.data, w.len);
     bytes.count = bytes.parts[0] != NULL;

@@ -117,6 +117,7 @@ typedef struct migrations_counters {
     uint64_t underway, in_doubt;                        /* now */
     uint64_t malformed, unknown, unauthorized, dropped; /* messages */
     uint64_t bytes_out, bytes_in, held_events;
+    uint64_t executed_events; /* that were run here while their daemon was sent, and again there */
     uint64_t blackout_ns, snapshot_ns; /* sums over those that moved from here */
 } migrations_counters;
 void migrations_get_counters(migrations *x, migrations_counters *out);
