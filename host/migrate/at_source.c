@@ -8,15 +8,22 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-/* A smaller state is sent as fast as it is worked around. */
-#define PRECOPY_MIN (1u << 20)
-
 /* ---- Beginning ------------------------------------------------------------------------------- */
 
 typedef struct asking {
     attempt *a;
     bool too_long;
 } asking;
+
+static uint64_t precopy_from(migrations *x)
+{
+    uint64_t bytes;
+
+    pthread_mutex_lock(&x->lock);
+    bytes = x->precopy_from;
+    pthread_mutex_unlock(&x->lock);
+    return bytes;
+}
 
 static void take_facts(void *ctx, const moving_facts *f)
 {
@@ -35,7 +42,7 @@ static void take_facts(void *ctx, const moving_facts *f)
     memcpy(o->digest, f->digest, sizeof o->digest);
     o->state_version = f->state_version;
     o->state_bytes = f->state_bytes;
-    o->precopy = f->deterministic && f->stateful && f->state_bytes >= PRECOPY_MIN;
+    o->precopy = f->deterministic && f->stateful && f->state_bytes >= precopy_from(a->x);
 }
 
 /* Who the target is, as its session has proven. */

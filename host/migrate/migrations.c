@@ -382,6 +382,7 @@ berth_status migrations_set_policy(migrations *x, const migrations_policy *p, be
     x->operators = operators;
     x->operator_count = p->operator_count;
     x->expected_only = p->expected_only;
+    x->precopy_from = p->precopy_from ? p->precopy_from : PRECOPY_FROM;
     pthread_mutex_unlock(&x->lock);
     return BERTH_OK;
 }

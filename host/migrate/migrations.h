@@ -30,6 +30,8 @@ typedef struct migrations_policy {
     const uint8_t (*operators)[BERTH_ENTITY_SIZE];
     size_t operator_count;
     bool expected_only; /* only daemons that berth_expect_migration has named */
+    uint64_t
+        precopy_from; /* bytes of state from which on a daemon goes on while it is sent [1 MiB] */
 } migrations_policy;
 
 typedef struct migrations_config {

@@ -40,6 +40,7 @@
 #define ORDER_LIFE_S    3600         /* of orders made here */
 #define ENDED_NS        (600 * S_NS) /* an attempt that is over answers for so long */
 #define PRESENCE_LIFE_S (24 * 3600)
+#define PRECOPY_FROM    (1u << 20) /* a smaller state is sent sooner than it is worked around */
 
 /* Something for the thread; run frees it. ended: the thread has ended, only let go. */
 typedef struct input input;
@@ -126,8 +127,9 @@ struct migrations {
     size_t accept_count;
     uint8_t (*operators)[BERTH_ENTITY_SIZE]; /* [lock] */
     size_t operator_count;
-    bool expected_only; /* [lock] */
-    runtime *rt;        /* [const] from start on */
+    bool expected_only;    /* [lock] */
+    uint64_t precopy_from; /* [lock] */
+    runtime *rt;           /* [const] from start on */
 
     pthread_mutex_t lock;
     pthread_cond_t wake, work, change; /* for the thread, the workers, who waits */

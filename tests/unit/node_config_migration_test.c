@@ -33,7 +33,7 @@ static void every_option_of_migration_reaches_its_field(void **state)
     config *c = parse("migration {\n"
                       "  accept = { tally, \"org.example.*\" }\n"
                       "  operators = { " ENTITY_A ", " ENTITY_B " }\n"
-                      "  expected_only = yes max_bytes = 64MiB\n"
+                      "  expected_only = yes max_bytes = 64MiB precopy_from = 5KiB\n"
                       "}\n");
     char hex[129];
 
@@ -47,6 +47,7 @@ static void every_option_of_migration_reaches_its_field(void **state)
                         ENTITY_A ENTITY_B);
     assert_true(c->migration.expected_only);
     assert_int_equal(c->migration.max_bytes, 64 << 20);
+    assert_int_equal(c->migration.precopy_from, 5 << 10);
     assert_false(config_mesh_on(c)); /* it says nothing about a mesh */
     config_free(c);
 }
@@ -77,6 +78,7 @@ static void each_mistake_names_the_line_and_the_cure(void **state)
         {"migration { accept = { \"\" } }", 1, "must be a name such as 'tally', or"},
         {"migration {\n operators = { 123 } }", 2, "operators: '123': must be"},
         {"migration { expected_only = maybe }", 1, "must be one of: yes, no"},
+        {"migration { precopy_from = 0 }", 1, "must be from 1 to"},
         {"migration { max_bytes = 1023KiB }", 1, "must be from 1048576 to"},
         {"migration { max_bytes = 1025GiB }", 1, "must be from 1048576 to"},
         {"migration { max_bytes = much }", 1, "must be a number of bytes"},
@@ -139,7 +141,7 @@ static void only_the_room_for_states_waits_for_a_start(void **state)
 {
     (void)state;
     assert_string_equal(changes("", "migration { accept = { a } operators = { " ENTITY_A
-                                    " } expected_only = yes }"),
+                                    " } expected_only = yes precopy_from = 1 }"),
                         "");
     assert_string_equal(changes("migration { max_bytes = 1MiB }", "migration { max_bytes = 2MiB }"),
                         "migration { max_bytes }");
