@@ -386,6 +386,21 @@ static inline uint64_t fingerprint(void)
     return h ^ names;
 }
 
+/* The only file of the snapshots. */
+static inline const char *only_file(void)
+{
+    static char path[320];
+    DIR *d = opendir(in_state("snapshots"));
+    struct dirent *entry;
+
+    assert_int_equal(count_files("snapshots"), 1);
+    while ((entry = readdir(d)))
+        if (entry->d_name[0] != '.')
+            snprintf(path, sizeof path, "%s/snapshots/%.200s", state_dir, entry->d_name);
+    closedir(d);
+    return path;
+}
+
 static inline void assert_refused(outcome o, berth_status status, uint64_t before)
 {
     if (o.status != status)

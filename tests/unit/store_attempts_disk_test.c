@@ -223,21 +223,6 @@ static void a_database_without_bases_is_brought_up(void **state)
 
 /* ---- Files ---- */
 
-/* The only file of the snapshots. */
-static const char *only_file(void)
-{
-    static char path[320];
-    DIR *d = opendir(in_state("snapshots"));
-    struct dirent *entry;
-
-    assert_int_equal(count_files("snapshots"), 1);
-    while ((entry = readdir(d)))
-        if (entry->d_name[0] != '.')
-            snprintf(path, sizeof path, "%s/snapshots/%.200s", state_dir, entry->d_name);
-    closedir(d);
-    return path;
-}
-
 static void flip_byte(const char *path, off_t at)
 {
     int fd = open(path, O_RDWR);

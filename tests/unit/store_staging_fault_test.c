@@ -78,10 +78,14 @@ static void a_prepare_that_is_found_after_all_has_its_base(void **state)
 }
 
 static store *reading;
+static char base_file[320];
 
+/* The file stays, as if it had been opened before it was removed. */
 static void end_it(void)
 {
+    assert_int_equal(link(base_file, in_state("kept")), 0);
     assert_int_equal(went(reading, 1, T_NONE, 0).status, BERTH_OK);
+    assert_int_equal(rename(in_state("kept"), base_file), 0);
 }
 
 /* Not a base without its rest, as if there had never been one. */
@@ -93,6 +97,7 @@ static void an_attempt_that_ends_while_it_is_read_has_no_state(void **state)
     (void)state;
     reading = open_store();
     bring(reading, 1, T_BASED, 100);
+    strcpy(base_file, only_file());
     vfs.after_read = end_it; /* after the look at the base */
     assert_int_equal(store_attempt_state(reading, a.attempt, &base, &rest, NULL), BERTH_OK);
     assert_null(vfs.after_read);

@@ -10,16 +10,10 @@
 /* The only file there is, by what would change if it were written anew. */
 static ino_t only_inode(void)
 {
-    DIR *d = opendir(in_state("snapshots"));
-    struct dirent *entry;
-    ino_t inode = 0;
+    struct stat st;
 
-    assert_int_equal(count_files("snapshots"), 1);
-    while ((entry = readdir(d)))
-        if (entry->d_name[0] != '.')
-            inode = entry->d_ino;
-    closedir(d);
-    return inode;
+    assert_int_equal(stat(only_file(), &st), 0);
+    return st.st_ino;
 }
 
 /* ---- On the way ---- */
@@ -327,11 +321,14 @@ static void what_a_change_refers_to_stays_until_its_fate_is_known(void **state)
     store_attempt_prepare(s, &b, NULL, note_outcome, &o[2]);
     store_attempt_unstage(s, a.attempt);
     store_attempt_unstage(s, b.attempt);
+    assert_int_equal(staged_it(s, 9, 1, 10).status, BERTH_OK); /* the thread has seen to them */
+    assert_int_equal(count_files("snapshots"), 3);
     open_gate(s, &g);
     assert_int_equal(o[0].status, BERTH_OK);
     assert_int_equal(o[1].status, BERTH_ERR_BUSY);
     assert_int_equal(o[2].status, BERTH_ERR_BUSY); /* its entity is being moved */
-    until_files(1);                                /* that of the first is the attempt's own */
+    store_attempt_unstage(s, an_attempt(9).attempt);
+    until_files(1); /* that of the first is the attempt's own */
     s = reopen(s);
     assert_int_equal(went(s, 1, T_OWNED_BASE, 0).status, BERTH_OK);
     assert_true(is_at(s, 1, T_OWNED, 10));
