@@ -183,12 +183,28 @@ static berth_status make_seal(attempt *a, const departed *d, berth_error *error)
     return a->seal ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
 }
 
+static slice bytes_of(const buf *b)
+{
+    return b ? slice_of(b->data, b->len) : (slice){0};
+}
+
+static buf *join(const departed *d)
+{
+    slice parts[] = {bytes_of(d->container_head), bytes_of(d->state), bytes_of(d->container_tail)};
+    buf *whole = buf_new(parts[0].len + parts[1].len + parts[2].len);
+    size_t at = 0;
+
+    for (unsigned i = 0; whole && i < 3; at += parts[i++].len)
+        if (parts[i].len)
+            memcpy(whole->data + at, parts[i].ptr, parts[i].len);
+    return whole;
+}
+
 static berth_status pack(attempt *a, berth_error *error)
 {
     const departed *d = departure_state(a->departure);
-    stream_parts parts = {.make = slice_of(d->make->data, d->make->len),
-                          .container = slice_of(d->container->data, d->container->len),
-                          .held = d->held ? slice_of(d->held->data, d->held->len) : (slice){0}};
+    stream_parts parts = {.make = bytes_of(d->make), .held = bytes_of(d->held)};
+    buf *container;
 
     a->closed_ns = d->closed_ns;
     a->snapshot_ns = d->snapshot_ns;
@@ -197,7 +213,10 @@ static berth_status pack(attempt *a, berth_error *error)
     a->sequence = d->sequence;
     if (d->epoch + 1 != a->offer.epoch)
         return fail(error, BERTH_ERR_STALE, "it has another epoch by now");
-    a->stream = stream_write(&parts);
+    container = join(d);
+    parts.container = bytes_of(container);
+    a->stream = container ? stream_write(&parts) : NULL;
+    buf_unref(container);
     if (!a->stream)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory for its state");
     departure_packed(a->departure);
