@@ -172,7 +172,8 @@ static bool async_request_in_use(void *run, uint64_t request)
 
 static void async_do_run(async_job *j, runner *on)
 {
-    async_run shim = {{async_next, async_result, async_request_in_use, NULL, on}, j->run};
+    async_run shim = {{async_next, async_result, async_request_in_use, NULL, on, j->run->limits},
+                      j->run};
     inline_ops.run(j->i->inner, &shim.run);
     j->run->finished(j->run);
 }

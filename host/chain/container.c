@@ -207,16 +207,28 @@ static void write_horizon(writer *w, const horizon *h)
     section_end(w, begin);
 }
 
+/* Up to the state's bytes. */
+static berth_status write_head(writer *w, const container *c, size_t size, berth_error *error)
+{
+    if (!c->kind.len)
+        return fail(error, BERTH_ERR_INVALID, "snapshot container: the kind is missing");
+    writer_bytes(w, CONTAINER_MAGIC, 4);
+    writer_u16(w, CONTAINER_VERSION);
+    writer_u16(w, 0);
+    section_begin(w, SECTION_SNAP);
+    if (!w->failed)
+        store_u64(w->data + w->len - 8, size);
+    return snapshot_encode_head(w, &c->snapshot, error);
+}
+
+/* What stands behind the state's bytes, but for the digest. */
 static berth_status write_sections(writer *w, const container *c, berth_error *error)
 {
     berth_status status;
     size_t begin;
 
-    begin = section_begin(w, SECTION_SNAP);
-    status = snapshot_encode(w, &c->snapshot, error);
-    section_end(w, begin);
-    if (!status)
-        status = write_text(w, SECTION_NAME, "name", c->name, error);
+    snapshot_encode_tail(w, &c->snapshot);
+    status = write_text(w, SECTION_NAME, "name", c->name, error);
     if (!status)
         status = write_text(w, SECTION_KIND, "kind", c->kind, error);
     if (!status)
@@ -249,28 +261,64 @@ static berth_status write_sections(writer *w, const container *c, berth_error *e
     return status;
 }
 
-berth_status container_encode(writer *w, const container *c, berth_error *error)
+static void write_digest(writer *w, slice head, slice state, slice tail)
 {
     uint8_t digest[CONTAINER_DIGEST];
-    size_t start = w->len, size;
-    berth_status status;
+    crypto_generichash_state h;
 
-    if (!c->kind.len)
-        return fail(error, BERTH_ERR_INVALID, "snapshot container: the kind is missing");
-    status = snapshot_size(&c->snapshot, &size, error);
+    sodium_ready();
+    crypto_generichash_init(&h, NULL, 0, sizeof digest);
+    crypto_generichash_update(&h, head.ptr, head.len);
+    crypto_generichash_update(&h, state.ptr, state.len);
+    crypto_generichash_update(&h, tail.ptr, tail.len);
+    crypto_generichash_final(&h, digest, sizeof digest);
+    writer_bytes(w, digest, sizeof digest);
+}
+
+static berth_status encoded(const writer *w, berth_error *error)
+{
+    return w->failed ? fail(error, BERTH_ERR_NO_MEMORY, "snapshot container: out of memory")
+                     : BERTH_OK;
+}
+
+berth_status container_encode_apart(writer *head, writer *tail, const container *c,
+                                    berth_error *error)
+{
+    size_t before = head->len, behind = tail->len, size;
+    berth_status status = snapshot_size(&c->snapshot, &size, error);
+
+    if (!status)
+        status = write_head(head, c, size, error);
+    if (!status)
+        status = write_sections(tail, c, error);
+    if (!status)
+        status = encoded(head, error);
+    if (!status)
+        status = encoded(tail, error);
+    if (status)
+        return status;
+    write_digest(tail, slice_of(head->data + before, head->len - before), c->snapshot.state,
+                 slice_of(tail->data + behind, tail->len - behind));
+    return encoded(tail, error);
+}
+
+berth_status container_encode(writer *w, const container *c, berth_error *error)
+{
+    size_t start = w->len, size;
+    berth_status status = snapshot_size(&c->snapshot, &size, error);
+
     if (status)
         return status;
     writer_reserve(w, size + 1024); /* the state is most of it: do not copy it while growing */
-    writer_bytes(w, CONTAINER_MAGIC, 4);
-    writer_u16(w, CONTAINER_VERSION);
-    writer_u16(w, 0);
+    status = write_head(w, c, size, error);
+    if (status)
+        return status;
+    writer_bytes(w, c->snapshot.state.ptr, c->snapshot.state.len);
     status = write_sections(w, c, error);
-    if (!status && !w->failed) {
-        sodium_ready();
-        crypto_generichash(digest, sizeof digest, w->data + start, w->len - start, NULL, 0);
-        writer_bytes(w, digest, sizeof digest);
-    }
-    if (!status && w->failed)
-        status = fail(error, BERTH_ERR_NO_MEMORY, "snapshot container: out of memory");
-    return status;
+    if (!status)
+        status = encoded(w, error);
+    if (status)
+        return status;
+    write_digest(w, slice_of(w->data + start, w->len - start), (slice){0}, (slice){0});
+    return encoded(w, error);
 }

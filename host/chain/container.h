@@ -90,6 +90,14 @@ typedef struct container {
 berth_status container_encode(writer *w, const container *c, berth_error *error);
 
 /*
+ * The same bytes around a state that stays where it is: head, c->snapshot.state and tail, one
+ * behind the other, are what container_encode writes. For states so large that a copy is felt.
+ * Errors as above; what was written then is of no use.
+ */
+berth_status container_encode_apart(writer *head, writer *tail, const container *c,
+                                    berth_error *error);
+
+/*
  * Read a container, or a bare CDS1 snapshot. After OK, snapshot.next_parent is usable in every case
  * (see guessed). CORRUPT, VERSION, UNSUPPORTED (a section that must be understood), NO_MEMORY; *out
  * is then empty. Memory taken is bounded by the input. Identity and kind are the caller's to judge.

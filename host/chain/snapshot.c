@@ -19,16 +19,14 @@ berth_status snapshot_size(const snapshot *s, size_t *size, berth_error *error)
     return BERTH_OK;
 }
 
-berth_status snapshot_encode(writer *w, const snapshot *s, berth_error *error)
+berth_status snapshot_encode_head(writer *w, const snapshot *s, berth_error *error)
 {
-    uint8_t sealed[ENVELOPE_SIZE];
     berth_status status;
     size_t size;
 
     status = snapshot_size(s, &size, error);
     if (status)
         return status;
-    writer_reserve(w, size);
     writer_bytes(w, magic, sizeof magic);
     writer_u8(w, SNAPSHOT_VERSION);
     writer_bytes(w, s->entity, sizeof s->entity);
@@ -36,7 +34,13 @@ berth_status snapshot_encode(writer *w, const snapshot *s, berth_error *error)
     link_write(w, &s->link);
     writer_u64(w, s->created_at);
     writer_u32(w, (uint32_t)s->state.len);
-    writer_bytes(w, s->state.ptr, s->state.len);
+    return BERTH_OK;
+}
+
+void snapshot_encode_tail(writer *w, const snapshot *s)
+{
+    uint8_t sealed[ENVELOPE_SIZE];
+
     writer_u32(w, (uint32_t)s->bindings.len);
     writer_bytes(w, s->bindings.ptr, s->bindings.len);
     writer_u8(w, s->has_envelope);
@@ -44,6 +48,22 @@ berth_status snapshot_encode(writer *w, const snapshot *s, berth_error *error)
         envelope_encode(sealed, &s->envelope);
         writer_bytes(w, sealed, sizeof sealed);
     }
+}
+
+berth_status snapshot_encode(writer *w, const snapshot *s, berth_error *error)
+{
+    berth_status status;
+    size_t size;
+
+    status = snapshot_size(s, &size, error);
+    if (status)
+        return status;
+    writer_reserve(w, size);
+    status = snapshot_encode_head(w, s, error);
+    if (status)
+        return status;
+    writer_bytes(w, s->state.ptr, s->state.len);
+    snapshot_encode_tail(w, s);
     return w->failed ? fail(error, BERTH_ERR_NO_MEMORY, "snapshot: out of memory") : BERTH_OK;
 }
 

@@ -38,6 +38,12 @@ berth_status snapshot_size(const snapshot *s, size_t *size, berth_error *error);
 /* LIMIT as above; NO_MEMORY. Nothing aborts (compute-core K26). */
 berth_status snapshot_encode(writer *w, const snapshot *s, berth_error *error);
 
+/* The same in two parts, for a state that stays where it is: what stands before its bytes, and what
+ * behind them. The head's errors are those of snapshot_encode; a failed writer is the caller's to
+ * find. */
+berth_status snapshot_encode_head(writer *w, const snapshot *s, berth_error *error);
+void snapshot_encode_tail(writer *w, const snapshot *s);
+
 /*
  * The whole of bytes, or CORRUPT (VERSION for another version of the format) with *out zeroed. The
  * link is checked against sequence and entity. Whether entity is the one you hold a key of is yours

@@ -4,24 +4,15 @@
  * next link. As soon as it is ours it runs; but until that is on disk no output of it leaves, so
  * that a host which crashes in between, and begins again from what it was sent, contradicts nobody.
  */
+#include "daemon/arrival.h"
 #include "daemon/held.h"
-#include "daemon/moving.h"
-#include "daemon/spawn.h"
 
 #include "base/error.h"
 #include "base/log.h"
 
 #include <stdlib.h>
 
-struct arrival {
-    command command; /* first */
-    struct daemon *d;
-    buf *container, *held;
-    uint64_t limit; /* of sequences that are reserved with the row */
-};
-
-/* Where it is expected, what was said there counts. NULL: it is not. */
-static factory *take_expected(runtime *rt, uint64_t origin, berth_daemon_config *config)
+factory *arrival_expected(runtime *rt, uint64_t origin, berth_daemon_config *config)
 {
     factory *f = factories_get(&rt->factories, origin);
     if (f && (!f->expected || !factories_remove(&rt->factories, f))) {
@@ -33,6 +24,29 @@ static factory *take_expected(runtime *rt, uint64_t origin, berth_daemon_config 
     if (f && f->auto_snapshot)
         config->auto_snapshot = f->auto_snapshot;
     return f;
+}
+
+berth_status arrival_made(arrival *x, runtime *rt, berth_status status, runner *on, arrival **out)
+{
+    if (on)
+        dispatcher_return(rt->dispatcher, on);
+    *out = status == BERTH_OK ? x : NULL;
+    if (status == BERTH_OK || !x)
+        return status;
+    arrival_expect_again(x, rt);
+    arrival_drop(x);
+    return status;
+}
+
+void arrival_is_whole(arrival *x)
+{
+    struct daemon *d = x->d;
+    x->limit = d->sequence_limit;
+    if (d->rt->store) {
+        d->sequence_limit = d->chain.head.sequence;
+        d->reserving = true;
+    }
+    atomic_store(&d->moved_in, true);
 }
 
 berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out, berth_error *error)
@@ -50,10 +64,8 @@ berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out,
         return status;
     arrival *x = calloc(1, sizeof(*x));
     runner *on = x ? dispatcher_borrow(rt->dispatcher) : NULL;
-    if (on && (!(x->container = buf_copy(spec->container.ptr, spec->container.len)) ||
-               (spec->held.len && !(x->held = buf_copy(spec->held.ptr, spec->held.len)))))
-        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    else if (!on)
+    if (!on || !(x->container = buf_copy(spec->container.ptr, spec->container.len)) ||
+        (spec->held.len && !(x->held = buf_copy(spec->held.ptr, spec->held.len))))
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (status == BERTH_OK) {
         spawn_wish wish = {
@@ -65,31 +77,12 @@ berth_status arrival_build(runtime *rt, const arrival_spec *spec, arrival **out,
             .wants = wants,
             .came = spec->came,
         };
-        factory *expected = take_expected(rt, spec->identity->origin, &config);
+        x->expected = arrival_expected(rt, spec->identity->origin, &config);
         status = spawn_build(rt, &wish, on, &x->d, error);
-        if (expected && status != BERTH_OK) /* for another try */
-            factories_add(&rt->factories, expected, NULL);
-        if (expected)
-            factory_unref(expected);
     }
-    if (on)
-        dispatcher_return(rt->dispatcher, on);
-    if (status != BERTH_OK) {
-        if (x) {
-            buf_unref(x->container);
-            buf_unref(x->held);
-        }
-        free(x);
-        return status;
-    }
-    x->limit = x->d->sequence_limit;
-    if (rt->store) {
-        x->d->sequence_limit = x->d->chain.head.sequence;
-        x->d->reserving = true;
-    }
-    atomic_store(&x->d->moved_in, true);
-    *out = x;
-    return BERTH_OK;
+    if (status == BERTH_OK)
+        arrival_is_whole(x);
+    return arrival_made(x, rt, status, on, out);
 }
 
 typedef struct row_call {
@@ -122,11 +115,19 @@ static void put_held(void *ctx, batch *b)
         batch_free(b);
 }
 
-static void drop(arrival *x)
+void arrival_drop(arrival *x)
 {
     buf_unref(x->container);
     buf_unref(x->held);
+    if (x->expected)
+        factory_unref(x->expected);
     free(x);
+}
+
+void arrival_expect_again(arrival *x, runtime *rt)
+{
+    if (x->expected) /* unless somebody else has its place by now */
+        factories_add(&rt->factories, x->expected, NULL);
 }
 
 /* The runner's. */
@@ -180,8 +181,9 @@ berth_status arrival_open(arrival *x, berth_error *error)
         spawn_abandon(d, on);
     dispatcher_return(rt->dispatcher, on);
     if (status != BERTH_OK) {
+        arrival_expect_again(x, rt);
         daemon_unref(d);
-        drop(x);
+        arrival_drop(x);
     }
     return status;
 }
@@ -191,6 +193,8 @@ static void may_leave(command *c, struct daemon *d)
 {
     const arrival *x = (const arrival *)c;
     d->reserving = false;
+    if (x->begun && d->make->durability != DURABILITY_VOLATILE)
+        d->want_snapshot = true; /* what is kept of it is older than what it is */
     if (d->sequence_limit < x->limit)
         d->sequence_limit = x->limit;
     keep_reserve(d);
@@ -199,7 +203,7 @@ static void may_leave(command *c, struct daemon *d)
 static void kept(command *c, struct daemon *d)
 {
     (void)d;
-    drop((arrival *)c);
+    arrival_drop((arrival *)c);
 }
 
 void arrival_kept(arrival *x)
@@ -207,21 +211,22 @@ void arrival_kept(arrival *x)
     struct daemon *d = x->d;
     x->command = (command){.kind = COMMAND_CALL, .fn = may_leave, .done = kept};
     if (!mailbox_command(d, &x->command))
-        drop(x);
+        arrival_drop(x);
     daemon_unref(d);
 }
 
 void arrival_abandon(arrival *x)
 {
     struct daemon *d = x->d;
-    runner *on = dispatcher_borrow(d->rt->dispatcher);
+    runtime *rt = d->rt;
+    runner *on = dispatcher_borrow(rt->dispatcher);
     /* An instance can be destroyed only with a runner; without one it stays until the host ends. */
     if (on) {
-        runtime *rt = d->rt;
         spawn_abandon(d, on);
         dispatcher_return(rt->dispatcher, on);
+        arrival_expect_again(x, rt);
     } else {
         log_error("daemon", "%s: out of memory: what came of it stays", d->name);
     }
-    drop(x);
+    arrival_drop(x);
 }

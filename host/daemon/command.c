@@ -3,6 +3,7 @@
 #include "daemon/operation.h"
 #include "daemon/runtime_private.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -66,6 +67,12 @@ static void keep_state(struct daemon *d, command *c)
 {
     if (c->status != BERTH_OK)
         return;
+    if (c->to_go) {
+        c->status =
+            keep_encode_apart(d, slice_of(c->state->data, c->state->len),
+                              d->make->kind->facts->state_writes, &c->head, &c->tail, &c->error);
+        return;
+    }
     c->status =
         keep_encode(d, c->state, d->make->kind->facts->state_writes, &c->container, &c->error);
     buf_unref(c->state);
@@ -73,8 +80,6 @@ static void keep_state(struct daemon *d, command *c)
     if (c->status != BERTH_OK)
         return;
     atomic_fetch_add_explicit(&d->snapshots, 1, memory_order_relaxed);
-    if (c->to_go)
-        return;
     if (d->rt->store && c->kind == COMMAND_FINISH)
         keep_store(d, c->container, c->clean, final_stored, daemon_ref(d));
     else
@@ -107,6 +112,7 @@ static void farewell(struct daemon *d)
     d->gone = true;
     d->finished = true;
     pthread_mutex_unlock(&d->lock);
+    daemon_set_tap(d, NULL);
     daemon_leave_all(d);
     dues_drop(d);
     outbox_drop(d);
@@ -131,17 +137,21 @@ bool command_step(struct daemon *d, runner *on)
             break;
 
         case COMMAND_SNAPSHOT << 4:
-            d->want_snapshot = false;
-            d->since_snapshot = 0; /* one that fails is tried again after as many events */
+            if (!c->to_go) {
+                d->want_snapshot = false;
+                d->since_snapshot = 0; /* one that fails is tried again after as many events */
+            }
             if (!d->inst) {
                 c->status = fail(&c->error, BERTH_ERR_BROKEN, "daemon '%s' is down: %s", d->name,
                                  d->quarantine ? d->quarantine : "it broke");
                 c->step = 15;
                 break;
             }
+            c->took_ns = clock_mono_ns();
             here = ask_snapshot(d, on);
             break;
         case COMMAND_SNAPSHOT << 4 | 1:
+            c->took_ns = clock_mono_ns() - c->took_ns;
             keep_state(d, c);
             d->broken = c->status == BERTH_ERR_BROKEN;
             c->step = 15;
@@ -158,6 +168,8 @@ bool command_step(struct daemon *d, runner *on)
             break;
 
         case COMMAND_REBUILD << 4:
+            if (d->tap)
+                tap_break(d->tap, BERTH_ERR_BROKEN, "it broke, and was rebuilt");
             if (d->inst)
                 here = operation_stay(d, d->inst->ops->destroy(d->inst, on, got_destroyed, d));
             break;

@@ -43,11 +43,6 @@ void batch_give_up(batch *b, berth_status status)
     batch_settle(b);
 }
 
-static bool is_chained(const effect *e)
-{
-    return e->op == EFFECT_OUTPUT && e->to != BERTH_TO_SELF;
-}
-
 berth_status commit_check(const struct daemon *d, const effects *e)
 {
     /* Far from the end, which is nearly always, no need to count. */
@@ -55,7 +50,7 @@ berth_status commit_check(const struct daemon *d, const effects *e)
         return BERTH_OK;
     uint64_t chained = 0;
     for (uint32_t i = 0; i < e->count; i++)
-        chained += is_chained(&e->items[i]);
+        chained += effect_is_chained(&e->items[i]);
     return chained <= UINT64_MAX - d->chain.head.sequence ? BERTH_OK : BERTH_ERR_SEQUENCE;
 }
 
@@ -242,7 +237,7 @@ static berth_status release_answer(struct daemon *d, pending_output *p, const be
 static berth_status release_output(struct daemon *d, pending_output *p)
 {
     effect *e = &p->effect;
-    if (is_chained(e) && !p->shown) {
+    if (effect_is_chained(e) && !p->shown) {
         p->shown = true;
         show(d, e);
         if (e->to == BERTH_TO_CALLER && p->batch && p->batch->want_outputs)
@@ -430,7 +425,7 @@ static void commit_one(struct daemon *d, batch *b, uint32_t index, effect *e,
         .batch = b,
         .input = index,
         .commit = d->inputs,
-        .sequence = is_chained(e) ? d->chain.head.sequence : 0,
+        .sequence = effect_is_chained(e) ? d->chain.head.sequence : 0,
         .last = last,
     };
     if (e->op == EFFECT_OUTPUT && e->to == BERTH_TO_CALLER)
@@ -453,7 +448,7 @@ void commit_effects(struct daemon *d, batch *b, uint32_t index, effects *e)
     for (uint32_t i = 0; i < e->count; i++) {
         effect *x = &e->items[i];
         bool here = x->op == EFFECT_OUTPUT && x->to == BERTH_TO_CALLER;
-        if (is_chained(x)) {
+        if (effect_is_chained(x)) {
             chain_append(&d->chain, x->bytes->data, x->bytes->len - EFFECT_HEAD, heard, NULL);
             emitted++;
         }

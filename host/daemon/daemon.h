@@ -29,6 +29,7 @@
 #include "daemon/instance.h"
 #include "daemon/ring.h"
 #include "daemon/runtime.h"
+#include "daemon/tap.h"
 
 #include <pthread.h>
 
@@ -42,7 +43,8 @@ typedef struct factory {
     atomic_uint refs;
     bool facts_only;        /* its daemon has ended: kind is a reference to facts */
     bool expected;          /* a placeholder: nobody is building a daemon from it */
-    bool has_key;           /* else the key comes with the migration */
+    bool has_key;           /* else the key comes with the migration. Under the table's lock */
+    bool rehearsed;         /* its daemon has come, not yet for good. Under the table's lock */
     uint32_t durability;    /* DURABILITY_VOLATILE or _SNAPSHOT */
     plugin_kind *kind;      /* one reference */
     buf *config;            /* a zero behind it, not counted; NULL: empty */
@@ -85,8 +87,10 @@ struct command {
     void *ctx;
     berth_status status;
     berth_error error;
-    buf *container;        /* SNAPSHOT: one reference */
+    buf *container;        /* SNAPSHOT: one reference; NULL if to_go: */
+    buf *head, *tail;      /* one reference each: around state, which is the callee's then, too */
     struct latch *on_disk; /* SNAPSHOT: answered when the store has it; NULL: nobody waits */
+    int64_t took_ns;       /* SNAPSHOT: the instance, for its state */
     /* What the instance answered, until the runner goes on. */
     buf *state;
     instance *made;
@@ -176,6 +180,7 @@ struct daemon {
     bool gone;      /* out of the table: takes nothing more [lock] */
     bool finished;  /* destroyed: not even commands [lock] */
     bool refusing;  /* stopping: takes nothing from outside [lock] */
+    bool leaving;   /* a departure is under way [lock] */
     bool held;      /* leaving: no batch is begun [lock] */
     bool frozen;    /* leaving: nothing is taken in but the host's own [lock] */
     bool force;     /* do not wait for drained [lock] */
@@ -187,6 +192,7 @@ struct daemon {
     batch *mail_head, *mail_tail;     /* [lock] */
     command *command_head, *command_tail;
     struct credit *credits; /* who waits for room [lock] */
+    tap *tap; /* records what it runs, or NULL; one reference. Set by the runner [lock] */
 
     atomic_bool blocked;       /* waits for a target's room; set and cleared under block_lock */
     struct daemon *block_next; /* in the runtime's list of blocked daemons; block_lock */
@@ -219,6 +225,7 @@ struct daemon {
     uint64_t incarnation, epoch; /* [runner]; read by info under lock */
     buf *last_snapshot;          /* to rebuild from when it breaks [runner] */
     atomic_bool observed;        /* someone observes its deliveries */
+    atomic_bool muted;           /* it runs again what it ran elsewhere: says nothing */
     atomic_bool forgotten;       /* its rows are gone, or going */
     atomic_bool over;            /* its name, identity and kind are free */
     atomic_bool moved_in;        /* what was sent to it before may still be under way */
@@ -299,10 +306,15 @@ static inline bool mailbox_begun(const struct daemon *d)
 {
     return (d->urgent_head && d->urgent_head->at) || (d->mail_head && d->mail_head->at);
 }
+/* What it runs is recorded, and there is no room for more. Under d->lock, or the runner's. */
+static inline bool daemon_waits_for_tap(const struct daemon *d)
+{
+    return d->tap && tap_full(d->tap);
+}
 /* Under d->lock: the batch to run next, or NULL. */
 static inline batch *mailbox_next(const struct daemon *d)
 {
-    if (!d->gate_open || (d->held && !mailbox_begun(d)))
+    if (!d->gate_open || (d->held && !mailbox_begun(d)) || daemon_waits_for_tap(d))
         return NULL;
     if (d->held && d->mail_head && d->mail_head->at)
         return d->mail_head;
@@ -318,11 +330,13 @@ void mailbox_took(struct daemon *d, uint32_t events, uint64_t bytes);
 void mailbox_unget(struct daemon *d, batch *b);
 /* Everything in the mailbox ends as CANCELLED; everyone who waits for room is called. d is gone. */
 void mailbox_cancel(struct daemon *d);
-/* Begin no other batch; false: it is so already, or d is ending. */
+/* A departure begins; false: one is under way, or d is ending. mailbox_thaw ends it. */
+bool mailbox_leave(struct daemon *d);
+/* Begin no other batch; false: d is ending. */
 bool mailbox_hold(struct daemon *d);
 /* Take in nothing more but the host's own; what is there is the caller's, in order. */
 batch *mailbox_freeze(struct daemon *d);
-/* Both are over; list goes in front of what has come since. */
+/* All of this is over; list goes in front of what has come since. */
 void mailbox_thaw(struct daemon *d, batch *list);
 /* All that is there; d takes nothing more, and who waits for room is called. */
 batch *mailbox_empty(struct daemon *d);
@@ -334,6 +348,17 @@ void daemon_task(task *t, runner *on);
 /* Run b on the calling thread if the daemon has nothing else to do. False: it has, nothing
  * happened. */
 bool daemon_run_here(struct daemon *d, batch *b, runner *on);
+
+/* An event with a causal link, from the node peer (0: this one). Of the origins that a daemon can
+ * remember exactly, one node names at most half. The runner's. */
+static inline horizon_seen daemon_observe(struct daemon *d, uint64_t peer, uint64_t origin,
+                                          uint64_t sequence, uint32_t limit)
+{
+    return horizon_observe_from(&d->seen, peer, limit / 2 + limit % 2, origin, sequence, limit);
+}
+/* What d runs from now on is recorded by t (takes over the reference); NULL: nothing is. The
+ * runner's. */
+void daemon_set_tap(struct daemon *d, tap *t);
 
 /* ---- command.c ------------------------------------------------------------------------------- */
 
@@ -424,6 +449,9 @@ void block_clear(struct daemon *d);
  */
 berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, buf **out,
                          berth_error *error);
+/* The same around a state that stays where it is: before, state, behind are those bytes. */
+berth_status keep_encode_apart(struct daemon *d, slice state, uint32_t state_version, buf **before,
+                               buf **behind, berth_error *error);
 /* Hand a container to the store, and remember it for rebuilding. */
 /* Where there is a store, done gets its answer; NULL: a failure is logged. */
 void keep_store(struct daemon *d, buf *bytes, bool clean, store_done *done, void *ctx);

@@ -9,9 +9,8 @@
  * else still answers for (flows of other nodes, clients) are told that they were not taken, or go
  * after the daemon; those that the host made of timers and requests are made again from the state.
  */
+#include "daemon/departure.h"
 #include "daemon/held.h"
-#include "daemon/moving.h"
-#include "daemon/spawn.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -21,27 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct departure {
-    command command; /* first */
-    struct daemon *d;
-    departure_done *done;
-    void *ctx;
-    atomic_uint refs; /* the command's, and the owner's */
-    atomic_bool resumed;
-    pthread_mutex_t lock;
-    batch *aside; /* [lock] of the frozen mailbox, in order */
-    berth_keypair key;
-    departed state;
-};
-
-static void unref(departure *x)
+void departure_unref(departure *x)
 {
     if (atomic_fetch_sub(&x->refs, 1) != 1)
         return;
     berth_keypair_wipe(&x->key);
-    buf_unref(x->state.make);
-    buf_unref(x->state.container);
-    buf_unref(x->state.held);
+    departure_packed(x);
+    tap_unref(x->tap);
     daemon_unref(x->d);
     pthread_mutex_destroy(&x->lock);
     free(x);
@@ -53,7 +38,7 @@ static void unref(departure *x)
  * same) */
 #define MAKE_VERSION 1
 
-static buf *make_bytes(struct daemon *d, berth_error *error)
+buf *departure_make(struct daemon *d, berth_error *error)
 {
     writer w = {0}, wants = {0};
     const buf *config = d->make->config;
@@ -162,13 +147,7 @@ moving_place runtime_moving_place(runtime *rt, uint64_t origin, const char *kind
 
 bool runtime_moving_key(runtime *rt, uint64_t origin, berth_keypair *out)
 {
-    factory *f = factories_get(&rt->factories, origin);
-    bool has = f && f->expected && f->has_key;
-    if (has)
-        *out = f->key;
-    if (f)
-        factory_unref(f);
-    return has;
+    return factories_key(&rt->factories, origin, out);
 }
 
 bool runtime_has(runtime *rt, uint64_t origin)
@@ -201,7 +180,7 @@ bool runtime_kind_of(runtime *rt, uint64_t origin, char *kind, size_t size)
 
 /* ---- Freezing -------------------------------------------------------------------------------- */
 
-/* The runner's: all that goes along. */
+/* The runner's, under x->lock: all that goes along. */
 static berth_status take_held(departure *x, berth_error *error)
 {
     writer w = {0};
@@ -218,54 +197,92 @@ static berth_status take_held(departure *x, berth_error *error)
     return count && !x->state.held ? fail(error, BERTH_ERR_NO_MEMORY, "out of memory") : BERTH_OK;
 }
 
-static void thaw(departure *x)
+bool departure_is_over(departure *x)
 {
     pthread_mutex_lock(&x->lock);
+    bool over = x->over;
+    pthread_mutex_unlock(&x->lock);
+    return over;
+}
+
+void departure_let_go(departure *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool before = x->over;
     batch *aside = x->aside;
     x->aside = NULL;
+    x->over = true;
     pthread_mutex_unlock(&x->lock);
+    if (before)
+        return;
+    if (x->tap)
+        follow_end(x);
     mailbox_thaw(x->d, aside);
+}
+
+void departure_note(departure *x, struct daemon *d)
+{
+    x->key = d->make->key;
+    x->state.key = &x->key;
+    x->state.epoch = d->epoch;
+    x->state.incarnation = d->incarnation;
+    x->state.sequence = d->chain.head.sequence;
+    berth_link_encode(x->state.head, &d->chain.head);
+}
+
+void departure_freeze(departure *x, struct daemon *d, berth_status status, berth_error *error)
+{
+    pthread_mutex_lock(&d->lock);
+    bool ends = d->refusing || d->gone;
+    pthread_mutex_unlock(&d->lock);
+    if (status == BERTH_OK && ends)
+        status = fail(error, BERTH_ERR_CANCELLED, "it stays");
+    if (status == BERTH_OK && !(x->state.make = departure_make(d, error)))
+        status = error->code;
+    if (status == BERTH_OK) {
+        departure_note(x, d);
+        pthread_mutex_lock(&x->lock);
+        /* Whoever resumes it from here on finds it frozen. */
+        if (!x->over) {
+            x->aside = mailbox_freeze(d);
+            status = take_held(x, error);
+        }
+        pthread_mutex_unlock(&x->lock);
+    }
+    if (status == BERTH_OK && departure_is_over(x))
+        status = fail(error, BERTH_ERR_CANCELLED, "it stays");
+    departure_answer(x, status, error);
+}
+
+void departure_answer(departure *x, berth_status status, const berth_error *error)
+{
+    if (status != BERTH_OK)
+        departure_let_go(x);
+    x->done(x->ctx, x, status, error);
+    departure_unref(x);
 }
 
 /* On the runner's thread: the state was taken, or could not be. */
 static void taken(command *c, struct daemon *d)
 {
     departure *x = (departure *)c;
-    berth_status status = c->status;
     berth_error error = c->error;
-    x->state.snapshot_ns = clock_mono_ns() - x->state.snapshot_ns;
-    x->state.container = c->container;
-    pthread_mutex_lock(&d->lock);
-    bool ends = d->refusing || d->gone;
-    pthread_mutex_unlock(&d->lock);
-    if (status == BERTH_OK && (ends || atomic_load(&x->resumed)))
-        status = fail(&error, BERTH_ERR_CANCELLED, "it stays");
-    if (status == BERTH_OK && !(x->state.make = make_bytes(d, &error)))
-        status = error.code;
-    if (status == BERTH_OK) {
-        x->key = d->make->key;
-        x->state.key = &x->key;
-        x->state.epoch = d->epoch;
-        x->state.incarnation = d->incarnation;
-        x->state.sequence = d->chain.head.sequence;
-        berth_link_encode(x->state.head, &d->chain.head);
-        pthread_mutex_lock(&x->lock);
-        x->aside = mailbox_freeze(d);
-        pthread_mutex_unlock(&x->lock);
-        status = take_held(x, &error);
-    }
-    /* Whoever resumed it meanwhile has found nothing frozen. */
-    if (status != BERTH_OK || atomic_load(&x->resumed)) {
-        thaw(x);
-        if (status == BERTH_OK)
-            status = fail(&error, BERTH_ERR_CANCELLED, "it stays");
-    }
-    x->done(x->ctx, x, status, &error);
-    unref(x);
+    departure_take_state(x);
+    departure_freeze(x, d, c->status, &error);
 }
 
-berth_status departure_begin(runtime *rt, uint64_t origin, departure_done *done, void *ctx,
-                             departure **out, berth_error *error)
+void departure_take_state(departure *x)
+{
+    command *c = &x->command;
+    x->state.snapshot_ns = c->took_ns;
+    x->state.container_head = c->head;
+    x->state.state = c->state;
+    x->state.container_tail = c->tail;
+    c->head = c->state = c->tail = NULL;
+}
+
+berth_status departure_new(runtime *rt, uint64_t origin, departure_done *done, void *ctx,
+                           departure **out, berth_error *error)
 {
     *out = NULL;
     struct daemon *d = registry_get(&rt->registry, origin);
@@ -278,27 +295,63 @@ berth_status departure_begin(runtime *rt, uint64_t origin, departure_done *done,
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     }
     *x = (departure){.d = d, .done = done, .ctx = ctx};
-    x->command = (command){
-        .kind = COMMAND_SNAPSHOT, .when_still = true, .to_go = true, .done = taken, .ctx = x};
-    atomic_init(&x->refs, 2);
+    atomic_init(&x->refs, 1);
     pthread_mutex_init(&x->lock, NULL);
-    x->state.closed_ns = x->state.snapshot_ns = clock_mono_ns();
-    if (!mailbox_hold(d)) {
-        atomic_store(&x->refs, 1);
-        unref(x);
-        return fail(error, BERTH_ERR_BUSY, "daemon %016llx is leaving already, or ending",
-                    (unsigned long long)origin);
-    }
     *out = x;
-    if (!mailbox_command(d, &x->command)) {
-        mailbox_thaw(d, NULL);
-        *out = NULL;
-        atomic_store(&x->refs, 1);
-        unref(x);
-        return fail(error, BERTH_ERR_NOT_FOUND, "daemon %016llx has ended",
-                    (unsigned long long)origin);
-    }
     return BERTH_OK;
+}
+
+berth_status departure_start(departure *x, command c, berth_error *error)
+{
+    struct daemon *d = x->d;
+    if (!mailbox_leave(d))
+        return fail(error, BERTH_ERR_BUSY, "daemon %016llx is leaving already, or ending",
+                    (unsigned long long)d->origin);
+    if (departure_command(x, c, error) == BERTH_OK)
+        return BERTH_OK;
+    mailbox_thaw(d, NULL);
+    return error->code;
+}
+
+berth_status departure_command(departure *x, command c, berth_error *error)
+{
+    struct daemon *d = x->d;
+    x->command = c;
+    atomic_fetch_add(&x->refs, 1);
+    /* Only what is to be still is held. */
+    if ((!c.when_still || mailbox_hold(d)) && mailbox_command(d, &x->command))
+        return BERTH_OK;
+    atomic_fetch_sub(&x->refs, 1);
+    return fail(error, BERTH_ERR_NOT_FOUND, "daemon %016llx has ended",
+                (unsigned long long)d->origin);
+}
+
+berth_status departure_begin(runtime *rt, uint64_t origin, departure_done *done, void *ctx,
+                             departure **out, berth_error *error)
+{
+    berth_error local = {0};
+    berth_status status = departure_new(rt, origin, done, ctx, out, &local);
+    if (status == BERTH_OK) {
+        (*out)->state.closed_ns = clock_mono_ns();
+        status = departure_start(
+            *out,
+            (command){.kind = COMMAND_SNAPSHOT, .when_still = true, .to_go = true, .done = taken},
+            &local);
+    }
+    return departure_begun(out, status, &local, error);
+}
+
+berth_status departure_begun(departure **out, berth_status status, const berth_error *why,
+                             berth_error *error)
+{
+    if (status == BERTH_OK)
+        return status;
+    if (*out)
+        departure_unref(*out);
+    *out = NULL;
+    if (error)
+        *error = *why;
+    return status;
 }
 
 const departed *departure_state(const departure *x)
@@ -308,28 +361,31 @@ const departed *departure_state(const departure *x)
 
 void departure_packed(departure *x)
 {
-    buf_unref(x->state.make);
-    buf_unref(x->state.container);
-    buf_unref(x->state.held);
-    x->state.make = x->state.container = x->state.held = NULL;
+    departed *s = &x->state;
+    buf_unref(s->make);
+    buf_unref(s->container_head);
+    buf_unref(s->state);
+    buf_unref(s->container_tail);
+    buf_unref(s->executed);
+    buf_unref(s->held);
+    s->make = s->container_head = s->state = s->container_tail = s->executed = s->held = NULL;
 }
 
 void departure_resume(departure *x, uint64_t epoch)
 {
-    atomic_store(&x->resumed, true);
     if (epoch) { /* frozen: nobody runs it */
         pthread_mutex_lock(&x->d->lock);
         x->d->epoch = epoch;
         pthread_mutex_unlock(&x->d->lock);
     }
-    thaw(x);
+    departure_let_go(x);
     runtime_gate_again(x->d->rt, x->d->origin);
 }
 
 void departure_free(departure *x)
 {
     if (x)
-        unref(x);
+        departure_unref(x);
 }
 
 /* ---- Gone ------------------------------------------------------------------------------------ */

@@ -39,6 +39,12 @@ typedef struct effect {
     berth_ref reply_to;
 } effect;
 
+/* An output that becomes a link of the chain. */
+static inline bool effect_is_chained(const effect *e)
+{
+    return e->op == EFFECT_OUTPUT && e->to != BERTH_TO_SELF;
+}
+
 typedef struct effect_limits {
     uint64_t outputs, output_bytes;
 } effect_limits;

@@ -168,6 +168,28 @@ uint64_t factories_orchestrator(factories *f, uint64_t origin)
     return node;
 }
 
+void factories_know(factories *f, factory *entry, const berth_keypair *key)
+{
+    factory_shard *s = factories_shard(f, entry->origin);
+    pthread_mutex_lock(&s->lock);
+    entry->key = *key;
+    entry->has_key = true;
+    entry->rehearsed = false;
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool factories_key(factories *f, uint64_t origin, berth_keypair *out)
+{
+    factory_shard *s = factories_shard(f, origin);
+    pthread_mutex_lock(&s->lock);
+    const factory *entry = map64_get(&s->map, origin);
+    bool has = entry && (entry->expected || entry->rehearsed) && entry->has_key;
+    if (has)
+        *out = entry->key;
+    pthread_mutex_unlock(&s->lock);
+    return has;
+}
+
 size_t factories_count(factories *f)
 {
     size_t n = 0;

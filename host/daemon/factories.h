@@ -50,6 +50,11 @@ struct factory *factories_take(factories *f, uint64_t origin);
 /* Say who may bring the daemon. False: no such entry, or bound to another node. */
 bool factories_bind(factories *f, uint64_t origin, uint64_t orchestrator);
 uint64_t factories_orchestrator(factories *f, uint64_t origin);
+/* The key of this very entry, whose daemon has come for good. */
+void factories_know(factories *f, struct factory *entry, const berth_keypair *key);
+/* A copy of the key that was registered for whom is expected, or has come and not for good; the
+ * caller wipes it. False: there is none. */
+bool factories_key(factories *f, uint64_t origin, berth_keypair *out);
 size_t factories_count(factories *f);
 /* Remove every placeholder: those who build a daemon take out their own entries. */
 void factories_expect_nothing(factories *f);

@@ -38,10 +38,12 @@ static void host_log(const berth_host *host, berth_daemon *handle, int32_t level
 {
     (void)host;
     uint32_t dropped = 0;
+    const struct daemon *d = (const struct daemon *)handle;
+    if (d && atomic_load(&d->muted))
+        return;
     if (!text || !text->ptr || level < BERTH_LOG_ERROR || level > BERTH_LOG_DEBUG ||
         !may_log(&dropped))
         return;
-    const struct daemon *d = (const struct daemon *)handle;
     int len = text->len < LOG_TEXT_MAX ? (int)text->len : LOG_TEXT_MAX;
     if (dropped)
         log_warn("plugin", "%u lines of plugins were dropped: they log too much", dropped);
@@ -56,6 +58,8 @@ static berth_code host_post(berth_daemon *handle, const void *ptr, uint64_t len)
         return BERTH_E_ARGUMENT;
     if (len > d->rt->limits.max_event)
         return BERTH_E_LIMIT;
+    if (atomic_load(&d->muted)) /* it was posted where it ran first, and comes from there */
+        return BERTH_OK;
     buf *data = buf_copy(ptr, len);
     if (!data)
         return BERTH_E_MEMORY;

@@ -3,6 +3,7 @@
 
 #include "base/cursor.h"
 #include "base/error.h"
+#include "daemon/blob.h"
 #include "daemon/runner.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ struct inline_scratch {
     effects effects;
     effect_context context;
     buf *reserved;
-    writer state;
+    writer state; /* a blob */
     uint64_t max_state;
     bool state_over;
     size_t fail_len;
@@ -133,7 +134,7 @@ static berth_code call_write(berth_call *call, const void *ptr, uint64_t len)
     inline_scratch *s = h->scratch;
     if (len && !ptr)
         return BERTH_E_ARGUMENT;
-    if (s->state_over || len > s->max_state - s->state.len) {
+    if (s->state_over || len > s->max_state - blob_len(&s->state)) {
         s->state_over = true;
         return BERTH_E_LIMIT;
     }
@@ -313,7 +314,7 @@ static instance_answer inline_run(instance *base, instance_run *run)
 {
     inline_instance *i = (inline_instance *)base;
     inline_scratch *s = run->on->scratch;
-    s->effects.limits = i->limits;
+    s->effects.limits = run->limits ? *run->limits : i->limits;
     s->context = (effect_context){
         .has_timer = i->kind->table.on_timer != NULL,
         .has_reply = i->kind->table.on_reply != NULL,
@@ -341,8 +342,7 @@ static instance_answer inline_snapshot(instance *base, runner *on, uint32_t want
 {
     inline_instance *i = (inline_instance *)base;
     inline_scratch *s = on->scratch;
-    s->state.len = 0;
-    s->state.failed = false;
+    blob_begin(&s->state);
     s->state_over = false;
     s->max_state = max_state;
     berth_code code = BERTH_OK;
@@ -362,7 +362,7 @@ static instance_answer inline_snapshot(instance *base, runner *on, uint32_t want
         status = BERTH_ERR_BROKEN;
     } else if (code != BERTH_OK) {
         status = code == BERTH_E_VERSION ? BERTH_ERR_VERSION : BERTH_ERR_PLUGIN;
-    } else if (s->state.failed || !(state = buf_copy(s->state.data, s->state.len))) {
+    } else if (!(state = blob_end(&s->state))) {
         status = BERTH_ERR_NO_MEMORY;
     }
     writer_free(&s->state); /* states differ a lot in size: do not keep the largest for ever */

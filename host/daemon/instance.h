@@ -57,6 +57,8 @@ typedef struct instance_run {
     void (*finished)(struct instance_run *run);
     /* Of the thread that runs, for instances that keep per-thread scratch. */
     runner *on;
+    /* Of this run; NULL: those that the instance was made with. */
+    const effect_limits *limits;
 } instance_run;
 
 /* state has one reference, the callee's to drop; NULL unless OK. */

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "chain/container.h"
+#include "daemon/blob.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,73 +76,115 @@ static int by_request(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-#define ADOPTED (64 * 1024) /* smaller ones are copied: a writer's room is more than they need */
+/* What stands around the state, borrowed from the daemon or kept here. */
+typedef struct surroundings {
+    container c;
+    writer bindings, sent;
+} surroundings;
+
+static void surroundings_fini(surroundings *s)
+{
+    free(s->c.cursors);
+    free(s->c.timers);
+    free(s->c.requests);
+    writer_free(&s->bindings);
+    writer_free(&s->sent);
+}
+
+static berth_status fill_more(surroundings *s, struct daemon *d, berth_error *error)
+{
+    container *c = &s->c;
+    berth_status status = BERTH_OK;
+    if (!fill_cursors(c, d->more) || !fill_dues(c, d))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    else if (d->more->ledger.count)
+        status = ledger_encode(&s->bindings, &d->more->ledger, error);
+    qsort(c->cursors, c->cursor_count, sizeof(*c->cursors), by_source);
+    qsort(c->timers, c->timer_count, sizeof(*c->timers), by_number);
+    qsort(c->requests, c->request_count, sizeof(*c->requests), by_request);
+    c->snapshot.bindings = slice_of(s->bindings.data, s->bindings.len);
+    c->bonds = d->more->bonds; /* lent, like the horizon */
+    return status;
+}
+
+/* surroundings_fini is the caller's, whatever it answers. */
+static berth_status surround(surroundings *s, struct daemon *d, slice state, uint32_t state_version,
+                             berth_error *error)
+{
+    plugin_info info;
+    plugin_kind_info(d->make->kind, &info);
+    container *c = &s->c;
+    *s = (surroundings){
+        .c = {
+            .name = slice_str(d->name),
+            .kind = slice_str(daemon_kind_name(d)),
+            .plugin_name = kind_has_file(&info) ? slice_str(info.manifest->name) : (slice){0},
+            .state_version = d->make->kind->facts->stateful ? state_version : 0,
+            .started = d->started,
+            .incarnation = d->incarnation,
+            .epoch = d->epoch,
+            .inputs = d->inputs,
+            .horizon = d->seen, /* lent: not freed here */
+            .came = d->came ? slice_of(d->came->data, d->came->len) : (slice){0},
+        }};
+    memcpy(c->plugin_digest, info.digest, sizeof(c->plugin_digest));
+    c->snapshot = (snapshot){
+        .link = d->chain.head,
+        .created_at = (uint64_t)clock_wall_ns(),
+        .state = state,
+        .has_next_parent = true,
+        .next_parent = d->chain.next_parent,
+    };
+    memcpy(c->snapshot.entity, d->make->key.entity, sizeof(c->snapshot.entity));
+    berth_status status = d->more ? fill_more(s, d, error) : BERTH_OK;
+    if (status == BERTH_OK && d->link) {
+        d->rt->route.save(d->rt->route.ctx, d->link, &s->sent);
+        c->sent = slice_of(s->sent.data, s->sent.len);
+        if (s->sent.failed)
+            status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    return status;
+}
 
 berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, buf **out,
                          berth_error *error)
 {
-    writer w = {0}, bindings = {0}, sent = {0};
-    plugin_info info;
-    plugin_kind_info(d->make->kind, &info);
-    container c = {
-        .name = slice_str(d->name),
-        .kind = slice_str(daemon_kind_name(d)),
-        .plugin_name = kind_has_file(&info) ? slice_str(info.manifest->name) : (slice){0},
-        .state_version = d->make->kind->facts->stateful ? state_version : 0,
-        .started = d->started,
-        .incarnation = d->incarnation,
-        .epoch = d->epoch,
-        .inputs = d->inputs,
-        .horizon = d->seen, /* lent: not freed here */
-        .came = d->came ? slice_of(d->came->data, d->came->len) : (slice){0},
-    };
-    memcpy(c.plugin_digest, info.digest, sizeof(c.plugin_digest));
-    c.snapshot = (snapshot){
-        .link = d->chain.head,
-        .created_at = (uint64_t)clock_wall_ns(),
-        .state = slice_of(state->data, state->len),
-        .has_next_parent = true,
-        .next_parent = d->chain.next_parent,
-    };
-    memcpy(c.snapshot.entity, d->make->key.entity, sizeof(c.snapshot.entity));
-    berth_status status = BERTH_OK;
-    buf *result = NULL;
-    if (d->more) {
-        if (!fill_cursors(&c, d->more) || !fill_dues(&c, d))
-            status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-        else if (d->more->ledger.count)
-            status = ledger_encode(&bindings, &d->more->ledger, error);
-        qsort(c.cursors, c.cursor_count, sizeof(*c.cursors), by_source);
-        qsort(c.timers, c.timer_count, sizeof(*c.timers), by_number);
-        qsort(c.requests, c.request_count, sizeof(*c.requests), by_request);
-        c.snapshot.bindings = slice_of(bindings.data, bindings.len);
-        c.bonds = d->more->bonds; /* lent, like the horizon */
-    }
-    if (status == BERTH_OK && d->link) {
-        d->rt->route.save(d->rt->route.ctx, d->link, &sent);
-        c.sent = slice_of(sent.data, sent.len);
-        if (sent.failed)
-            status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    }
-    /* Room for the head of a buffer, which a large one becomes as it is. */
-    writer_bytes(&w, &(buf){.len = 0}, sizeof(buf));
+    surroundings s;
+    writer w = {0};
+    berth_status status = surround(&s, d, slice_of(state->data, state->len), state_version, error);
+    blob_begin(&w);
     if (status == BERTH_OK)
-        status = container_encode(&w, &c, error);
-    if (status == BERTH_OK && !w.failed && w.len >= ADOPTED) {
-        result = buf_adopt(w.data, w.len - sizeof(buf));
-        w = (writer){0};
-    } else if (status == BERTH_OK && !w.failed) {
-        result = buf_copy(w.data + sizeof(buf), w.len - sizeof(buf));
-    }
-    if (status == BERTH_OK && !result)
+        status = container_encode(&w, &s.c, error);
+    *out = status == BERTH_OK ? blob_end(&w) : NULL;
+    if (status == BERTH_OK && !*out)
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    *out = result;
-    free(c.cursors);
-    free(c.timers);
-    free(c.requests);
-    writer_free(&bindings);
-    writer_free(&sent);
     writer_free(&w);
+    surroundings_fini(&s);
+    return status;
+}
+
+berth_status keep_encode_apart(struct daemon *d, slice state, uint32_t state_version, buf **before,
+                               buf **behind, berth_error *error)
+{
+    surroundings s;
+    writer head = {0}, rest = {0};
+    berth_status status = surround(&s, d, state, state_version, error);
+    *before = *behind = NULL;
+    if (status == BERTH_OK)
+        status = container_encode_apart(&head, &rest, &s.c, error);
+    if (status == BERTH_OK) {
+        *before = buf_copy(head.data, head.len);
+        *behind = buf_copy(rest.data, rest.len);
+        if (!*before || !*behind) {
+            buf_unref(*before);
+            buf_unref(*behind);
+            *before = *behind = NULL;
+            status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+        }
+    }
+    writer_free(&head);
+    writer_free(&rest);
+    surroundings_fini(&s);
     return status;
 }
 

@@ -202,10 +202,20 @@ void mailbox_cancel(struct daemon *d)
 
 /* ---- While it leaves ------------------------------------------------------------------------- */
 
+bool mailbox_leave(struct daemon *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool can = !d->leaving && !d->gone && !d->refusing;
+    if (can)
+        d->leaving = true;
+    pthread_mutex_unlock(&d->lock);
+    return can;
+}
+
 bool mailbox_hold(struct daemon *d)
 {
     pthread_mutex_lock(&d->lock);
-    bool can = !d->held && !d->gone && !d->refusing;
+    bool can = !d->gone && !d->refusing;
     if (can) {
         d->held = true;
         d->state = BERTH_DAEMON_HELD;
@@ -238,7 +248,7 @@ batch *mailbox_freeze(struct daemon *d)
 void mailbox_thaw(struct daemon *d, batch *list)
 {
     pthread_mutex_lock(&d->lock);
-    d->held = d->frozen = false;
+    d->leaving = d->held = d->frozen = false;
     if (d->state == BERTH_DAEMON_HELD && d->gate_open)
         d->state = BERTH_DAEMON_RUNNING;
     if (list) {

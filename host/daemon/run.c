@@ -104,12 +104,10 @@ static void refuse_source(work *w)
     b->unfinished--;
 }
 
-/* Of the origins that a daemon can remember exactly, one node names at most half. */
 static void observe(struct daemon *d, uint64_t peer, const message *m)
 {
     uint32_t limit = (uint32_t)d->rt->limits.horizon_origins;
-    switch (horizon_observe_from(&d->seen, peer, limit / 2 + limit % 2, m->origin, m->sequence,
-                                 limit)) {
+    switch (daemon_observe(d, peer, m->origin, m->sequence, limit)) {
     case HORIZON_KEPT:
         break;
     case HORIZON_FULL:
@@ -129,7 +127,8 @@ static const berth_event *next_event(instance_run *run)
     work *w = (work *)run;
     struct daemon *d = w->d;
     batch *b = w->b;
-    if (d->broken || d->want_snapshot || atomic_load_explicit(&d->blocked, memory_order_relaxed))
+    if (d->broken || d->want_snapshot || daemon_waits_for_tap(d) ||
+        atomic_load_explicit(&d->blocked, memory_order_relaxed))
         return NULL;
     if (!w->guest && w->left-- == 0) {
         if (clock_mono_ns() >= w->until_ns)
@@ -176,6 +175,30 @@ static berth_status status_of(const struct daemon *d, berth_code code, const eff
     return code == BERTH_OK ? commit_check(d, recorded) : BERTH_ERR_REJECTED;
 }
 
+/* The runner's, before the effects are taken over. */
+static void record(struct daemon *d, const work *w, berth_code code, bool counts)
+{
+    const batch *b = w->b;
+    executed_event e = {.event = w->event,
+                        .observed = b->messages[w->index].origin != 0,
+                        .peer = b->peer,
+                        .code = code,
+                        .counts = counts};
+    if (code == BERTH_E_BROKEN)
+        tap_break(d->tap, BERTH_ERR_BROKEN, "it broke");
+    else
+        tap_event(d->tap, &e);
+}
+
+void daemon_set_tap(struct daemon *d, tap *t)
+{
+    pthread_mutex_lock(&d->lock);
+    tap *before = d->tap;
+    d->tap = t;
+    pthread_mutex_unlock(&d->lock);
+    tap_unref(before);
+}
+
 static void event_result(instance_run *run, berth_code code, effects *recorded, slice text)
 {
     work *w = (work *)run;
@@ -188,6 +211,8 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
     w->took_events++;
     w->took_bytes += e->data.len;
     berth_status status = status_of(d, code, recorded, &text);
+    if (d->tap)
+        record(d, w, code, status == BERTH_OK);
     if (b->source[0])
         cursor_of(d, b)->sequence = b->source_seq + w->index;
     if (status == BERTH_OK) {
@@ -213,7 +238,11 @@ static void event_result(instance_run *run, berth_code code, effects *recorded, 
 
 static bool request_in_use(void *run, uint64_t request)
 {
-    return due_known(((work *)run)->d, true, request);
+    struct daemon *d = ((work *)run)->d;
+    bool open = due_known(d, true, request);
+    if (open && d->tap)
+        tap_in_use(d->tap, request);
+    return open;
 }
 
 static void run_finished(instance_run *run)
@@ -229,7 +258,7 @@ static bool begin_run(struct daemon *d, batch *b, runner *on, bool guest, int64_
         return true;
     }
     memset(w, 0, offsetof(work, unshown.items));
-    w->run = (instance_run){next_event, event_result, request_in_use, run_finished, on};
+    w->run = (instance_run){next_event, event_result, request_in_use, run_finished, on, NULL};
     w->d = d;
     w->b = b;
     w->guest = guest;
@@ -379,7 +408,8 @@ bool daemon_run_here(struct daemon *d, batch *b, runner *on)
 {
     pthread_mutex_lock(&d->lock);
     bool mine = d->turn == TURN_IDLE && d->gate_open && !d->gone && !d->refusing && !d->held &&
-                !d->mail_head && !d->urgent_head && !d->command_head && !atomic_load(&d->blocked);
+                !d->mail_head && !d->urgent_head && !d->command_head && !atomic_load(&d->blocked) &&
+                !daemon_waits_for_tap(d);
     if (mine)
         d->turn = TURN_RUNNING;
     pthread_mutex_unlock(&d->lock);

@@ -100,7 +100,8 @@ static factory *make_factory(const spawn_wish *wish, const berth_daemon_config *
     f->kind = plugin_kind_ref(wish->kind);
     f->origin = wish->identity->origin;
     f->key = *wish->identity;
-    f->has_key = true;
+    f->has_key = berth_keypair_is_full(&f->key);
+    f->rehearsed = wish->rehearsal;
     f->durability = spawn_durability(wish->kind, c->durability);
     f->auto_snapshot = c->auto_snapshot;
     if (c->config_len) {
@@ -307,14 +308,104 @@ static void close_mailbox(struct daemon *d)
     daemon_unlink(d);
 }
 
+/* The daemon, with identity and name its own. Nothing is left on an error. */
+static berth_status claim(runtime *rt, const spawn_wish *wish, const berth_daemon_config *config,
+                          slice had, struct daemon **out, berth_error *error)
+{
+    factory *f = make_factory(wish, config, error);
+    if (!f)
+        return BERTH_ERR_NO_MEMORY;
+    /* The identity first: whoever has it keeps it, and no plugin code runs for nothing. */
+    berth_status status = factories_add(&rt->factories, f, error);
+    if (status != BERTH_OK) {
+        factory_unref(f);
+        return status;
+    }
+    struct daemon *d = make_daemon(rt, f, config, had);
+    status = d ? registry_claim_name(&rt->registry, d, error)
+               : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (status == BERTH_OK) {
+        *out = d;
+        return status;
+    }
+    factories_remove(&rt->factories, f);
+    if (d)
+        daemon_unref(d);
+    else
+        factory_unref(f);
+    return status;
+}
+
+/* All that stands around the state, before plugin code runs. */
+static berth_status furnish(struct daemon *d, const spawn_wish *wish,
+                            const berth_daemon_config *config, const container *from,
+                            berth_error *error)
+{
+    berth_status status = BERTH_OK;
+    if (wish->row) {
+        d->incarnation = wish->row->incarnation;
+        d->epoch = wish->row->epoch;
+        d->sequence_limit = wish->row->sequence_limit;
+    }
+    d->quiet = wish->epoch != 0;
+    if (from && wish->came.len && !(d->came = buf_copy(wish->came.ptr, wish->came.len)))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (from && status == BERTH_OK)
+        status = rebuild_restore(d, from, error);
+    if (status == BERTH_OK)
+        status = daemon_wants(d, config, wish->row ? wish->row->wants : wish->wants, error);
+    if (status == BERTH_OK)
+        status = daemon_claim_all(d, error);
+    if (status == BERTH_OK && d->more && d->more->bonds.token_count)
+        daemon_show_tokens(d);
+    return status;
+}
+
+/* What is due, and from which sequence on it may speak. */
+static berth_status settle(struct daemon *d, const spawn_wish *wish,
+                           const berth_daemon_config *config, const container *from,
+                           berth_error *error)
+{
+    runtime *rt = d->rt;
+    berth_status status = BERTH_OK;
+    if (from)
+        rebuild_dues(d, from, clock_wall_ns());
+    if (from && rt->store && !wish->row)
+        d->sequence_limit = d->chain.head.sequence + rt->sequence_block;
+    if (wish->epoch)
+        d->epoch = wish->epoch;
+    if (config->takeover && !wish->row)
+        status = take_over(d, error);
+    if (status == BERTH_OK && rt->store && !wish->row && !wish->epoch)
+        status = heed_mark(d, error);
+    return status;
+}
+
+/* To rebuild it from, where no store has it. */
+static berth_status remember(struct daemon *d, const spawn_wish *wish, berth_error *error)
+{
+    if (d->rt->store || !wish->snapshot.ptr)
+        return BERTH_OK;
+    d->last_snapshot = buf_copy(wish->snapshot.ptr, wish->snapshot.len);
+    return d->last_snapshot ? BERTH_OK : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+}
+
+static void unmake(struct daemon *d, runner *on)
+{
+    close_mailbox(d);
+    if (d->inst)
+        unmake_instance(d, on);
+    registry_release_name(&d->rt->registry, d);
+    factories_remove(&d->rt->factories, d->make);
+    daemon_unref(d);
+}
+
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
                          berth_error *error)
 {
     container c = {0};
-    bool restored = wish->snapshot.ptr != NULL;
-    bool claimed = false, named = false;
+    const container *from = wish->snapshot.ptr ? &c : NULL;
     struct daemon *d = NULL;
-    factory *f = NULL;
     berth_daemon_config config;
     berth_status status = take_config(&config, wish->config, error);
     if (status == BERTH_OK)
@@ -322,86 +413,96 @@ berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct
     if (status == BERTH_OK && !berth_keypair_is_full(wish->identity))
         status = fail(error, BERTH_ERR_READ_ONLY,
                       "the identity has no secret half: it cannot run a daemon");
-    if (status == BERTH_OK && restored)
+    if (status == BERTH_OK && from)
         status = read_snapshot(wish, &c, error);
-    if (status != BERTH_OK)
-        goto out;
-    status = BERTH_ERR_NO_MEMORY;
-    if (!(f = make_factory(wish, &config, error)))
-        goto out;
-    /* The identity first: whoever has it keeps it, and no plugin code runs for nothing. */
-    status = factories_add(&rt->factories, f, error);
-    if (status != BERTH_OK)
-        goto out;
-    claimed = true;
-    d = make_daemon(rt, f, &config, c.name);
-    if (!d) {
-        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-        goto out;
-    }
-    f = factory_ref(f);
-    status = registry_claim_name(&rt->registry, d, error);
-    if (status != BERTH_OK)
-        goto out;
-    named = true;
-    if (wish->row) {
-        d->incarnation = wish->row->incarnation;
-        d->epoch = wish->row->epoch;
-        d->sequence_limit = wish->row->sequence_limit;
-    }
-    d->quiet = wish->epoch != 0;
-    if (restored && wish->came.len && !(d->came = buf_copy(wish->came.ptr, wish->came.len)))
-        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
-    if (restored && status == BERTH_OK) {
-        status = rebuild_restore(d, &c, error);
-        if (status == BERTH_OK && !rt->store)
-            d->last_snapshot = buf_copy(wish->snapshot.ptr, wish->snapshot.len);
-    }
     if (status == BERTH_OK)
-        status = daemon_wants(d, &config, wish->row ? wish->row->wants : wish->wants, error);
+        status = claim(rt, wish, &config, c.name, &d, error);
     if (status == BERTH_OK)
-        status = daemon_claim_all(d, error);
-    if (status == BERTH_OK && d->more && d->more->bonds.token_count)
-        daemon_show_tokens(d);
+        status = remember(d, wish, error);
     if (status == BERTH_OK)
-        status = make_instance(d, wish, restored ? &c : NULL, on, error);
-    if (status == BERTH_OK && restored)
-        rebuild_dues(d, &c, clock_wall_ns());
-    if (status == BERTH_OK && restored && rt->store && !wish->row)
-        d->sequence_limit = d->chain.head.sequence + rt->sequence_block;
-    if (status == BERTH_OK && wish->epoch)
-        d->epoch = wish->epoch;
-    if (status == BERTH_OK && config.takeover && !wish->row)
-        status = take_over(d, error);
-    if (status == BERTH_OK && rt->store && !wish->row && !wish->epoch)
-        status = heed_mark(d, error);
-out:
+        status = furnish(d, wish, &config, from, error);
+    if (status == BERTH_OK)
+        status = make_instance(d, wish, from, on, error);
+    if (status == BERTH_OK)
+        status = settle(d, wish, &config, from, error);
     container_fini(&c);
     if (status != BERTH_OK && d) {
-        close_mailbox(d);
-        if (d->inst)
-            unmake_instance(d, on);
-        if (named)
-            registry_release_name(&rt->registry, d);
-    }
-    if (status != BERTH_OK && claimed)
-        factories_remove(&rt->factories, f);
-    if (status != BERTH_OK && d) {
-        daemon_unref(d);
+        unmake(d, on);
         d = NULL;
     }
-    factory_unref(f);
     *out = d;
+    return status;
+}
+
+berth_status spawn_rehearse(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
+                            berth_error *error)
+{
+    container c = {0};
+    struct daemon *d = NULL;
+    berth_status status = check_config(wish->kind, wish->config, error);
+    if (status == BERTH_OK)
+        status = read_snapshot(wish, &c, error);
+    if (status == BERTH_OK)
+        status = claim(rt, wish, wish->config, c.name, &d, error);
+    if (status == BERTH_OK) {
+        chain_resume(&d->chain, &c.snapshot.link, c.snapshot.next_parent);
+        d->inputs = c.inputs;
+        d->quiet = true;
+        status = remember(d, wish, error);
+    }
+    if (status == BERTH_OK && !horizon_clone(&d->seen, &c.horizon))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    if (status == BERTH_OK)
+        status = make_instance(d, wish, &c, on, error);
+    container_fini(&c);
+    if (status != BERTH_OK && d) {
+        unmake(d, on);
+        d = NULL;
+    }
+    *out = d;
+    return status;
+}
+
+static berth_status check_reached(const struct daemon *d, const container *c, berth_error *error)
+{
+    const berth_link *is = &d->chain.head, *said = &c->snapshot.link;
+    if (d->inputs != c->inputs)
+        return fail(error, BERTH_ERR_CORRUPT,
+                    "it has run %llu events, but %llu are known: some did not come",
+                    (unsigned long long)c->inputs, (unsigned long long)d->inputs);
+    if (is->sequence != said->sequence || is->horizon != said->horizon ||
+        is->parent != said->parent || d->chain.next_parent != c->snapshot.next_parent)
+        return fail(error, BERTH_ERR_PLUGIN,
+                    "kind '%s' is not deterministic: run again, the same events came to another "
+                    "chain (sequence %llu, it was %llu)",
+                    daemon_kind_name(d), (unsigned long long)is->sequence,
+                    (unsigned long long)said->sequence);
+    return BERTH_OK;
+}
+
+berth_status spawn_perform(struct daemon *d, const spawn_wish *wish, berth_error *error)
+{
+    container c = {0};
+    berth_status status = read_snapshot(wish, &c, error);
+    if (status == BERTH_OK && !berth_keypair_is_full(wish->identity))
+        status = fail(error, BERTH_ERR_READ_ONLY,
+                      "the identity has no secret half: it cannot run a daemon");
+    if (status == BERTH_OK)
+        status = check_reached(d, &c, error);
+    if (status == BERTH_OK) {
+        factories_know(&d->rt->factories, d->make, wish->identity);
+        horizon_fini(&d->seen); /* as the source has it: what of which node it is not told */
+        status = furnish(d, wish, wish->config, &c, error);
+    }
+    if (status == BERTH_OK)
+        status = settle(d, wish, wish->config, &c, error);
+    container_fini(&c);
     return status;
 }
 
 void spawn_abandon(struct daemon *d, runner *on)
 {
-    close_mailbox(d);
-    unmake_instance(d, on);
-    registry_release_name(&d->rt->registry, d);
-    factories_remove(&d->rt->factories, d->make);
-    daemon_unref(d);
+    unmake(d, on);
 }
 
 /* ---- Recording ------------------------------------------------------------------------------- */

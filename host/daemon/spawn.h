@@ -8,6 +8,11 @@
  *     spawn_publish   into the table, gate open, on_start queued
  *     spawn_abandon   undoes build: removes exactly what it inserted
  *
+ * One that comes from another host, and ran there while its state was sent, is built in two steps:
+ *
+ *     spawn_rehearse  checks, claims, makes the instance; it needs no key yet, nothing else is
+ * there spawn_perform   all that stands around the state
+ *
  * Many daemons can be built, recorded together, and then published (berth_spawn_batch, resume).
  */
 #ifndef DAEMON_SPAWN_H
@@ -31,10 +36,18 @@ typedef struct spawn_wish {
     uint64_t epoch; /* 0: it does not */
     slice wants;    /* as of a row */
     slice came;
+    bool rehearsal; /* spawn_rehearse */
 } spawn_wish;
 
 berth_status spawn_build(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
                          berth_error *error);
+/* Of a snapshot that is not the last word: identity may be public only. As spawn_build. */
+berth_status spawn_rehearse(runtime *rt, const spawn_wish *wish, runner *on, struct daemon **out,
+                            berth_error *error);
+/* It has run again what it ran meanwhile: the rest is as in the wish's snapshot, whose state is not
+ * looked at. PLUGIN: its chain is another one; CORRUPT: it has not run all of it; as spawn_build.
+ * After an error it can only be abandoned. */
+berth_status spawn_perform(struct daemon *d, const spawn_wish *wish, berth_error *error);
 /* What the store keeps of it; row is borrowed for the call of fn. */
 berth_status spawn_row(struct daemon *d, void (*fn)(void *ctx, const store_daemon *row), void *ctx,
                        berth_error *error);

@@ -125,6 +125,8 @@ static finish *begin_finish(struct daemon *d, bool keep, bool drained, bool forg
     pthread_mutex_lock(&d->lock);
     d->refusing = true;
     d->state = BERTH_DAEMON_STOPPING;
+    if (d->tap) /* what it has yet to run goes nowhere */
+        tap_break(d->tap, BERTH_ERR_BROKEN, "it is being stopped");
     pthread_mutex_unlock(&d->lock);
     if (!mailbox_command(d, &f->command)) { /* it has ended already */
         finished(&f->command, d);

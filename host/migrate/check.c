@@ -99,7 +99,11 @@ static berth_status go_on(check *c, const stream_parts *parts, const arrival_spe
     for (unsigned i = 0; status == BERTH_OK && i < parts->executed_count; i++)
         if (parts->executed[i].ptr >= c->stream->data + c->from)
             status = arrival_replay(c->made, parts->executed[i], error);
-    return status == BERTH_OK ? arrival_finish(c->made, spec, error) : status;
+    if (status == BERTH_OK)
+        status = arrival_finish(c->made, spec, error);
+    if (status != BERTH_OK)
+        c->made = NULL; /* it is gone */
+    return status;
 }
 
 static berth_status build(check *c, const move_seal *seal, const stream_parts *parts,

@@ -244,7 +244,7 @@ void following_last(attempt *a, buf *last, uint8_t hash[MOVE_HASH_SIZE], uint64_
 void following_slow(attempt *a)
 {
     if (a->departure)
-        departure_room(a->departure, RECORD_SLOW);
+        departure_set_room(a->departure, RECORD_SLOW);
 }
 
 berth_status following_begin(attempt *a, departure_done *done, void *ctx, berth_error *error)

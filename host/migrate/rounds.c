@@ -89,8 +89,8 @@ static berth_status replay(building *b)
     while (rest.len) {
         if (!stream_next(&rest, &type, &body) || type != STREAM_EXECUTED)
             fail(&error, BERTH_ERR_CORRUPT, "a round is not what a daemon has run");
-        else
-            arrival_replay(b->arrival, body, &error);
+        else if (arrival_replay(b->arrival, body, &error) != BERTH_OK)
+            b->arrival = NULL; /* it is gone */
         if (error.code)
             return bad(b, MOVE_STATE_FAILED, &error);
     }
