@@ -436,6 +436,7 @@ static void big(const char *dir)
     host_face_make(&s->faces[0], "a");
     host_face_make(&s->faces[1], "b");
     s->stage = -1;
+    seen.first = 0;
     pid = fork(); /* before there are threads */
     must_be(pid >= 0, "fork");
     if (pid == 0)
