@@ -217,6 +217,10 @@ void departure_let_go(departure *x)
         return;
     if (x->tap)
         follow_end(x);
+    /* What is under way is answered now: it may never be still. */
+    pthread_mutex_lock(&x->d->lock);
+    x->command.when_still = false;
+    pthread_mutex_unlock(&x->d->lock);
     mailbox_thaw(x->d, aside);
 }
 

@@ -137,6 +137,38 @@ static void equal_contents_are_equal_bytes(void **state)
     writer_free(&b);
 }
 
+/* With head and tail behind what their writers had before. */
+static void around_a_state_it_is_the_same_bytes(void **state)
+{
+    static const size_t sizes[] = {0, 1, 5, 100000};
+    berth_keypair key;
+    container c;
+
+    (void)state;
+    sample(&c, &key);
+    c.snapshot.bindings = slice_str("bindings");
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t *bytes = calloc(1, sizes[i] + 1);
+        writer whole = {0}, head = {0}, tail = {0};
+
+        memset(bytes, 0x5A, sizes[i]);
+        c.snapshot.state = slice_of(bytes, sizes[i]);
+        writer_u8(&head, 1);
+        writer_u8(&tail, 2);
+        assert_int_equal(container_encode(&whole, &c, NULL), BERTH_OK);
+        assert_int_equal(container_encode_apart(&head, &tail, &c, NULL), BERTH_OK);
+        assert_int_equal(head.len - 1 + sizes[i] + tail.len - 1, whole.len);
+        assert_memory_equal(head.data + 1, whole.data, head.len - 1);
+        assert_memory_equal(bytes, whole.data + head.len - 1, sizes[i]);
+        assert_memory_equal(tail.data + 1, whole.data + head.len - 1 + sizes[i], tail.len - 1);
+        writer_free(&whole);
+        writer_free(&head);
+        writer_free(&tail);
+        free(bytes);
+    }
+    horizon_fini(&c.horizon);
+}
+
 static void its_first_section_is_an_exact_snapshot(void **state)
 {
     writer w = {0}, snap = {0};
@@ -406,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_survives_the_bytes),
         cmocka_unit_test(equal_contents_are_equal_bytes),
+        cmocka_unit_test(around_a_state_it_is_the_same_bytes),
         cmocka_unit_test(its_first_section_is_an_exact_snapshot),
         cmocka_unit_test(what_says_nothing_is_left_out),
         cmocka_unit_test(a_bare_snapshot_is_read_and_its_guess_is_told),
