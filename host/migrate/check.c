@@ -40,8 +40,9 @@ static berth_status open_key(check *c, const move_seal *seal, berth_keypair *key
     berth_status status;
 
     if (seal->has_envelope)
-        status = envelope_open(key, &seal->envelope, a->x->config.static_secret,
-                               seal->handover.head, c->offer.order.entity, NULL, &error);
+        status = envelope_open_with(key, &seal->envelope, a->x->config.static_secret,
+                                    a->x->static_public, seal->handover.head, c->offer.order.entity,
+                                    NULL, &error);
     else if (runtime_moving_key(a->x->rt, a->origin, key))
         status = BERTH_OK;
     else

@@ -107,19 +107,28 @@ struct migration {
     migration_id id;
     migration_spec spec;
     orchestrator *machine;
-    attempt *local; /* the present one, where the source is this node */
+    attempt *local;    /* the present one, where the source is this node */
+    const order *made; /* for the first attempt, until it is begun */
     uint64_t source;
     int64_t began_ns;
-    unsigned refs;        /* [lock] who waits, and the list */
-    bool over;            /* [lock] */
-    move_outcome outcome; /* [lock] */
-    migration *next;      /* [lock] the newest first */
-    migration_view view;  /* as of its last change */
+    unsigned refs;                 /* [lock] who waits */
+    bool over;                     /* [lock] */
+    move_outcome outcome;          /* [lock] */
+    migration *next, *before;      /* [lock] in its list */
+    migration_view view;           /* as of its last change */
+    uint8_t attempt[ATTEMPT_SIZE]; /* the present one; zero: none yet */
 };
 
+/* The newest first. */
+typedef struct migration_list {
+    migration *first, *last;
+    size_t count;
+} migration_list;
+
 struct migrations {
-    migrations_config config; /* [const] but its policy */
-    char (*accept)[128];      /* [lock] */
+    migrations_config config;  /* [const] but its policy */
+    uint8_t static_public[32]; /* [const] of the config's secret */
+    char (*accept)[128];       /* [lock] */
     size_t accept_count;
     uint8_t (*operators)[BERTH_ENTITY_SIZE]; /* [lock] */
     size_t operator_count;
@@ -137,11 +146,15 @@ struct migrations {
 
     strmap attempts; /* id -> attempt; changed under the lock */
     map64 by_origin; /* of this node's, those that are not over: origin -> attempt */
+    map64 coming;    /* of others', the one that is not over: origin -> attempt */
     heap dues;       /* of attempts, */
     heap orders;     /* of migrations */
     uint64_t bytes_promised;
     map64 promised;                /* of these, those to each node: node -> bytes */
-    migration *list;               /* [lock] */
+    migration_list underway;       /* [lock] */
+    migration_list over;           /* [lock] the latest that ended, OVER_MAX of them */
+    strmap by_id;                  /* [lock] of both: id -> migration */
+    strmap ordered;                /* of those under way: present attempt -> migration */
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
     size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
     migrations_counters counters;  /* [lock] */
@@ -209,6 +222,10 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
 void target_unpromise(attempt *a);
 void target_pump(attempt *a);
 void target_let_go(attempt *a);
+/* It is the one attempt that may make its daemon ours, unless there is one already, which stays so
+ * until it is decided. False: no memory. */
+bool target_undecided(attempt *a);
+void target_decided(attempt *a);
 /* It is committed: open it. */
 void target_take_over(attempt *a);
 
@@ -233,8 +250,10 @@ void say_no(migrations *x, uint64_t node, uint16_t kind, const uint8_t id[ATTEMP
 /* ---- ordering.c ---- */
 void migration_pump(migration *g);
 void migration_local_changed(attempt *a);
-void migration_unref(migration *g);
-bool migration_is(const migration *g, const uint8_t id[ATTEMPT_SIZE]);
+/* Under the lock. */
+migration *migration_find(const migrations *x, const uint8_t id[ATTEMPT_SIZE]);
+/* At the end: all of them. */
+void migrations_forget(migrations *x);
 void ordering_message(migrations *x, uint64_t node, const move_head *head, slice msg);
 
 /* ---- journal.c ---- */
