@@ -13,6 +13,9 @@
 typedef struct asking {
     attempt *a;
     bool too_long;
+    berth_keypair key;
+    uint8_t head[BERTH_LINK_SIZE];
+    uint64_t incarnation;
 } asking;
 
 static void take_facts(void *ctx, const moving_facts *f)
@@ -26,6 +29,9 @@ static void take_facts(void *ctx, const moving_facts *f)
     q->too_long =
         (size_t)snprintf(a->kind, sizeof a->kind, "%s", f->kind) >= sizeof a->kind ||
         (size_t)snprintf(a->plugin, sizeof a->plugin, "%s", f->plugin) >= sizeof a->plugin;
+    q->key = *f->key;
+    memcpy(q->head, f->head, sizeof q->head);
+    q->incarnation = f->incarnation;
     o->epoch = f->epoch + 1;
     o->kind = slice_str(a->kind);
     o->plugin = slice_str(a->plugin);
@@ -101,11 +107,12 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
         move_failed(why, MOVE_STATE_FAILED, "out of memory");
         return NULL;
     }
-    q = (asking){a, false};
+    q = (asking){.a = a};
     if (runtime_moving_facts(x->rt, origin, take_facts, &q, &error) != BERTH_OK || q.too_long) {
         move_failed(why,
                     error.code == BERTH_ERR_NOT_FOUND ? MOVE_DAEMON_NOT_FOUND : MOVE_STATE_FAILED,
                     "%s", q.too_long ? "its names are too long" : error.text);
+        berth_keypair_wipe(&q.key);
         attempt_free(a);
         return NULL;
     }
@@ -126,6 +133,9 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
         if (!good)
             move_failed(why, MOVE_STATE_FAILED, "out of memory");
     }
+    if (good)
+        early_begin(a, &q.key, q.head, q.incarnation);
+    berth_keypair_wipe(&q.key);
     if (!good) {
         attempt_free(a);
         return NULL;
@@ -143,33 +153,38 @@ typedef struct departing {
     berth_error error;
 } departing;
 
+/* Who has it from now on, and its key for him. */
+static berth_status sign_handover(attempt *a, const departed *d, move_seal *out, berth_error *error)
+{
+    berth_status status;
+
+    handover_begin(&out->handover, a, d->head);
+    status = handover_sign(&out->handover, d->key, a->x->config.identity);
+    if (status != BERTH_OK)
+        return fail(error, status, "the handover cannot be signed");
+    out->has_envelope = a->offer.order.transport_identity;
+    return out->has_envelope
+               ? envelope_seal(&out->envelope, d->key, a->peer_static, d->head, NULL, error)
+               : BERTH_OK;
+}
+
 /* handover, hash, envelope, signature: what proves the stream to be the daemon's own. */
 static berth_status make_seal(attempt *a, const departed *d, berth_error *error)
 {
-    handover *h = &a->handover;
     move_seal seal = {.head = a->offer.head, .total = a->stream->len, .held = d->held_count};
     uint8_t text[MOVE_SIGNED_MAX];
     source_view v;
     writer w = {0};
-    berth_status status;
+    berth_status status = BERTH_OK;
     size_t len;
 
     seal.head.kind = MESSAGE_MOVE_SEAL;
-    *h = (handover){.epoch = a->offer.epoch};
-    memcpy(h->from, a->x->config.identity->entity, sizeof h->from);
-    memcpy(h->to, a->peer_entity, sizeof h->to);
-    memcpy(h->attempt, a->id, sizeof h->attempt);
-    memcpy(h->head, d->head, sizeof h->head);
-    status = handover_sign(h, d->key, a->x->config.identity);
-    if (status != BERTH_OK)
-        return fail(error, status, "the handover cannot be signed");
-    seal.handover = *h;
-    crypto_generichash(seal.hash, sizeof seal.hash, a->stream->data, a->stream->len, NULL, 0);
-    seal.has_envelope = a->offer.order.transport_identity;
-    if (seal.has_envelope)
-        status = envelope_seal(&seal.envelope, d->key, a->peer_static, d->head, NULL, error);
+    if (!early_signed(a, d->head, &seal))
+        status = sign_handover(a, d, &seal, error);
     if (status != BERTH_OK)
         return status;
+    a->handover = seal.handover;
+    crypto_generichash(seal.hash, sizeof seal.hash, a->stream->data, a->stream->len, NULL, 0);
     source_look(a->source, &v);
     len = move_seal_signed(text, &a->offer, v.nonce, &seal);
     status = berth_sign(d->key, text, len, seal.signature);
@@ -236,7 +251,7 @@ static void has_departed(void *ctx, departure *dep, berth_status status, const b
     migrations_post(d->a->x, &d->in);
 }
 
-static void begin_departure(attempt *a)
+void source_depart(attempt *a)
 {
     departing *d = calloc(1, sizeof *d);
     berth_error error = {0};
@@ -329,6 +344,7 @@ static void over(attempt *a)
     a->over = true;
     a->ended_ns = now_of();
     a->outcome = *source_outcome(a->source);
+    early_forget(a);
     if (map64_get(&x->by_origin, a->origin) == a)
         map64_del(&x->by_origin, a->origin);
     pthread_mutex_lock(&x->lock);
@@ -354,10 +370,27 @@ static void over(attempt *a)
         source_tell(a, a->orchestrator);
 }
 
+/* The first piece may have been waiting for the target to be ready. */
+static void go_on(attempt *a)
+{
+    source_view v;
+
+    if (!early_is_waiting(a))
+        return;
+    source_look(a->source, &v);
+    if (v.ended) {
+        early_forget(a);
+        source_piece_done(a->source, BERTH_ERR_CANCELLED, NULL, NULL, NULL, now_of());
+    } else if (!early_waits(a)) {
+        source_depart(a);
+    }
+}
+
 void source_pump(attempt *a)
 {
     source_need need;
 
+    go_on(a);
     while (source_next(a->source, &need, now_of())) {
         switch (need.kind) {
         case SOURCE_SEND:
@@ -367,7 +400,8 @@ void source_pump(attempt *a)
             buf_unref(need.message);
             break;
         case SOURCE_PIECE:
-            begin_departure(a);
+            if (!early_waits(a))
+                source_depart(a);
             break;
         case SOURCE_THROTTLE:
             break;

@@ -54,6 +54,7 @@ static void prepare(attempt *a)
 
 static void forget_secret(attempt *a)
 {
+    early_forget(a);
     if (a->seal_bytes)
         sodium_memzero(a->seal_bytes->data, a->seal_bytes->len);
     buf_unref(a->seal_bytes);

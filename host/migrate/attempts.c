@@ -125,6 +125,8 @@ void attempt_pump(attempt *a)
         at = source_deadline(a->source);
     else if (a->target)
         at = target_deadline(a->target);
+    if (early_deadline(a) < at)
+        at = early_deadline(a);
     if (a->over && a->ended_ns + ENDED_NS < at)
         at = a->ended_ns + ENDED_NS;
     attempt_schedule(a, at);
@@ -148,6 +150,7 @@ void attempt_free(attempt *a)
         target_let_go(a);
     source_free(a->source);
     target_free(a->target);
+    early_forget(a);
     buf_unref(a->stream);
     buf_unref(a->seal);
     buf_unref(a->offer_bytes);

@@ -9,6 +9,7 @@
  *     at_target.c    attempts to move one here
  *     admit.c        may it come, and can it
  *     check.c        what has come of it
+ *     early.c        the key goes ahead of the state
  *     received.c     messages: to which attempt, and what is answered to those of none
  *     ordering.c     migrations that were begun here
  *     journal.c      what is written to the store, and read again at the start
@@ -57,6 +58,7 @@ struct job {
 };
 
 typedef struct migration migration;
+typedef struct early early;
 
 typedef struct attempt {
     heap_node due; /* first */
@@ -77,6 +79,7 @@ typedef struct attempt {
 
     source *source; /* or */
     target *target;
+    early *early; /* or NULL */
 
     /* At the source. */
     uint64_t orchestrator; /* node; 0: this one */
@@ -209,6 +212,8 @@ void source_pump(attempt *a);
 void source_state(const attempt *a, move_state *out);
 void source_tell(attempt *a, uint64_t node);
 void source_let_go(attempt *a);
+/* Its gate is to be closed now: nothing holds that up any more. */
+void source_depart(attempt *a);
 /* Its gate opens again; epoch 0: as it was. */
 void source_stay(attempt *a, uint64_t epoch);
 
@@ -241,6 +246,37 @@ bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, 
 /* ---- check.c ---- */
 /* Verify and build what has come; then go on. committed: after a restart, and then it is opened. */
 void target_check(attempt *a, bool committed);
+
+/* Is it what this attempt is about? Any thread. */
+bool handover_fits(const handover *h, const attempt *a, uint64_t epoch);
+/* That it lives here; to be signed. Any thread. */
+presence presence_here(const attempt *a, uint64_t epoch, uint64_t incarnation);
+
+/* ---- early.c ---- */
+/* At the source: handover and envelope are made for a chain that ends with this link. */
+void early_begin(attempt *a, const berth_keypair *key, const uint8_t head[BERTH_LINK_SIZE],
+                 uint64_t incarnation);
+/* The first piece is asked for: whether it has to wait for the target to be ready. It may be asked
+ * again. */
+bool early_waits(attempt *a);
+bool early_is_waiting(const attempt *a);
+int64_t early_deadline(const attempt *a);
+/* The target is. */
+void early_ready(attempt *a);
+/* What was made goes into the seal; false: it is of another link, or there is nothing. */
+bool early_signed(attempt *a, const uint8_t head[BERTH_LINK_SIZE], move_seal *out);
+void handover_begin(handover *h, const attempt *a, const uint8_t head[BERTH_LINK_SIZE]);
+/* At the target: false: not now, or not again, or it does not read. */
+bool early_received(attempt *a, slice msg);
+/* What has been verified, from now on the caller's; NULL: nothing. */
+early *early_take(attempt *a);
+/* Does the seal say the same? The others only if it does. NULL is allowed. */
+bool early_is_same(const early *e, const move_seal *seal);
+const berth_keypair *early_key(const early *e);
+const presence *early_presence(const early *e, uint64_t incarnation); /* NULL: of another */
+/* Wiped. NULL is allowed. */
+void early_free(early *e);
+void early_forget(attempt *a);
 
 /* ---- received.c ---- */
 mesh_moving migrations_received;

@@ -87,7 +87,7 @@ berth_status move_head_read(move_head *out, slice message, berth_error *error)
     read_head(&r, out, &version);
     if (!reader_ok(&r))
         status = fail(error, BERTH_ERR_CORRUPT, "migration: a message ends in its head");
-    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_LOOK)
+    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_READY)
         status =
             fail(error, BERTH_ERR_CORRUPT, "migration: 0x%04x is none of its messages", out->kind);
     else
@@ -383,7 +383,7 @@ berth_status move_bare_read(move_head *out, slice message, berth_error *error)
     berth_status status;
     reader r;
 
-    if (kind != MESSAGE_MOVE_LOOK)
+    if (kind != MESSAGE_MOVE_LOOK && kind != MESSAGE_MOVE_READY)
         kind = MESSAGE_MOVE_ASK;
     status = move_head_begin(&r, message, kind, "migration question", out, error);
     if (status) {
