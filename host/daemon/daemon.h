@@ -186,6 +186,8 @@ struct daemon {
     bool force;     /* do not wait for drained [lock] */
     bool out_held;  /* its outbox is not empty, as of the last turn [lock] */
     bool out_ready; /* and its first output may leave [lock] */
+    /* [lock] the end of its chain, as of the last turn */
+    berth_link turn_head;
     uint32_t mail_events;
     uint64_t mail_bytes;
     batch *urgent_head, *urgent_tail; /* before all mail: start, controls [lock] */

@@ -106,6 +106,7 @@ berth_status runtime_moving_facts(runtime *rt, uint64_t origin,
     pthread_mutex_lock(&d->lock);
     bool fit = !d->gone && !d->refusing && d->state != BERTH_DAEMON_QUARANTINED;
     uint64_t incarnation = d->incarnation, epoch = d->epoch;
+    berth_link head = d->turn_head;
     pthread_mutex_unlock(&d->lock);
     if (!fit) {
         daemon_unref(d);
@@ -126,6 +127,7 @@ berth_status runtime_moving_facts(runtime *rt, uint64_t origin,
         .deterministic = kind->deterministic,
         .stateful = kind->stateful,
     };
+    berth_link_encode(f.head, &head);
     fn(ctx, &f);
     daemon_unref(d);
     return BERTH_OK;

@@ -42,6 +42,7 @@ typedef struct moving_facts {
     uint32_t state_version;
     uint64_t state_bytes; /* as of its last report */
     uint64_t epoch, incarnation;
+    uint8_t head[32]; /* the last link of its chain, as of the end of its last turn */
     bool deterministic, stateful;
 } moving_facts;
 /* Call fn with them, on this thread. NOT_FOUND; BROKEN: it is down, in quarantine, or ending. */

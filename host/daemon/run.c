@@ -339,6 +339,7 @@ static void yield_turn(struct daemon *d, bool again)
     d->turn = again ? TURN_QUEUED : TURN_IDLE;
     d->out_held = !outbox_empty(d);
     d->out_ready = outbox_ready(d);
+    d->turn_head = d->chain.head;
     pthread_mutex_unlock(&d->lock);
     if (again) {
         dispatcher_push(d->rt->dispatcher, &d->task);

@@ -120,13 +120,13 @@ static berth_status attested(const envelope *e, const uint8_t link[ENVELOPE_LINK
     }
 }
 
-berth_status envelope_open(berth_keypair *out, const envelope *e, const uint8_t target_secret[32],
-                           const uint8_t link[ENVELOPE_LINK_SIZE],
-                           const uint8_t expected[BERTH_ENTITY_SIZE], envelope_fault *fault,
-                           berth_error *error)
+berth_status envelope_open_with(berth_keypair *out, const envelope *e,
+                                const uint8_t target_secret[32], const uint8_t target_public[32],
+                                const uint8_t link[ENVELOPE_LINK_SIZE],
+                                const uint8_t expected[BERTH_ENTITY_SIZE], envelope_fault *fault,
+                                berth_error *error)
 {
     berth_status status;
-    uint8_t mine[32];
     struct secrets s;
 
     memset(out, 0, sizeof *out);
@@ -136,8 +136,7 @@ berth_status envelope_open(berth_keypair *out, const envelope *e, const uint8_t 
     if (status)
         return status;
 
-    crypto_scalarmult_base(mine, target_secret);
-    if (memcmp(mine, e->target, sizeof mine) != 0 ||
+    if (memcmp(target_public, e->target, sizeof e->target) != 0 ||
         !agree(&s, target_secret, e->ephemeral, e->ephemeral, e->target) ||
         crypto_aead_xchacha20poly1305_ietf_decrypt(s.seed, NULL, NULL, e->sealed, sizeof e->sealed,
                                                    link, ENVELOPE_LINK_SIZE, s.nonce, s.key) != 0) {
@@ -156,6 +155,18 @@ berth_status envelope_open(berth_keypair *out, const envelope *e, const uint8_t 
 out:
     sodium_memzero(&s, sizeof s);
     return status;
+}
+
+berth_status envelope_open(berth_keypair *out, const envelope *e, const uint8_t target_secret[32],
+                           const uint8_t link[ENVELOPE_LINK_SIZE],
+                           const uint8_t expected[BERTH_ENTITY_SIZE], envelope_fault *fault,
+                           berth_error *error)
+{
+    uint8_t public[32];
+
+    sodium_ready();
+    crypto_scalarmult_base(public, target_secret);
+    return envelope_open_with(out, e, target_secret, public, link, expected, fault, error);
 }
 
 void envelope_encode(uint8_t out[ENVELOPE_SIZE], const envelope *e)

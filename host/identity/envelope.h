@@ -57,6 +57,13 @@ berth_status envelope_open(berth_keypair *out, const envelope *e, const uint8_t 
                            const uint8_t expected[BERTH_ENTITY_SIZE], envelope_fault *fault,
                            berth_error *error);
 
+/* The same where the public key of that secret is known already, which saves computing it. */
+berth_status envelope_open_with(berth_keypair *out, const envelope *e,
+                                const uint8_t target_secret[32], const uint8_t target_public[32],
+                                const uint8_t link[ENVELOPE_LINK_SIZE],
+                                const uint8_t expected[BERTH_ENTITY_SIZE], envelope_fault *fault,
+                                berth_error *error);
+
 void envelope_encode(uint8_t out[ENVELOPE_SIZE], const envelope *e);
 berth_status envelope_decode(envelope *out, const void *ptr, size_t len, envelope_fault *fault,
                              berth_error *error);

@@ -81,8 +81,10 @@ enum {
     MESSAGE_MOVE_ASK = 0x080c,     /* a prepared target: what became of it? */
     MESSAGE_MOVE_STATE = 0x080d,   /* source to orchestrator */
     MESSAGE_MOVE_LOOK = 0x080e,    /* orchestrator to source */
-    MESSAGE_MOVE_ROUND = 0x080f,   /* LANE_BULK, behind the last chunk of a round */
-    MESSAGE_MOVE_BUILT = 0x0810    /* of the target: that round */
+    MESSAGE_MOVE_KEY = 0x080f,     /* source to target, before the first chunk */
+    MESSAGE_MOVE_READY = 0x0810,   /* target to source: it is worked in */
+    MESSAGE_MOVE_ROUND = 0x0811,   /* LANE_BULK, behind the last chunk of a round */
+    MESSAGE_MOVE_BUILT = 0x0812    /* of the target: that round */
 };
 
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */

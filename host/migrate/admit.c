@@ -160,19 +160,17 @@ static bool is_meant(attempt *a, const move_offer *o, move_outcome *why)
     return false;
 }
 
-/* Another attempt that is not over may yet make it ours. */
-static bool is_undecided(const attempt *a)
+bool target_undecided(attempt *a)
 {
-    void *value;
-    slice key;
+    void *other;
 
-    for (size_t at = 0; strmap_next(&a->x->attempts, &at, &key, &value);) {
-        const attempt *b = value;
+    return map64_add(&a->x->coming, a->origin, a, &other) || other;
+}
 
-        if (b != a && b->target && b->origin == a->origin && !b->over)
-            return true;
-    }
-    return false;
+void target_decided(attempt *a)
+{
+    if (map64_get(&a->x->coming, a->origin) == a)
+        map64_del(&a->x->coming, a->origin);
 }
 
 static bool is_expected(attempt *a, const move_offer *o, move_outcome *why)
@@ -183,7 +181,7 @@ static bool is_expected(attempt *a, const move_offer *o, move_outcome *why)
     pthread_mutex_lock(&a->x->lock);
     only = a->x->expected_only;
     pthread_mutex_unlock(&a->x->lock);
-    if (is_undecided(a))
+    if (map64_get(&a->x->coming, a->origin) != a)
         move_failed(why, MOVE_NOT_READY, "an earlier attempt to move it here is not over");
     else if (place.taken && !runtime_has(a->x->rt, a->origin))
         move_failed(why, MOVE_NOT_READY, "what was here of it has not ended yet");

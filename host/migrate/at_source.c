@@ -13,6 +13,9 @@
 typedef struct asking {
     attempt *a;
     bool too_long;
+    berth_keypair key;
+    uint8_t head[BERTH_LINK_SIZE];
+    uint64_t incarnation;
 } asking;
 
 static uint64_t precopy_from(migrations *x)
@@ -36,6 +39,9 @@ static void take_facts(void *ctx, const moving_facts *f)
     q->too_long =
         (size_t)snprintf(a->kind, sizeof a->kind, "%s", f->kind) >= sizeof a->kind ||
         (size_t)snprintf(a->plugin, sizeof a->plugin, "%s", f->plugin) >= sizeof a->plugin;
+    q->key = *f->key;
+    memcpy(q->head, f->head, sizeof q->head);
+    q->incarnation = f->incarnation;
     o->epoch = f->epoch + 1;
     o->kind = slice_str(a->kind);
     o->plugin = slice_str(a->plugin);
@@ -112,11 +118,12 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
         move_failed(why, MOVE_STATE_FAILED, "out of memory");
         return NULL;
     }
-    q = (asking){a, false};
+    q = (asking){.a = a};
     if (runtime_moving_facts(x->rt, origin, take_facts, &q, &error) != BERTH_OK || q.too_long) {
         move_failed(why,
                     error.code == BERTH_ERR_NOT_FOUND ? MOVE_DAEMON_NOT_FOUND : MOVE_STATE_FAILED,
                     "%s", q.too_long ? "its names are too long" : error.text);
+        berth_keypair_wipe(&q.key);
         attempt_free(a);
         return NULL;
     }
@@ -138,6 +145,9 @@ attempt *source_begin(migrations *x, const order *o, uint64_t to, uint64_t order
         if (!good)
             move_failed(why, MOVE_STATE_FAILED, "out of memory");
     }
+    if (good && !a->offer.precopy) /* its head will be another one */
+        early_begin(a, &q.key, q.head, q.incarnation);
+    berth_keypair_wipe(&q.key);
     if (!good) {
         attempt_free(a);
         return NULL;
@@ -156,34 +166,39 @@ typedef struct departing {
     berth_error error;
 } departing;
 
+/* Who has it from now on, and its key for him. */
+static berth_status sign_handover(attempt *a, const departed *d, move_seal *out, berth_error *error)
+{
+    berth_status status;
+
+    handover_begin(&out->handover, a, d->head);
+    status = handover_sign(&out->handover, d->key, a->x->config.identity);
+    if (status != BERTH_OK)
+        return fail(error, status, "the handover cannot be signed");
+    out->has_envelope = a->offer.order.transport_identity;
+    return out->has_envelope
+               ? envelope_seal(&out->envelope, d->key, a->peer_static, d->head, NULL, error)
+               : BERTH_OK;
+}
+
 /* handover, hash, envelope, signature: what proves the stream to be the daemon's own. */
 static berth_status make_seal(attempt *a, const departed *d, const uint8_t hash[MOVE_HASH_SIZE],
                               uint64_t total, berth_error *error)
 {
-    handover *h = &a->handover;
     move_seal seal = {.head = a->offer.head, .total = total, .held = d->held_count};
     uint8_t text[MOVE_SIGNED_MAX];
     source_view v;
     writer w = {0};
-    berth_status status;
+    berth_status status = BERTH_OK;
     size_t len;
 
     seal.head.kind = MESSAGE_MOVE_SEAL;
-    *h = (handover){.epoch = a->offer.epoch};
-    memcpy(h->from, a->x->config.identity->entity, sizeof h->from);
-    memcpy(h->to, a->peer_entity, sizeof h->to);
-    memcpy(h->attempt, a->id, sizeof h->attempt);
-    memcpy(h->head, d->head, sizeof h->head);
-    status = handover_sign(h, d->key, a->x->config.identity);
-    if (status != BERTH_OK)
-        return fail(error, status, "the handover cannot be signed");
-    seal.handover = *h;
-    memcpy(seal.hash, hash, sizeof seal.hash);
-    seal.has_envelope = a->offer.order.transport_identity;
-    if (seal.has_envelope)
-        status = envelope_seal(&seal.envelope, d->key, a->peer_static, d->head, NULL, error);
+    if (!early_signed(a, d->head, &seal))
+        status = sign_handover(a, d, &seal, error);
     if (status != BERTH_OK)
         return status;
+    a->handover = seal.handover;
+    memcpy(seal.hash, hash, sizeof seal.hash);
     source_look(a->source, &v);
     len = move_seal_signed(text, &a->offer, v.nonce, &seal);
     status = berth_sign(d->key, text, len, seal.signature);
@@ -215,8 +230,8 @@ static size_t len_of(const buf *b)
     return b ? b->len : 0;
 }
 
-/* What there is of it once its gate is closed. A large state is copied once, to here. */
-static buf *last_piece(const departed *d)
+/* A large state is copied once, to here. */
+buf *source_last_piece(const departed *d)
 {
     uint64_t container = d->container_head->len + len_of(d->state) + len_of(d->container_tail);
     size_t size =
@@ -255,7 +270,7 @@ static berth_status pack(attempt *a, source_bytes *out, berth_error *error)
     a->sequence = d->sequence;
     if (d->epoch + 1 != a->offer.epoch)
         return fail(error, BERTH_ERR_STALE, "it has another epoch by now");
-    last = last_piece(d);
+    last = source_last_piece(d);
     if (!last)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory for its state");
     total = last->len;
@@ -325,7 +340,7 @@ static berth_status ask(attempt *a, departing *d, berth_error *error)
     return departure_begin(a->x->rt, a->origin, has_departed, d, &a->departure, error);
 }
 
-static void begin_departure(attempt *a, source_piece piece)
+void source_depart(attempt *a, source_piece piece)
 {
     departing *d = calloc(1, sizeof *d);
     berth_error error = {0};
@@ -417,6 +432,7 @@ static void over(attempt *a)
     a->over = true;
     a->ended_ns = now_of();
     a->outcome = *source_outcome(a->source);
+    early_forget(a);
     if (map64_get(&x->by_origin, a->origin) == a)
         map64_del(&x->by_origin, a->origin);
     pthread_mutex_lock(&x->lock);
@@ -442,10 +458,27 @@ static void over(attempt *a)
         source_tell(a, a->orchestrator);
 }
 
+/* The first piece may have been waiting for the target to be ready. */
+static void go_on(attempt *a)
+{
+    source_view v;
+
+    if (!early_is_waiting(a))
+        return;
+    source_look(a->source, &v);
+    if (v.ended) {
+        early_forget(a);
+        source_piece_done(a->source, BERTH_ERR_CANCELLED, NULL, NULL, now_of());
+    } else if (!early_waits(a)) {
+        source_depart(a, PIECE_FINAL);
+    }
+}
+
 void source_pump(attempt *a)
 {
     source_need need;
 
+    go_on(a);
     while (source_next(a->source, &need, now_of())) {
         switch (need.kind) {
         case SOURCE_SEND:
@@ -457,8 +490,8 @@ void source_pump(attempt *a)
         case SOURCE_PIECE:
             if (need.piece == PIECE_EXECUTED)
                 following_executed(a);
-            else
-                begin_departure(a, need.piece);
+            else if (need.piece == PIECE_RUNNING || !early_waits(a))
+                source_depart(a, need.piece);
             break;
         case SOURCE_THROTTLE:
             following_slow(a);

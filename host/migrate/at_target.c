@@ -23,7 +23,7 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
     a->not_after_s = offer->order.not_after_s;
     a->offer_bytes = buf_ref(msg);
     a->target = target_new(&config, slice_of(msg->data, msg->len), now_of());
-    if (a->target)
+    if (a->target && target_undecided(a))
         return a;
     attempt_free(a);
     return NULL;
@@ -54,6 +54,7 @@ static void prepare(attempt *a)
 
 static void forget_secret(attempt *a)
 {
+    early_forget(a);
     if (a->seal_bytes)
         sodium_memzero(a->seal_bytes->data, a->seal_bytes->len);
     buf_unref(a->seal_bytes);
@@ -213,6 +214,7 @@ static void over(attempt *a)
     a->over = true;
     a->ended_ns = now_of();
     a->outcome = *target_outcome(a->target);
+    target_decided(a);
     target_unpromise(a);
 }
 

@@ -18,6 +18,13 @@ attempt *attempt_find(migrations *x, const uint8_t id[ATTEMPT_SIZE])
     return strmap_get(&x->attempts, slice_of(id, ATTEMPT_SIZE));
 }
 
+/* Under the lock: what is under way now. */
+static void count_view(migrations *x, const migration_view *v, int by)
+{
+    x->counters.underway += (uint64_t)(v->over ? 0 : by);
+    x->counters.in_doubt += (uint64_t)(v->over || !v->in_doubt ? 0 : by);
+}
+
 attempt *attempt_new(migrations *x, const uint8_t id[ATTEMPT_SIZE], uint64_t origin)
 {
     attempt *a = calloc(1, sizeof *a);
@@ -31,6 +38,8 @@ attempt *attempt_new(migrations *x, const uint8_t id[ATTEMPT_SIZE], uint64_t ori
     a->began_ns = a->phase_ns = now_of();
     pthread_mutex_lock(&x->lock);
     put = strmap_put(&x->attempts, slice_of(a->id, ATTEMPT_SIZE), a);
+    if (put)
+        count_view(x, &a->view, 1);
     pthread_mutex_unlock(&x->lock);
     if (put)
         return a;
@@ -95,6 +104,8 @@ static void show(attempt *a)
     pthread_mutex_lock(&a->x->lock);
     if (v.over && !a->view.over && !a->mine)
         a->x->past[a->x->past_count++ % OVER_MAX] = v;
+    count_view(a->x, &a->view, -1);
+    count_view(a->x, &v, 1);
     a->view = v;
     pthread_mutex_unlock(&a->x->lock);
 }
@@ -114,6 +125,8 @@ void attempt_pump(attempt *a)
         at = source_deadline(a->source);
     else if (a->target)
         at = target_deadline(a->target);
+    if (early_deadline(a) < at)
+        at = early_deadline(a);
     if (a->over && a->ended_ns + ENDED_NS < at)
         at = a->ended_ns + ENDED_NS;
     attempt_schedule(a, at);
@@ -126,8 +139,10 @@ void attempt_free(attempt *a)
     heap_remove(&x->dues, &a->due);
     if (map64_get(&x->by_origin, a->origin) == a)
         map64_del(&x->by_origin, a->origin);
+    target_decided(a);
     pthread_mutex_lock(&x->lock);
     strmap_del(&x->attempts, slice_of(a->id, ATTEMPT_SIZE));
+    count_view(x, &a->view, -1);
     pthread_mutex_unlock(&x->lock);
     if (a->source)
         source_let_go(a);
@@ -135,6 +150,7 @@ void attempt_free(attempt *a)
         target_let_go(a);
     source_free(a->source);
     target_free(a->target);
+    early_forget(a);
     buf_unref(a->stream);
     buf_unref(a->seal);
     buf_unref(a->offer_bytes);
@@ -221,21 +237,18 @@ void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *
     slice key;
 
     pthread_mutex_lock(&x->lock);
-    for (const migration *g = x->list; g; g = g->next)
-        all++;
+    all += x->underway.count + x->over.count;
     list = malloc((all + x->attempts.count) * sizeof *list);
-    for (const migration *g = list ? x->list : NULL; g; g = g->next)
-        if (!g->over)
-            list[n++] = g->view;
+    for (const migration *g = list ? x->underway.first : NULL; g; g = g->next)
+        list[n++] = g->view;
     for (size_t at = 0; list && strmap_next(&x->attempts, &at, &key, &value);) {
         const attempt *a = value;
 
         if (!a->mine && !a->view.over && a->view.origin)
             list[n++] = a->view;
     }
-    for (const migration *g = list ? x->list : NULL; g; g = g->next)
-        if (g->over)
-            list[n++] = g->view;
+    for (const migration *g = list ? x->over.first : NULL; g; g = g->next)
+        list[n++] = g->view;
     first = x->past_count > OVER_MAX ? x->past_count - OVER_MAX : 0;
     for (size_t i = x->past_count; list && i-- > first;)
         list[n++] = x->past[i % OVER_MAX];
@@ -249,16 +262,7 @@ void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *
 
 void migrations_get_counters(migrations *x, migrations_counters *out)
 {
-    void *value;
-    slice key;
-
     pthread_mutex_lock(&x->lock);
     *out = x->counters;
-    for (size_t at = 0; strmap_next(&x->attempts, &at, &key, &value);) {
-        const attempt *a = value;
-
-        out->underway += !a->view.over;
-        out->in_doubt += !a->view.over && a->view.in_doubt;
-    }
     pthread_mutex_unlock(&x->lock);
 }

@@ -19,6 +19,7 @@ typedef struct check {
     uint64_t from; /* what the stream has before it was built already */
     move_offer offer;
     bool committed; /* after a restart: open it when it is built */
+    early *early;   /* what was verified ahead, or NULL */
     arrival *made;
     char name[128];
     buf *how;
@@ -41,14 +42,36 @@ static berth_status open_key(check *c, const move_seal *seal, berth_keypair *key
     berth_error error = {0};
     berth_status status;
 
-    if (seal->has_envelope)
-        status = envelope_open(key, &seal->envelope, a->x->config.static_secret,
-                               seal->handover.head, c->offer.order.entity, NULL, &error);
+    if (early_is_same(c->early, seal)) {
+        *key = *early_key(c->early);
+        status = BERTH_OK;
+    } else if (seal->has_envelope)
+        status = envelope_open_with(key, &seal->envelope, a->x->config.static_secret,
+                                    a->x->static_public, seal->handover.head, c->offer.order.entity,
+                                    NULL, &error);
     else if (runtime_moving_key(a->x->rt, a->origin, key))
         status = BERTH_OK;
     else
         status = fail(&error, BERTH_ERR_NOT_FOUND, "no identity came, and none is registered here");
     return status == BERTH_OK ? status : bad(c, MOVE_IDENTITY_TRANSPORT_FAILED, &error);
+}
+
+bool handover_fits(const handover *h, const attempt *a, uint64_t epoch)
+{
+    return entity_eq(h->entity, a->entity) && entity_eq(h->from, a->peer_entity) &&
+           entity_eq(h->to, a->x->config.identity->entity) && entity_eq(h->by, h->from) &&
+           h->epoch == epoch && memcmp(h->attempt, a->id, sizeof a->id) == 0;
+}
+
+presence presence_here(const attempt *a, uint64_t epoch, uint64_t incarnation)
+{
+    presence p = {.epoch = epoch,
+                  .incarnation = incarnation,
+                  .not_after_s = clock_wall_ns() / S_NS + PRESENCE_LIFE_S};
+
+    memcpy(p.entity, a->entity, sizeof p.entity);
+    memcpy(p.node, a->x->config.identity->entity, sizeof p.node);
+    return p;
 }
 
 static berth_status check_proof(check *c, const move_seal *seal, const container *state)
@@ -62,11 +85,9 @@ static berth_status check_proof(check *c, const move_seal *seal, const container
     berth_link_encode(head, &state->snapshot.link);
     if (berth_verify(c->offer.order.entity, text, len, seal->signature) != BERTH_OK)
         fail(&error, BERTH_ERR_SIGNATURE, "what came is not signed by the daemon's own key");
-    else if (handover_verify(h, berth_verify) != BERTH_OK)
+    else if (!early_is_same(c->early, seal) && handover_verify(h, berth_verify) != BERTH_OK)
         fail(&error, BERTH_ERR_SIGNATURE, "the handover is not signed by daemon and source");
-    else if (!entity_eq(h->entity, c->offer.order.entity) || !entity_eq(h->from, a->peer_entity) ||
-             !entity_eq(h->to, a->x->config.identity->entity) || !entity_eq(h->by, h->from) ||
-             h->epoch != c->offer.epoch || memcmp(h->attempt, a->id, sizeof a->id) != 0)
+    else if (!handover_fits(h, a, c->offer.epoch))
         fail(&error, BERTH_ERR_CORRUPT, "the handover is for another move");
     else if (!entity_eq(state->snapshot.entity, c->offer.order.entity) ||
              memcmp(h->head, head, sizeof head) != 0)
@@ -106,6 +127,20 @@ static berth_status go_on(check *c, const stream_parts *parts, const arrival_spe
     return status;
 }
 
+static berth_status sign_presence(check *c, const move_seal *seal, uint64_t incarnation,
+                                  const berth_keypair *key)
+{
+    const presence *made =
+        early_is_same(c->early, seal) ? early_presence(c->early, incarnation) : NULL;
+
+    if (made) {
+        c->presence = *made;
+        return BERTH_OK;
+    }
+    c->presence = presence_here(c->a, c->offer.epoch, incarnation);
+    return presence_sign(&c->presence, key) == BERTH_OK ? BERTH_OK : BERTH_ERR_INTERNAL;
+}
+
 static berth_status build(check *c, const move_seal *seal, const stream_parts *parts,
                           const container *state)
 {
@@ -114,7 +149,6 @@ static berth_status build(check *c, const move_seal *seal, const stream_parts *p
     berth_error error = {0};
     writer how = {0};
     berth_status status = open_key(c, seal, &key);
-    presence *p = &c->presence;
 
     if (status == BERTH_OK && !kind) {
         fail(&error, BERTH_ERR_KIND_UNKNOWN, "its kind has been unloaded meanwhile");
@@ -132,11 +166,6 @@ static berth_status build(check *c, const move_seal *seal, const stream_parts *p
                              .epoch = c->offer.epoch,
                              .came = slice_of(c->how->data, c->how->len)};
 
-        *p = (presence){.epoch = c->offer.epoch,
-                        .incarnation = state->incarnation,
-                        .not_after_s = clock_wall_ns() / S_NS + PRESENCE_LIFE_S};
-        memcpy(p->entity, key.entity, sizeof p->entity);
-        memcpy(p->node, c->a->x->config.identity->entity, sizeof p->node);
         if (parts->base_make.len)
             status = go_on(c, parts, &spec, &error);
         else if (c->made)
@@ -145,8 +174,8 @@ static berth_status build(check *c, const move_seal *seal, const stream_parts *p
             status = arrival_build(c->a->x->rt, &spec, &c->made, &error);
         if (status != BERTH_OK)
             bad(c, MOVE_STATE_FAILED, &error);
-        else if (presence_sign(p, &key) != BERTH_OK)
-            status = BERTH_ERR_INTERNAL;
+        else
+            status = sign_presence(c, seal, state->incarnation, &key);
     }
     berth_keypair_wipe(&key);
     if (kind)
@@ -212,6 +241,7 @@ static void checked(migrations *x, input *in, bool ended)
         target_owned(a->target, c->status, &c->why, now_of());
     else
         target_checked(a->target, c->status, c->status == BERTH_OK ? NULL : &c->why, now_of());
+    early_free(c->early);
     buf_unref(c->stream);
     buf_unref(c->base);
     free(c);
@@ -260,6 +290,7 @@ void target_check(attempt *a, bool committed)
     a->arrival = NULL;
     c->offer = *target_offer(a->target);
     c->committed = committed;
+    c->early = early_take(a);
     a->pending++;
     migrations_work(a->x, &c->job);
 }

@@ -180,7 +180,7 @@ static bool recover_target(attempt *a, const record *r)
     a->seal_bytes = buf_copy(r->seal.ptr, r->seal.len);
     a->target = target_recover(&config, r->offer, r->seal, false, now_of());
     a->prepared = true;
-    return a->offer_bytes && a->seal_bytes && a->target;
+    return a->offer_bytes && a->seal_bytes && a->target && target_undecided(a);
 }
 
 static bool recover(void *ctx, const store_attempt *row)

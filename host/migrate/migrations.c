@@ -3,6 +3,7 @@
 #include "migrate/migrations_private.h"
 
 #include "base/error.h"
+#include "base/random.h"
 #include "daemon/latch.h"
 
 #include <sodium.h>
@@ -154,6 +155,8 @@ berth_status migrations_new(const migrations_config *config, migrations **out, b
     if (!x)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     x->config = *config;
+    sodium_ready();
+    crypto_scalarmult_base(x->static_public, config->static_secret);
     if (!x->config.max_stream)
         x->config.max_stream = UINT32_MAX;
     if (!x->config.max_bytes)
@@ -323,6 +326,7 @@ static void free_attempts(migrations *x)
     }
     strmap_fini(&x->attempts);
     map64_fini(&x->by_origin);
+    map64_fini(&x->coming);
     map64_fini(&x->promised);
     heap_fini(&x->dues);
 }
@@ -333,15 +337,7 @@ void migrations_free(migrations *x)
         return;
     migrations_stop(x);
     free_attempts(x);
-    while (x->list) {
-        migration *g = x->list;
-
-        x->list = g->next;
-        heap_remove(&x->orders, &g->due);
-        orchestrator_free(g->machine);
-        free(g);
-    }
-    heap_fini(&x->orders);
+    migrations_forget(x);
     free(x->accept);
     free(x->operators);
     pthread_mutex_destroy(&x->lock);

@@ -9,6 +9,7 @@
  *     at_target.c    attempts to move one here
  *     admit.c        may it come, and can it
  *     check.c        what has come of it
+ *     early.c        the key goes ahead of the state
  *     received.c     messages: to which attempt, and what is answered to those of none
  *     ordering.c     migrations that were begun here
  *     journal.c      what is written to the store, and read again at the start
@@ -58,6 +59,7 @@ struct job {
 };
 
 typedef struct migration migration;
+typedef struct early early;
 typedef struct following following;
 
 typedef struct attempt {
@@ -79,6 +81,7 @@ typedef struct attempt {
 
     source *source; /* or */
     target *target;
+    early *early; /* or NULL */
 
     /* At the source. */
     uint64_t orchestrator; /* node; 0: this one */
@@ -111,19 +114,28 @@ struct migration {
     migration_id id;
     migration_spec spec;
     orchestrator *machine;
-    attempt *local; /* the present one, where the source is this node */
+    attempt *local;    /* the present one, where the source is this node */
+    const order *made; /* for the first attempt, until it is begun */
     uint64_t source;
     int64_t began_ns;
-    unsigned refs;        /* [lock] who waits, and the list */
-    bool over;            /* [lock] */
-    move_outcome outcome; /* [lock] */
-    migration *next;      /* [lock] the newest first */
-    migration_view view;  /* as of its last change */
+    unsigned refs;                 /* [lock] who waits */
+    bool over;                     /* [lock] */
+    move_outcome outcome;          /* [lock] */
+    migration *next, *before;      /* [lock] in its list */
+    migration_view view;           /* as of its last change */
+    uint8_t attempt[ATTEMPT_SIZE]; /* the present one; zero: none yet */
 };
 
+/* The newest first. */
+typedef struct migration_list {
+    migration *first, *last;
+    size_t count;
+} migration_list;
+
 struct migrations {
-    migrations_config config; /* [const] but its policy */
-    char (*accept)[128];      /* [lock] */
+    migrations_config config;  /* [const] but its policy */
+    uint8_t static_public[32]; /* [const] of the config's secret */
+    char (*accept)[128];       /* [lock] */
     size_t accept_count;
     uint8_t (*operators)[BERTH_ENTITY_SIZE]; /* [lock] */
     size_t operator_count;
@@ -142,11 +154,15 @@ struct migrations {
 
     strmap attempts; /* id -> attempt; changed under the lock */
     map64 by_origin; /* of this node's, those that are not over: origin -> attempt */
+    map64 coming;    /* of others', the one that is not over: origin -> attempt */
     heap dues;       /* of attempts, */
     heap orders;     /* of migrations */
     uint64_t bytes_promised;
     map64 promised;                /* of these, those to each node: node -> bytes */
-    migration *list;               /* [lock] */
+    migration_list underway;       /* [lock] */
+    migration_list over;           /* [lock] the latest that ended, OVER_MAX of them */
+    strmap by_id;                  /* [lock] of both: id -> migration */
+    strmap ordered;                /* of those under way: present attempt -> migration */
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
     size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
     migrations_counters counters;  /* [lock] */
@@ -201,6 +217,12 @@ void source_pump(attempt *a);
 void source_state(const attempt *a, move_state *out);
 void source_tell(attempt *a, uint64_t node);
 void source_let_go(attempt *a);
+/* Its gate is to be closed now: nothing holds that up any more. */
+void source_depart(attempt *a, source_piece piece);
+/* What there is of it once its gate is closed, as the stream has it. One reference; NULL: no
+ * memory.
+ */
+buf *source_last_piece(const departed *d);
 /* Its gate opens again; epoch 0: as it was. */
 void source_stay(attempt *a, uint64_t epoch);
 
@@ -229,6 +251,10 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
 void target_unpromise(attempt *a);
 void target_pump(attempt *a);
 void target_let_go(attempt *a);
+/* It is the one attempt that may make its daemon ours, unless there is one already, which stays so
+ * until it is decided. False: no memory. */
+bool target_undecided(attempt *a);
+void target_decided(attempt *a);
 /* What came of it does not do. */
 void target_tell_refused(attempt *a, const move_outcome *why);
 /* It is committed: open it. */
@@ -251,6 +277,37 @@ void target_build(attempt *a);
 /* Verify and build what has come; then go on. committed: after a restart, and then it is opened. */
 void target_check(attempt *a, bool committed);
 
+/* Is it what this attempt is about? Any thread. */
+bool handover_fits(const handover *h, const attempt *a, uint64_t epoch);
+/* That it lives here; to be signed. Any thread. */
+presence presence_here(const attempt *a, uint64_t epoch, uint64_t incarnation);
+
+/* ---- early.c ---- */
+/* At the source: handover and envelope are made for a chain that ends with this link. */
+void early_begin(attempt *a, const berth_keypair *key, const uint8_t head[BERTH_LINK_SIZE],
+                 uint64_t incarnation);
+/* The first piece is asked for: whether it has to wait for the target to be ready. It may be asked
+ * again. */
+bool early_waits(attempt *a);
+bool early_is_waiting(const attempt *a);
+int64_t early_deadline(const attempt *a);
+/* The target is. */
+void early_ready(attempt *a);
+/* What was made goes into the seal; false: it is of another link, or there is nothing. */
+bool early_signed(attempt *a, const uint8_t head[BERTH_LINK_SIZE], move_seal *out);
+void handover_begin(handover *h, const attempt *a, const uint8_t head[BERTH_LINK_SIZE]);
+/* At the target: false: not now, or not again, or it does not read. */
+bool early_received(attempt *a, slice msg);
+/* What has been verified, from now on the caller's; NULL: nothing. */
+early *early_take(attempt *a);
+/* Does the seal say the same? The others only if it does. NULL is allowed. */
+bool early_is_same(const early *e, const move_seal *seal);
+const berth_keypair *early_key(const early *e);
+const presence *early_presence(const early *e, uint64_t incarnation); /* NULL: of another */
+/* Wiped. NULL is allowed. */
+void early_free(early *e);
+void early_forget(attempt *a);
+
 /* ---- received.c ---- */
 mesh_moving migrations_received;
 void say_no(migrations *x, uint64_t node, uint16_t kind, const uint8_t id[ATTEMPT_SIZE],
@@ -259,8 +316,10 @@ void say_no(migrations *x, uint64_t node, uint16_t kind, const uint8_t id[ATTEMP
 /* ---- ordering.c ---- */
 void migration_pump(migration *g);
 void migration_local_changed(attempt *a);
-void migration_unref(migration *g);
-bool migration_is(const migration *g, const uint8_t id[ATTEMPT_SIZE]);
+/* Under the lock. */
+migration *migration_find(const migrations *x, const uint8_t id[ATTEMPT_SIZE]);
+/* At the end: all of them. */
+void migrations_forget(migrations *x);
 void ordering_message(migrations *x, uint64_t node, const move_head *head, slice msg);
 
 /* ---- journal.c ---- */

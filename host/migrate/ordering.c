@@ -10,9 +10,25 @@
 #include <stdlib.h>
 #include <time.h>
 
-bool migration_is(const migration *g, const uint8_t id[ATTEMPT_SIZE])
+migration *migration_find(const migrations *x, const uint8_t id[ATTEMPT_SIZE])
 {
-    return memcmp(g->id.bytes, id, ATTEMPT_SIZE) == 0;
+    return strmap_get(&x->by_id, slice_of(id, ATTEMPT_SIZE));
+}
+
+static void list_add(migration_list *l, migration *g)
+{
+    g->before = NULL;
+    g->next = l->first;
+    *(l->first ? &l->first->before : &l->last) = g;
+    l->first = g;
+    l->count++;
+}
+
+static void list_remove(migration_list *l, migration *g)
+{
+    *(g->before ? &g->before->next : &l->first) = g->next;
+    *(g->next ? &g->next->before : &l->last) = g->before;
+    l->count--;
 }
 
 /* ---- One attempt ----------------------------------------------------------------------------- */
@@ -32,13 +48,14 @@ static bool make_order(migration *g, order *o, move_outcome *why)
     o->not_after_s = now_s + ORDER_LIFE_S;
     memcpy(o->source, x->config.identity->entity, sizeof o->source);
     memcpy(o->target, x->config.identity->entity, sizeof o->target);
-    mesh_where(x->config.mesh, g->spec.origin, &place);
-    if (place.known)
+    if (!runtime_entity_of(x->rt, g->spec.origin, o->entity)) {
+        mesh_where(x->config.mesh, g->spec.origin, &place);
+        if (!place.known) {
+            move_failed(why, MOVE_DAEMON_NOT_FOUND, "no node is known that runs %016llx",
+                        (unsigned long long)g->spec.origin);
+            return false;
+        }
         memcpy(o->entity, place.entity, sizeof o->entity);
-    else if (!runtime_entity_of(x->rt, g->spec.origin, o->entity)) {
-        move_failed(why, MOVE_DAEMON_NOT_FOUND, "no node is known that runs %016llx",
-                    (unsigned long long)g->spec.origin);
-        return false;
     }
     for (int i = 0; i < 2; i++) {
         uint64_t node = i ? g->spec.target : g->source;
@@ -55,14 +72,27 @@ static bool make_order(migration *g, order *o, move_outcome *why)
     return true;
 }
 
+/* By what the present attempt's messages name it. */
+static bool name_attempt(migration *g, const uint8_t id[ATTEMPT_SIZE])
+{
+    strmap *ordered = &g->x->ordered;
+
+    strmap_del(ordered, slice_of(g->attempt, sizeof g->attempt));
+    memcpy(g->attempt, id, sizeof g->attempt);
+    return strmap_put(ordered, slice_of(g->attempt, sizeof g->attempt), g);
+}
+
 static void begin(migration *g)
 {
     migrations *x = g->x;
     move_outcome why = {.moved = false};
     move_order m = {.deadline_ns = (uint64_t)g->spec.deadline_ns,
                     .max_hold_ns = (uint64_t)g->spec.max_hold_ns};
-    bool good = make_order(g, &m.order, &why);
+    bool good = g->made || make_order(g, &m.order, &why);
 
+    if (g->made)
+        m.order = *g->made;
+    g->made = NULL;
     if (good && !g->began_ns)
         memcpy(m.order.attempt, g->id.bytes, sizeof m.order.attempt);
     else
@@ -71,6 +101,10 @@ static void begin(migration *g)
     memcpy(m.head.attempt, m.order.attempt, sizeof m.head.attempt);
     if (!g->began_ns)
         g->began_ns = now_of();
+    if (good && !name_attempt(g, m.order.attempt)) {
+        move_failed(&why, MOVE_STATE_FAILED, "out of memory");
+        good = false;
+    }
     if (good && g->source == x->config.identity->node_id) {
         attempt *a = source_begin(x, &m.order, g->spec.target, 0, &m, &why);
 
@@ -124,6 +158,8 @@ static void show(migration *g)
     if (o.over && !g->over) {
         g->outcome = v.outcome;
         g->over = true;
+        list_remove(&g->x->underway, g);
+        list_add(&g->x->over, g);
         pthread_cond_broadcast(&g->x->change);
     }
     pthread_mutex_unlock(&g->x->lock);
@@ -164,8 +200,10 @@ void migration_pump(migration *g)
         }
     }
     show(g);
-    if (g->over)
+    if (g->over) {
         g->local = NULL;
+        strmap_del(&g->x->ordered, slice_of(g->attempt, sizeof g->attempt));
+    }
     schedule(g);
 }
 
@@ -183,18 +221,10 @@ void migration_local_changed(attempt *a)
 
 void ordering_message(migrations *x, uint64_t node, const move_head *head, slice msg)
 {
-    migration *g = x->list;
+    migration *g = strmap_get(&x->ordered, slice_of(head->attempt, sizeof head->attempt));
 
-    for (; g; g = g->next) {
-        orchestrator_view v;
-
-        if (g->over || g->spec.origin != head->origin)
-            continue;
-        orchestrator_look(g->machine, &v);
-        if (memcmp(v.attempt, head->attempt, sizeof v.attempt) == 0)
-            break;
-    }
-    if (!g || !orchestrator_message(g->machine, node, msg, now_of())) {
+    if (!g || g->spec.origin != head->origin ||
+        !orchestrator_message(g->machine, node, msg, now_of())) {
         count(x, &x->counters.unknown, 1);
         return;
     }
@@ -212,23 +242,44 @@ typedef struct start {
     bool begun;
 } start;
 
+/* Under the lock: it is in no list any more. */
+static void forget(migration *g)
+{
+    strmap_del(&g->x->by_id, slice_of(g->id.bytes, sizeof g->id.bytes));
+    heap_remove(&g->x->orders, &g->due);
+    orchestrator_free(g->machine);
+    free(g);
+}
+
 /* Under the lock: those that are over, but the latest. */
 static void forget_old(migrations *x)
 {
-    size_t over = 0;
+    migration_list *l = &x->over;
 
-    for (migration **at = &x->list; *at;) {
-        migration *g = *at;
-
-        if (!g->over || g->refs || ++over <= OVER_MAX) {
-            at = &g->next;
+    for (migration *g = l->last, *before; g && l->count > OVER_MAX; g = before) {
+        before = g->before;
+        if (g->refs)
             continue;
-        }
-        *at = g->next;
-        heap_remove(&x->orders, &g->due);
-        orchestrator_free(g->machine);
-        free(g);
+        list_remove(l, g);
+        forget(g);
     }
+}
+
+static void forget_all(migration_list *l)
+{
+    for (migration *g = l->first, *next; g; g = next) {
+        next = g->next;
+        forget(g);
+    }
+}
+
+void migrations_forget(migrations *x)
+{
+    forget_all(&x->underway);
+    forget_all(&x->over);
+    strmap_fini(&x->by_id);
+    strmap_fini(&x->ordered);
+    heap_fini(&x->orders);
 }
 
 /* A node that has the kind, and is not the source. */
@@ -289,6 +340,21 @@ static bool look_up(migrations *x, migration *g, move_outcome *why)
     return false;
 }
 
+/* From now on it is found. */
+static bool enlist(migration *g)
+{
+    migrations *x = g->x;
+    bool listed;
+
+    pthread_mutex_lock(&x->lock);
+    listed = strmap_put(&x->by_id, slice_of(g->id.bytes, sizeof g->id.bytes), g);
+    if (listed)
+        list_add(&x->underway, g);
+    forget_old(x);
+    pthread_mutex_unlock(&x->lock);
+    return listed;
+}
+
 static void start_now(migrations *x, input *in, bool ended)
 {
     start *s = (start *)in;
@@ -296,7 +362,7 @@ static void start_now(migrations *x, input *in, bool ended)
     orchestrator_config config = {.origin = s->spec->origin,
                                   .resend_ns = x->config.resend_ns,
                                   .retry_not_ready_ns = s->spec->retry_not_ready_ns};
-    order trial;
+    order made;
 
     if (!g) {
         move_failed(s->why, MOVE_SHUTTING_DOWN, "this node is starting or ending");
@@ -306,7 +372,7 @@ static void start_now(migrations *x, input *in, bool ended)
     g->x = x;
     g->spec = *s->spec;
     randombytes_buf(g->id.bytes, sizeof g->id.bytes);
-    if (!look_up(x, g, s->why) || !make_order(g, &trial, s->why) ||
+    if (!look_up(x, g, s->why) || !make_order(g, &made, s->why) ||
         (map64_get(&x->by_origin, g->spec.origin) &&
          (move_failed(s->why, MOVE_ALREADY_MIGRATING, "it is on its way already"), true))) {
         free(g);
@@ -315,15 +381,6 @@ static void start_now(migrations *x, input *in, bool ended)
     }
     config.source = g->source;
     config.local = g->source == x->config.identity->node_id;
-    g->machine = orchestrator_new(&config, now_of());
-    if (!g->machine) {
-        move_failed(s->why, MOVE_STATE_FAILED, "out of memory");
-        free(g);
-        latch_answer(s->done, BERTH_OK, NULL);
-        return;
-    }
-    s->begun = true;
-    *s->id = g->id;
     /* Whoever began it may look before anything has happened. */
     g->view = (migration_view){.id = g->id,
                                .role = MIGRATION_ORDERED,
@@ -332,13 +389,20 @@ static void start_now(migrations *x, input *in, bool ended)
                                .target = g->spec.target,
                                .elapsed_ns = now_of(),
                                .phase_ns = now_of()};
-    pthread_mutex_lock(&x->lock);
-    g->next = x->list;
-    x->list = g;
-    forget_old(x);
-    pthread_mutex_unlock(&x->lock);
+    g->machine = orchestrator_new(&config, now_of());
+    if (!g->machine || !enlist(g)) {
+        move_failed(s->why, MOVE_STATE_FAILED, "out of memory");
+        orchestrator_free(g->machine);
+        free(g);
+        latch_answer(s->done, BERTH_OK, NULL);
+        return;
+    }
+    s->begun = true;
+    *s->id = g->id;
+    g->made = &made;
     latch_answer(s->done, BERTH_OK, NULL); /* s is gone */
     migration_pump(g);
+    g->made = NULL;
 }
 
 #define FIND_NS (2 * S_NS)
@@ -375,16 +439,6 @@ berth_status migrations_begin(migrations *x, const migration_spec *spec, migrati
                 why->text[0] ? ": " : "", why->text);
 }
 
-/* Under the lock. */
-static migration *find(migrations *x, const migration_id *id)
-{
-    migration *g = x->list;
-
-    while (g && !migration_is(g, id->bytes))
-        g = g->next;
-    return g;
-}
-
 static berth_status unknown(const migration_id *id, berth_error *error)
 {
     char text[2 * ATTEMPT_SIZE + 1];
@@ -402,7 +456,7 @@ berth_status migrations_wait(migrations *x, const migration_id *id, int64_t time
     migration *g;
 
     pthread_mutex_lock(&x->lock);
-    g = find(x, id);
+    g = migration_find(x, id->bytes);
     if (!g) {
         pthread_mutex_unlock(&x->lock);
         return unknown(id, error);
@@ -436,7 +490,7 @@ typedef struct cancel {
 static void cancel_now(migrations *x, input *in, bool ended)
 {
     cancel *c = (cancel *)in;
-    migration *g = ended ? NULL : find(x, c->id);
+    migration *g = ended ? NULL : migration_find(x, c->id->bytes);
     attempt *a = ended || g ? NULL : attempt_find(x, c->id->bytes);
     move_outcome why;
 

@@ -205,6 +205,7 @@ static void of_none(migrations *x, const received *r, const move_head *head, sli
         say_no(x, r->node, MESSAGE_MOVE_ABORT, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
                false, "the source has nothing of this attempt");
         return;
+    case MESSAGE_MOVE_KEY:
     case MESSAGE_MOVE_CHUNK:
     case MESSAGE_MOVE_SEAL:
         say_no(x, r->node, MESSAGE_MOVE_REFUSED, head->attempt, head->origin, MOVE_UNKNOWN_ATTEMPT,
@@ -216,6 +217,21 @@ static void of_none(migrations *x, const received *r, const move_head *head, sli
     count(x, &x->counters.unknown, 1);
 }
 
+static bool is_early(uint16_t kind)
+{
+    return kind == MESSAGE_MOVE_KEY || kind == MESSAGE_MOVE_READY;
+}
+
+static bool to_early(attempt *a, const received *r, uint16_t kind, slice msg)
+{
+    if (r->node != a->peer || (a->source ? MESSAGE_MOVE_READY : MESSAGE_MOVE_KEY) != kind)
+        return false;
+    if (a->target)
+        return early_received(a, msg);
+    early_ready(a);
+    return true;
+}
+
 static void to_attempt(migrations *x, attempt *a, const received *r, const move_head *head,
                        slice msg)
 {
@@ -223,6 +239,8 @@ static void to_attempt(migrations *x, attempt *a, const received *r, const move_
 
     if (a->source && head->kind == MESSAGE_MOVE_ABORT)
         taken = abort_source(a, r, msg);
+    else if (is_early(head->kind))
+        taken = to_early(a, r, head->kind, msg);
     else if (a->source)
         taken = source_message(a->source, r->node, msg, now_of());
     else

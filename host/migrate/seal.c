@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seals of a stream and of its rounds: codecs, and what the daemon's key signs in them. */
+/* The seals of a stream and of its rounds, and the key that goes ahead: their codecs, and what the
+ * daemon's key signs in them. */
 #include "base/error.h"
 #include "migrate/wire_private.h"
 
@@ -9,38 +10,54 @@
 static const char seal_domain[] = "berth-migration-v1";
 static const char round_domain[] = "berth-migration-round-v1";
 
-void move_seal_write(writer *w, const move_seal *m)
+static void write_envelope(writer *w, const envelope *e)
 {
     uint8_t bytes[ENVELOPE_SIZE];
 
+    envelope_encode(bytes, e);
+    writer_bytes(w, bytes, sizeof bytes);
+}
+
+void move_seal_write(writer *w, const move_seal *m)
+{
     move_head_write(w, &m->head, MESSAGE_MOVE_SEAL);
     writer_u64(w, m->total);
     writer_bytes(w, m->hash, sizeof m->hash);
     writer_u32(w, m->held);
     handover_write(w, &m->handover);
     writer_u8(w, m->has_envelope ? FLAG_ENVELOPE : 0);
-    if (m->has_envelope) {
-        envelope_encode(bytes, &m->envelope);
-        writer_bytes(w, bytes, sizeof bytes);
-    }
+    if (m->has_envelope)
+        write_envelope(w, &m->envelope);
     writer_bytes(w, m->signature, sizeof m->signature);
+}
+
+static const char *check_handover(const move_head *head, const handover *h)
+{
+    if (memcmp(h->attempt, head->attempt, ATTEMPT_SIZE) != 0)
+        return "has the handover of another attempt";
+    return berth_entity_origin(h->entity) == head->origin ? NULL
+                                                          : "has the handover of another daemon";
 }
 
 static const char *check(const move_seal *m)
 {
-    if (!m->total)
-        return "seals a stream without bytes";
-    if (memcmp(m->handover.attempt, m->head.attempt, ATTEMPT_SIZE) != 0)
-        return "has the handover of another attempt";
-    return berth_entity_origin(m->handover.entity) == m->head.origin
-               ? NULL
-               : "has the handover of another daemon";
+    return m->total ? check_handover(&m->head, &m->handover) : "seals a stream without bytes";
+}
+
+static berth_status read_envelope(reader *r, envelope *out, berth_error *error)
+{
+    slice sealed = reader_bytes(r, ENVELOPE_SIZE);
+    berth_status status;
+
+    if (!reader_ok(r))
+        return BERTH_OK; /* the end tells */
+    status = envelope_decode(out, sealed.ptr, sealed.len, NULL, error);
+    return !status || status == BERTH_ERR_VERSION ? status : BERTH_ERR_CORRUPT;
 }
 
 static berth_status read_parts(reader *r, move_seal *out, const char **wrong, berth_error *error)
 {
     berth_status status;
-    slice sealed;
     uint8_t flags;
 
     out->total = reader_u64(r);
@@ -51,13 +68,10 @@ static berth_status read_parts(reader *r, move_seal *out, const char **wrong, be
         return status;
     flags = reader_u8(r);
     out->has_envelope = flags & FLAG_ENVELOPE;
-    if (out->has_envelope) {
-        sealed = reader_bytes(r, ENVELOPE_SIZE);
-        if (reader_ok(r))
-            status = envelope_decode(&out->envelope, sealed.ptr, sealed.len, NULL, error);
-        if (status)
-            return status == BERTH_ERR_VERSION ? status : BERTH_ERR_CORRUPT;
-    }
+    if (out->has_envelope)
+        status = read_envelope(r, &out->envelope, error);
+    if (status)
+        return status;
     reader_copy(r, out->signature, sizeof out->signature);
     *wrong = !reader_ok(r)            ? "ends before its last part"
              : flags & ~FLAG_ENVELOPE ? "has a flag that there is not"
@@ -81,6 +95,35 @@ berth_status move_seal_read(move_seal *out, slice message, berth_error *error)
         return status;
     }
     return move_end(&r, name, wrong, out, sizeof *out, error);
+}
+
+void move_key_write(writer *w, const move_key *m)
+{
+    move_head_write(w, &m->head, MESSAGE_MOVE_KEY);
+    writer_u64(w, m->incarnation);
+    handover_write(w, &m->handover);
+    write_envelope(w, &m->envelope);
+}
+
+berth_status move_key_read(move_key *out, slice message, berth_error *error)
+{
+    static const char name[] = "migration key";
+    berth_status status;
+    reader r;
+
+    memset(out, 0, sizeof *out);
+    status = move_head_begin(&r, message, MESSAGE_MOVE_KEY, name, &out->head, error);
+    if (!status) {
+        out->incarnation = reader_u64(&r);
+        status = handover_read(&r, &out->handover, error);
+    }
+    if (!status)
+        status = read_envelope(&r, &out->envelope, error);
+    if (status) {
+        memset(out, 0, sizeof *out);
+        return status;
+    }
+    return move_end(&r, name, check_handover(&out->head, &out->handover), out, sizeof *out, error);
 }
 
 void move_round_write(writer *w, const move_round *m)

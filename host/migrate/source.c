@@ -424,6 +424,7 @@ void source_look(const source *s, source_view *out)
 {
     *out = (source_view){.phase = s->phase,
                          .over = s->over,
+                         .ended = s->stage == SOURCE_ENDED,
                          .released = s->released,
                          .in_doubt = s->in_doubt,
                          .bytes_sent = s->sent_max,

@@ -117,6 +117,7 @@ void source_expire(source *s, int64_t now_ns);
 typedef struct source_view {
     move_phase phase;
     bool over;     /* SOURCE_OVER was handed out: nothing is left to be done */
+    bool ended;    /* its outcome is decided; what is left to be done may not be done yet */
     bool released; /* too late to abort */
     bool in_doubt; /* released, and the target has been silent for answer_ns */
     uint64_t bytes_sent, bytes_acknowledged, bytes_total, rounds;

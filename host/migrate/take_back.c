@@ -129,11 +129,9 @@ typedef struct resolving {
 static attempt *attempt_of(migrations *x, const migration_id *id)
 {
     attempt *a = attempt_find(x, id->bytes);
+    const migration *g = a ? NULL : migration_find(x, id->bytes);
 
-    for (migration *g = x->list; g && !a; g = g->next)
-        if (migration_is(g, id->bytes))
-            a = g->local;
-    return a;
+    return g ? g->local : a;
 }
 
 static void resolve_now(migrations *x, input *in, bool ended)

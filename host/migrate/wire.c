@@ -391,7 +391,7 @@ berth_status move_bare_read(move_head *out, slice message, berth_error *error)
     berth_status status;
     reader r;
 
-    if (kind != MESSAGE_MOVE_LOOK)
+    if (kind != MESSAGE_MOVE_LOOK && kind != MESSAGE_MOVE_READY)
         kind = MESSAGE_MOVE_ASK;
     status = move_head_begin(&r, message, kind, "migration question", out, error);
     if (status) {

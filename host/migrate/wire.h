@@ -55,6 +55,14 @@ typedef struct move_got {
     uint64_t through;
 } move_got;
 
+/* What the seal will say if nothing changes until then, ahead of the stream, for a target that
+ * wants to be quick: it counts for nothing. */
+typedef struct move_key {
+    move_head head;
+    uint64_t incarnation; /* that the daemon goes on in */
+    handover handover;
+    envelope envelope;
+} move_key;
 /* Before the daemon has stopped: the stream so far, proven. */
 typedef struct move_round {
     move_head head;
@@ -102,7 +110,8 @@ typedef struct move_state {
     slice text;
 } move_state;
 
-/* ORDER, to the source. ASK (from the target) and LOOK (from the orchestrator) have a head only. */
+/* ORDER, to the source. ASK and READY (from the target) and LOOK (from the orchestrator) have a
+ * head only. */
 typedef struct move_order {
     move_head head;
     uint64_t deadline_ns, max_hold_ns; /* 0: the source's own */
@@ -113,6 +122,7 @@ void move_offer_write(writer *w, const move_offer *m);
 void move_accept_write(writer *w, const move_accept *m);
 void move_chunk_write(writer *w, const move_chunk *m);
 void move_got_write(writer *w, const move_got *m);
+void move_key_write(writer *w, const move_key *m);
 void move_round_write(writer *w, const move_round *m);
 void move_seal_write(writer *w, const move_seal *m);
 void move_step_write(writer *w, const move_step *m);
@@ -128,6 +138,7 @@ berth_status move_offer_read(move_offer *out, slice message, berth_error *error)
 berth_status move_accept_read(move_accept *out, slice message, berth_error *error);
 berth_status move_chunk_read(move_chunk *out, slice message, berth_error *error);
 berth_status move_got_read(move_got *out, slice message, berth_error *error);
+berth_status move_key_read(move_key *out, slice message, berth_error *error);
 berth_status move_round_read(move_round *out, slice message, berth_error *error);
 berth_status move_seal_read(move_seal *out, slice message, berth_error *error);
 berth_status move_step_read(move_step *out, slice message, berth_error *error);

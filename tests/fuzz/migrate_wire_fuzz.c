@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     TRY(move_accept);
     TRY(move_chunk);
     TRY(move_got);
+    TRY(move_key);
     TRY(move_round);
     TRY(move_seal);
     TRY(move_step);

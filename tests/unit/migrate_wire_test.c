@@ -22,6 +22,7 @@ typedef berth_status read_any(void *out, slice message, berth_error *error);
     X(accept, move_accept)                                                                         \
     X(chunk, move_chunk)                                                                           \
     X(got, move_got)                                                                               \
+    X(key, move_key)                                                                               \
     X(round, move_round)                                                                           \
     X(built, move_got)                                                                             \
     X(seal, move_seal)                                                                             \
@@ -180,6 +181,8 @@ static void what_cannot_be_is_refused(void **state)
         {"seal", 19, 0xff},    /* another origin */
         {"seal", 27, 0},       /* no bytes */
         {"seal", 71 + 313, 2}, /* a flag */
+        {"key", 3, 0},         /* another attempt than its handover's */
+        {"key", 19, 0xff},     /* another origin */
         {"prepared", 27, 1},
         {"refused", 27, 21}, /* migration 18 test_wire_rejects_unknown_failure_code */
         {"refused", 29, 2},
