@@ -80,7 +80,10 @@ enum {
     MESSAGE_MOVE_ABORT = 0x080b,   /* of the source, or an orchestrator to it */
     MESSAGE_MOVE_ASK = 0x080c,     /* a prepared target: what became of it? */
     MESSAGE_MOVE_STATE = 0x080d,   /* source to orchestrator */
-    MESSAGE_MOVE_LOOK = 0x080e     /* orchestrator to source */
+    MESSAGE_MOVE_LOOK = 0x080e,    /* orchestrator to source */
+    MESSAGE_MOVE_FETCH = 0x080f,   /* of a target that lacks the kind: its plugin */
+    MESSAGE_MOVE_PLUGIN = 0x0810,  /* of the source: what there is of it */
+    MESSAGE_MOVE_PART = 0x0811     /* LANE_BULK */
 };
 
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */

@@ -332,6 +332,7 @@ void migrations_free(migrations *x)
     if (!x)
         return;
     migrations_stop(x);
+    fetching_free_all(x);
     free_attempts(x);
     while (x->list) {
         migration *g = x->list;
@@ -382,6 +383,7 @@ berth_status migrations_set_policy(migrations *x, const migrations_policy *p, be
     x->operators = operators;
     x->operator_count = p->operator_count;
     x->expected_only = p->expected_only;
+    x->fetch = p->fetch;
     pthread_mutex_unlock(&x->lock);
     return BERTH_OK;
 }

@@ -13,7 +13,8 @@ static migrations_policy policy_of(const config *c)
                                .accept_count = m->accept.count,
                                .operators = (const uint8_t(*)[BERTH_ENTITY_SIZE])m->operators.bytes,
                                .operator_count = m->operators.count,
-                               .expected_only = m->expected_only};
+                               .expected_only = m->expected_only,
+                               .fetch = m->fetch};
 }
 
 berth_status migration_part_new(const config *c, const node_state *state, plugins *set, mesh *m,
