@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define SECOND INT64_C(1000000000)
+#define PIECE  (512 * 1024u)
 
 typedef enum fetch_stage {
     STAGE_ASKING, /* what is it? */
@@ -70,6 +71,7 @@ static void ask(fetch *f, fetch_stage stage, int64_t now_ns)
     f->stage = stage;
     f->ask = true;
     f->piece_at = now_ns;
+    f->again.every = stage == STAGE_RECEIVING ? 8 * f->config.resend_ns : f->config.resend_ns;
     pace_start(&f->again, now_ns);
 }
 
@@ -85,9 +87,10 @@ fetch *fetch_new(const fetch_config *config, int64_t now_ns)
         f->config.resend_ns = SECOND / 2;
     if (f->config.piece_ns <= 0)
         f->config.piece_ns = 60 * SECOND;
-    if (!f->config.piece || f->config.piece > MOVE_FETCH_MAX)
+    if (!f->config.piece)
+        f->config.piece = PIECE;
+    if (f->config.piece > MOVE_FETCH_MAX)
         f->config.piece = MOVE_FETCH_MAX;
-    f->again = (pace){.every = f->config.resend_ns, .at = PACE_NEVER};
     ask(f, STAGE_ASKING, now_ns);
     return f;
 }
@@ -213,6 +216,19 @@ bool fetch_message(fetch *f, uint64_t node, slice message, int64_t now_ns)
     return taken;
 }
 
+static bool waits_for_source(const fetch *f)
+{
+    return f->stage == STAGE_ASKING || f->stage == STAGE_RECEIVING;
+}
+
+void fetch_source_up(fetch *f, int64_t now_ns)
+{
+    if (!waits_for_source(f))
+        return;
+    f->ask = true;
+    pace_start(&f->again, now_ns);
+}
+
 void fetch_answered(fetch *f, berth_status status, const move_outcome *why, int64_t now_ns)
 {
     if (!f->out)
@@ -237,11 +253,6 @@ void fetch_answered(fetch *f, berth_status status, const move_outcome *why, int6
 }
 
 /* ---- Time ---- */
-
-static bool waits_for_source(const fetch *f)
-{
-    return f->stage == STAGE_ASKING || f->stage == STAGE_RECEIVING;
-}
 
 int64_t fetch_deadline(const fetch *f)
 {

@@ -28,8 +28,9 @@ typedef struct fetch_config {
     uint64_t source;    /* node */
     uint8_t digest[32]; /* of the offer */
     uint64_t limit;     /* bytes: a longer file is refused before any of it is sent */
-    uint32_t piece;     /* bytes [MOVE_FETCH_MAX], which is the most */
-    int64_t resend_ns;  /* [500 ms], doubled up to 8 times that */
+    uint32_t piece;     /* bytes [512 KiB], at most MOVE_FETCH_MAX */
+    int64_t resend_ns;  /* [500 ms], doubled up to 8 times that; of parts, 8 times as rarely: they
+                           come on a lane that loses none unless its session ends */
     int64_t piece_ns;   /* without a whole piece more it ends [60 s] */
 } fetch_config;
 
@@ -57,6 +58,8 @@ void fetch_free(fetch *f);
 /* PLUGIN or PART. From others than the source, about other attempts or files, malformed or out of
  * its time: ignored, false. What shows that the source lies ends it. */
 bool fetch_message(fetch *f, uint64_t node, slice message, int64_t now_ns);
+/* The source's session is up again: what was under way is asked for now. */
+void fetch_source_up(fetch *f, int64_t now_ns);
 /* The answer to OPEN, WRITE or LOAD. why: with a status that is not OK. */
 void fetch_answered(fetch *f, berth_status status, const move_outcome *why, int64_t now_ns);
 

@@ -379,6 +379,12 @@ bool fetching_pump(attempt *a)
     return true;
 }
 
+void fetching_source_up(attempt *a)
+{
+    if (a->fetching && a->fetching->leader == a)
+        fetch_source_up(a->fetching->machine, now_of());
+}
+
 int64_t fetching_deadline(const attempt *a)
 {
     const fetching *f = a->fetching;

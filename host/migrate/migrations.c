@@ -417,8 +417,10 @@ static void peer_changed(migrations *x, input *in, bool ended)
             source_target_up(a->source, now_of());
         else if (a->source)
             source_target_gone(a->source, now_of());
-        else if (a->target && p->up)
+        else if (a->target && p->up) {
             target_source_up(a->target, now_of());
+            fetching_source_up(a);
+        }
         attempt_pump(a);
     }
     free(list);

@@ -248,6 +248,8 @@ bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, 
 bool fetching_begin(attempt *a, move_outcome *why);
 /* A PLUGIN or PART. False: it is not for us. */
 bool fetching_message(attempt *a, uint64_t node, slice msg);
+/* The session with its source is up again. */
+void fetching_source_up(attempt *a);
 /* True: its offer was answered. */
 bool fetching_pump(attempt *a);
 int64_t fetching_deadline(const attempt *a);

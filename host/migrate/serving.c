@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define PART      (64 * 1024u)
+#define PART      (32 * 1024u) /* small: a slow link is to show that it moves */
 #define PARTS_MAX (MOVE_FETCH_MAX / PART)
 
 struct serving {

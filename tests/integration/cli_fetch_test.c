@@ -191,7 +191,7 @@ static void many_that_need_the_same_fetch_it_once(void **state)
     (void)state;
     hosts_up(MAY, SLOW(800) KEYS, FAST FRIEND FETCHES, "tally.so");
     for (int i = 0; i < 6; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof name, "t%d", i);
         spawn("tally", name);

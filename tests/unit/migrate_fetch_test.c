@@ -270,6 +270,30 @@ static void parts_may_come_in_any_order(void **state)
     end(c);
 }
 
+static void a_session_that_is_up_again_is_asked_at_once(void **state)
+{
+    course *c = begin(2500);
+    int64_t began = c->now;
+
+    (void)state;
+    pump(c, false); /* lost */
+    fetch_source_up(c->f, c->now);
+    c->hold = true;
+    pump(c, true);
+    assert_int_equal(c->opens, 1);
+    fetch_source_up(c->f, c->now); /* nothing is owed */
+    pump(c, true);
+    assert_int_equal(c->fetches, 1);
+    c->hold = false;
+    answer(c, BERTH_OK);
+    pump(c, false); /* lost */
+    fetch_source_up(c->f, c->now);
+    go(c);
+    assert_true(look(c).loaded);
+    assert_int_equal(c->now, began);
+    end(c);
+}
+
 static void while_a_need_is_out_nothing_else_is_asked_for(void **state)
 {
     course *c = begin(1500);
@@ -541,6 +565,7 @@ int main(void)
         cmocka_unit_test(a_file_of_any_length_comes_whole),
         cmocka_unit_test(what_is_lost_is_asked_for_again),
         cmocka_unit_test(parts_may_come_in_any_order),
+        cmocka_unit_test(a_session_that_is_up_again_is_asked_at_once),
         cmocka_unit_test(while_a_need_is_out_nothing_else_is_asked_for),
         cmocka_unit_test(a_longer_file_than_the_limit_is_refused_before_it_comes),
         cmocka_unit_test(a_source_that_lies_about_it_ends_it),
