@@ -96,6 +96,7 @@ static inline void pair_init(pair *p)
     p->source_config.offer = (move_offer){.epoch = 5,
                                           .kind = slice_str("org.example.counter"),
                                           .plugin = slice_str("counter"),
+                                          .digest = {5},
                                           .state_version = 1,
                                           .state_bytes = 1000,
                                           .order = pair_order(p, 9)};
@@ -223,7 +224,7 @@ static inline bool pair_pump_source(pair *p)
         any = true;
         p->source_needs[need.kind]++;
         if (need.kind != SOURCE_SEND)
-            pair_trace(p, "-_pTRrFBO"[need.kind]);
+            pair_trace(p, "-_pTRrFBsO"[need.kind]);
         if (need.kind == SOURCE_SEND)
             pair_post(p, true, need.message);
         else if (p->hold_source & 1u << need.kind)
@@ -389,6 +390,14 @@ static inline buf *pair_make(pair *p, uint16_t kind, uint8_t attempt)
         move_no_write(&w, &no);
     else if (kind == MESSAGE_MOVE_STATE)
         move_state_write(&w, &(move_state){.head = head});
+    else if (kind == MESSAGE_MOVE_FETCH)
+        move_fetch_write(&w, &(move_fetch){.head = head, .digest = {5}, .limit = 1});
+    else if (kind == MESSAGE_MOVE_PLUGIN)
+        move_plugin_write(
+            &w, &(move_plugin){
+                    .head = head, .digest = {5}, .total = 1, .signature = slice_str("signed")});
+    else if (kind == MESSAGE_MOVE_PART)
+        move_part_write(&w, &(move_part){.head = head, .digest = {5}, .bytes = slice_of("\1", 1)});
     else
         move_bare_write(&w, &head);
     return pair_bytes(&w);

@@ -337,6 +337,15 @@ static void put_moves(writer *w, migrations *x)
     put_message_drops(w, &c);
     counter(w, "berth_migration_sent_bytes_total", "Bytes of daemons that were sent.", c.bytes_out);
     counter(w, "berth_migration_received_bytes_total", "Bytes of daemons that came.", c.bytes_in);
+    counter(w, "berth_plugins_fetched_total",
+            "Plugins that were fetched from another host, for a daemon that came.",
+            c.plugins_fetched);
+    counter(w, "berth_plugin_fetches_refused_total",
+            "Offers not taken because the plugin could not be fetched.", c.fetches_refused);
+    counter(w, "berth_plugin_fetch_received_bytes_total", "Bytes of plugins that were fetched.",
+            c.plugin_bytes_in);
+    counter(w, "berth_plugin_fetch_sent_bytes_total", "Bytes of plugins that others fetched.",
+            c.plugin_bytes_out);
     counter(w, "berth_migration_executed_events_total",
             "Events that were run here while their daemon was sent, and again at its target.",
             c.executed_events);

@@ -112,6 +112,7 @@ static void emit_migration(writer *w, const migration_view *v, const node_names 
     emit_member_node(w, "waits_for", n, v->in_doubt && !v->over ? v->waits_for : 0);
     emit_outcome(w, v);
     emit_member_u64(w, "attempts", v->attempts);
+    emit_member_bool(w, "fetching", v->fetching);
     emit_member_u64(w, "bytes_sent", v->bytes_sent);
     emit_member_u64(w, "bytes_total", v->bytes_total);
     emit_member_u64(w, "held_events", v->held);

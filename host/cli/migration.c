@@ -31,6 +31,8 @@ static char *remark(char *out, size_t cap, struct json_object *v)
     out[0] = '\0';
     if (moving_is(v, "in-doubt"))
         snprintf(out, cap, "waits for %s", moving_node(v, "waits_for"));
+    else if (field_bool(v, "fetching"))
+        snprintf(out, cap, "%s fetches the plugin", moving_node(v, "target"));
     else if (moving_is(v, "failed") || moving_is(v, "unknown"))
         moving_why(out, cap, v);
     return out;
@@ -104,6 +106,9 @@ static void show(struct json_object *v)
     if (moving_is(v, "in-doubt"))
         page_add(&t, STYLE_WARN, "waits for", "%s (node %s), and for nothing else",
                  moving_node(v, "waits_for"), field_text(v, "waits_for"));
+    if (field_bool(v, "fetching"))
+        page_add(&t, STYLE_PLAIN, "waits for", "%s, which fetches the plugin: %s",
+                 moving_node(v, "target"), describe_bytes(text, v));
     if (*moving_why(why, sizeof why, v))
         page_add(&t, STYLE_BAD, "because", "%s", why);
     page_add(&t, STYLE_PLAIN, "phase", "%s, %s%s%s", field_text(v, "phase"),

@@ -174,6 +174,8 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
 
     at = add(out, cap, at, " to %s", moving_node(view, "target"));
     at = add(out, cap, at, "  %s", field_text(view, "phase"));
+    if (field_bool(view, "fetching"))
+        at = add(out, cap, at, "%s", ", fetches the plugin");
     if (moving_is(view, "in-doubt"))
         at = add(out, cap, at, "  in doubt: waits for %s", moving_node(view, "waits_for"));
     if (all) {

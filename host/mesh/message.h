@@ -84,7 +84,10 @@ enum {
     MESSAGE_MOVE_KEY = 0x080f,     /* source to target, before the first chunk */
     MESSAGE_MOVE_READY = 0x0810,   /* target to source: it is worked in */
     MESSAGE_MOVE_ROUND = 0x0811,   /* LANE_BULK, behind the last chunk of a round */
-    MESSAGE_MOVE_BUILT = 0x0812    /* of the target: that round */
+    MESSAGE_MOVE_BUILT = 0x0812,   /* of the target: that round */
+    MESSAGE_MOVE_FETCH = 0x0813,   /* of a target that lacks the kind: its plugin */
+    MESSAGE_MOVE_PLUGIN = 0x0814,  /* of the source: what there is of it */
+    MESSAGE_MOVE_PART = 0x0815     /* LANE_BULK */
 };
 
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */

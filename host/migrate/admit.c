@@ -26,7 +26,7 @@ static bool kind_is_wanted(migrations *x, const char *kind)
     return wanted;
 }
 
-static bool is_operator(migrations *x, const uint8_t key[BERTH_ENTITY_SIZE])
+bool is_operator(migrations *x, const uint8_t key[BERTH_ENTITY_SIZE])
 {
     bool is = false;
 
@@ -73,7 +73,7 @@ plugin_kind *target_kind(migrations *x, const move_offer *o)
     return kind ? kind : plugins_kind(x->config.plugins, o->kind);
 }
 
-static bool kind_can(migrations *x, const attempt *a, const move_offer *o, move_outcome *why)
+static admission kind_can(migrations *x, const attempt *a, const move_offer *o, move_outcome *why)
 {
     char digest[2 * DIGEST_BYTES + 1];
     plugin_kind *kind = target_kind(x, o);
@@ -92,7 +92,7 @@ static bool kind_can(migrations *x, const attempt *a, const move_offer *o, move_
                     f->state_reads_oldest, f->state_writes, o->state_version);
     if (kind)
         plugin_kind_unref(kind);
-    return can;
+    return can ? ADMISSION_YES : kind ? ADMISSION_NO : ADMISSION_LACKS;
 }
 
 static uint64_t promised_to(migrations *x, uint64_t node)
@@ -147,6 +147,7 @@ static bool has_room(attempt *a, const move_offer *o, move_outcome *why)
 
 static bool is_meant(attempt *a, const move_offer *o, move_outcome *why)
 {
+    static const uint8_t any[DIGEST_BYTES];
     const order *r = &o->order;
 
     if (!entity_eq(r->source, a->peer_entity) ||
@@ -155,6 +156,9 @@ static bool is_meant(attempt *a, const move_offer *o, move_outcome *why)
         move_failed(why, MOVE_REFUSED, "the order is not for this move");
     else if (r->kind[0] && strcmp(r->kind, a->kind) != 0)
         move_failed(why, MOVE_REFUSED, "the order is for kind '%s'", r->kind);
+    else if (memcmp(r->digest, any, sizeof any) != 0 &&
+             memcmp(r->digest, o->digest, sizeof r->digest) != 0)
+        move_failed(why, MOVE_REFUSED, "the order is for another copy of the plugin");
     else
         return true;
     return false;
@@ -201,25 +205,29 @@ static bool is_expected(attempt *a, const move_offer *o, move_outcome *why)
     return false;
 }
 
-bool target_admits(attempt *a, move_outcome *why)
+admission target_admits(attempt *a, move_outcome *why)
 {
     const move_offer *o = target_offer(a->target);
     store_attempt_phase phase;
+    admission can;
     uint64_t epoch;
 
     if (!is_meant(a, o, why) || !order_counts(a->x, &o->order, a->peer, TRUST_MAY_MIGRATE_IN, why))
-        return false;
+        return ADMISSION_NO;
     if (berth_runtime_get_state(a->x->rt) != BERTH_RUNTIME_READY) {
         move_failed(why, MOVE_NOT_READY, "the target is starting or ending");
-        return false;
+        return ADMISSION_NO;
     }
     if (journal_phase(a->x, a->id, &phase, &epoch)) {
         move_failed(why, MOVE_UNKNOWN_ATTEMPT, "this attempt was used already");
-        return false;
+        return ADMISSION_NO;
     }
     if (!kind_is_wanted(a->x, a->kind)) {
         move_failed(why, MOVE_REFUSED, "kind '%s' is not in `migration { accept }` here", a->kind);
-        return false;
+        return ADMISSION_NO;
     }
-    return is_expected(a, o, why) && kind_can(a->x, a, o, why) && has_room(a, o, why);
+    if (!is_expected(a, o, why))
+        return ADMISSION_NO;
+    can = kind_can(a->x, a, o, why);
+    return can != ADMISSION_YES || has_room(a, o, why) ? can : ADMISSION_NO;
 }

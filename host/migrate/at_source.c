@@ -508,6 +508,9 @@ void source_pump(attempt *a)
         case SOURCE_TAKE_BACK:
             attempt_take_back(a);
             break;
+        case SOURCE_SERVE:
+            serving_ask(a, &need.fetch);
+            break;
         case SOURCE_OVER:
             over(a);
             break;
@@ -515,10 +518,12 @@ void source_pump(attempt *a)
             return;
         }
     }
+    serving_pump(a);
 }
 
 void source_let_go(attempt *a)
 {
+    serving_free(a);
     /* What was released is the target's, or will be: its gate stays closed as long as we live. */
     departure_free(a->departure);
     a->departure = NULL;
@@ -542,6 +547,7 @@ void source_state(const attempt *a, move_state *out)
                         .snapshot_ns = (uint64_t)a->snapshot_ns,
                         .target = a->peer};
     out->head.kind = MESSAGE_MOVE_STATE;
+    out->fetching = !a->over && serving_progress(a, &out->bytes_sent, &out->bytes_total);
     if (a->closed_ns)
         out->blackout_ns = (uint64_t)((a->opened_ns ? a->opened_ns : now_of()) - a->closed_ns);
     if (!a->over)

@@ -196,17 +196,25 @@ void target_tell_refused(attempt *a, const move_outcome *why)
              (unsigned long long)a->peer, move_reason_text(why->reason), why->text);
 }
 
-static void answer_admission(attempt *a)
+void target_answer(attempt *a, const move_outcome *why)
 {
     uint8_t nonce[MOVE_NONCE_SIZE];
-    move_outcome why = {.moved = false};
-    bool may = target_admits(a, &why);
 
-    if (!may)
-        target_tell_refused(a, &why);
+    if (why)
+        target_tell_refused(a, why);
     randombytes_buf(nonce, sizeof nonce);
-    target_admitted(a->target, may ? BERTH_OK : move_reason_status(why.reason), nonce,
-                    may ? NULL : &why, now_of());
+    target_admitted(a->target, why ? move_reason_status(why->reason) : BERTH_OK, nonce, why,
+                    now_of());
+}
+
+void target_admission(attempt *a)
+{
+    move_outcome why = {.moved = false};
+    admission may = target_admits(a, &why);
+
+    if (may == ADMISSION_LACKS && fetching_begin(a, &why))
+        return;
+    target_answer(a, may == ADMISSION_YES ? NULL : &why);
 }
 
 static void over(attempt *a)
@@ -218,7 +226,7 @@ static void over(attempt *a)
     target_unpromise(a);
 }
 
-void target_pump(attempt *a)
+static void pump(attempt *a)
 {
     target_need need;
 
@@ -229,7 +237,7 @@ void target_pump(attempt *a)
             buf_unref(need.message);
             break;
         case TARGET_ADMIT:
-            answer_admission(a);
+            target_admission(a);
             break;
         case TARGET_ROUND:
             target_build(a);
@@ -256,6 +264,13 @@ void target_pump(attempt *a)
             return;
         }
     }
+}
+
+void target_pump(attempt *a)
+{
+    do
+        pump(a);
+    while (fetching_pump(a));
 }
 
 void target_let_go(attempt *a)

@@ -81,6 +81,7 @@ static void show(attempt *a)
         v.in_doubt = s.in_doubt;
         v.bytes_sent = s.bytes_acknowledged;
         v.bytes_total = s.bytes_total;
+        v.fetching = serving_progress(a, &v.bytes_sent, &v.bytes_total);
         v.blackout_ns = a->closed_ns ? (a->opened_ns ? a->opened_ns : now) - a->closed_ns : 0;
     } else if (a->target) {
         target_view t;
@@ -95,6 +96,9 @@ static void show(attempt *a)
         v.in_doubt = t.stage == TARGET_PREPARED && now - a->phase_ns > S_NS;
         v.bytes_sent = t.bytes;
         v.bytes_total = t.total;
+        v.fetching = fetching_progress(a, &v.bytes_sent, &v.bytes_total);
+        if (v.fetching)
+            v.phase = MOVE_PHASE_SNAPSHOT;
     }
     if (v.phase != a->phase || (a->over && !a->view.over)) {
         a->phase = v.phase;
@@ -127,6 +131,8 @@ void attempt_pump(attempt *a)
         at = target_deadline(a->target);
     if (early_deadline(a) < at)
         at = early_deadline(a);
+    if (fetching_deadline(a) < at)
+        at = fetching_deadline(a);
     if (a->over && a->ended_ns + ENDED_NS < at)
         at = a->ended_ns + ENDED_NS;
     attempt_schedule(a, at);
@@ -215,6 +221,7 @@ void attempt_expire(attempt *a, int64_t now)
         source_expire(a->source, now);
     else if (a->target)
         target_expire(a->target, now);
+    fetching_expire(a, now);
     attempt_pump(a);
 }
 

@@ -336,6 +336,7 @@ void migrations_free(migrations *x)
     if (!x)
         return;
     migrations_stop(x);
+    fetching_free_all(x);
     free_attempts(x);
     migrations_forget(x);
     free(x->accept);
@@ -379,6 +380,7 @@ berth_status migrations_set_policy(migrations *x, const migrations_policy *p, be
     x->operator_count = p->operator_count;
     x->expected_only = p->expected_only;
     x->precopy_from = p->precopy_from ? p->precopy_from : PRECOPY_FROM;
+    x->fetch = p->fetch;
     pthread_mutex_unlock(&x->lock);
     return BERTH_OK;
 }
@@ -412,8 +414,10 @@ static void peer_changed(migrations *x, input *in, bool ended)
             source_target_up(a->source, now_of());
         else if (a->source)
             source_target_gone(a->source, now_of());
-        else if (a->target && p->up)
+        else if (a->target && p->up) {
             target_source_up(a->target, now_of());
+            fetching_source_up(a);
+        }
         attempt_pump(a);
     }
     free(list);

@@ -30,8 +30,9 @@ typedef struct migrations_policy {
     const uint8_t (*operators)[BERTH_ENTITY_SIZE];
     size_t operator_count;
     bool expected_only; /* only daemons that berth_expect_migration has named */
-    uint64_t
-        precopy_from; /* bytes of state from which on a daemon goes on while it is sent [1 MiB] */
+    bool fetch;         /* the plugin of a kind that is not here may be fetched from the source */
+    /* Bytes of state from which on a daemon goes on while it is sent [1 MiB] */
+    uint64_t precopy_from;
 } migrations_policy;
 
 typedef struct migrations_config {
@@ -105,6 +106,7 @@ typedef struct migration_view {
     uint64_t waits_for;
     move_outcome outcome; /* if over */
     unsigned attempts;
+    bool fetching; /* the target fetches the plugin: bytes are those of its file */
     uint64_t bytes_sent, bytes_total, held;
     int64_t elapsed_ns, phase_ns;
     int64_t blackout_ns; /* so far: since its gate closed, until the target ran it */
@@ -120,7 +122,9 @@ typedef struct migrations_counters {
     uint64_t malformed, unknown, unauthorized, dropped; /* messages */
     uint64_t bytes_out, bytes_in, held_events;
     uint64_t executed_events; /* that were run here while their daemon was sent, and again there */
-    uint64_t blackout_ns, snapshot_ns; /* sums over those that moved from here */
+    uint64_t plugins_fetched, fetches_refused;  /* from sources; refused: offers, for that */
+    uint64_t plugin_bytes_out, plugin_bytes_in; /* of plugins; not in the bytes above */
+    uint64_t blackout_ns, snapshot_ns;          /* sums over those that moved from here */
 } migrations_counters;
 void migrations_get_counters(migrations *x, migrations_counters *out);
 

@@ -8,6 +8,8 @@
  *     take_back.c    one that was released and runs here again
  *     at_target.c    attempts to move one here
  *     admit.c        may it come, and can it
+ *     fetching.c     the plugin that it needs, fetched from its source
+ *     serving.c      and sent, at the source
  *     check.c        what has come of it
  *     early.c        the key goes ahead of the state
  *     received.c     messages: to which attempt, and what is answered to those of none
@@ -26,6 +28,7 @@
 #include "base/text.h"
 #include "daemon/heap.h"
 #include "daemon/moving.h"
+#include "migrate/fetch.h"
 #include "migrate/migrations.h"
 #include "migrate/orchestrator.h"
 #include "migrate/source.h"
@@ -59,8 +62,10 @@ struct job {
 };
 
 typedef struct migration migration;
-typedef struct early early;
-typedef struct following following;
+typedef struct early early;         /* early.c */
+typedef struct fetching fetching;   /* fetching.c */
+typedef struct following following; /* following.c */
+typedef struct serving serving;     /* serving.c */
 
 typedef struct attempt {
     heap_node due; /* first */
@@ -95,15 +100,18 @@ typedef struct attempt {
     buf *stream, *seal;
     uint64_t held, incarnation, sequence;
     int64_t closed_ns, opened_ns, snapshot_ns;
-    bool attested; /* an operator says that the target is gone */
+    bool attested;    /* an operator says that the target is gone */
+    serving *serving; /* the target has asked for the plugin; or NULL */
 
     /* At the target. */
     arrival *arrival;
     buf *offer_bytes, *seal_bytes;
     uint8_t nonce[MOVE_NONCE_SIZE];
-    uint64_t promised; /* bytes */
-    uint64_t built;    /* bytes of the stream that its rounds have brought */
-    bool prepared;     /* the journal has it */
+    uint64_t promised;  /* bytes */
+    uint64_t built;     /* bytes of the stream that its rounds have brought */
+    bool prepared;      /* the journal has it */
+    fetching *fetching; /* its offer waits for this; or NULL */
+    bool fetched;       /* it has: not a second time */
     presence presence;
     buf *how;
 } attempt;
@@ -140,6 +148,7 @@ struct migrations {
     uint8_t (*operators)[BERTH_ENTITY_SIZE]; /* [lock] */
     size_t operator_count;
     bool expected_only;    /* [lock] */
+    bool fetch;            /* [lock] plugins may be fetched */
     uint64_t precopy_from; /* [lock] */
     runtime *rt;           /* [const] from start on */
 
@@ -157,6 +166,7 @@ struct migrations {
     map64 coming;    /* of others', the one that is not over: origin -> attempt */
     heap dues;       /* of attempts, */
     heap orders;     /* of migrations */
+    fetching *fetchings;
     uint64_t bytes_promised;
     map64 promised;                /* of these, those to each node: node -> bytes */
     migration_list underway;       /* [lock] */
@@ -250,6 +260,10 @@ attempt *target_begin(migrations *x, uint64_t node, const uint8_t *entity, const
 /* What it was promised room for has come, or will not. */
 void target_unpromise(attempt *a);
 void target_pump(attempt *a);
+/* May it come? Answers its machine, now, or when the plugin that it needs is here. */
+void target_admission(attempt *a);
+/* The answer; why NULL: it may. */
+void target_answer(attempt *a, const move_outcome *why);
 void target_let_go(attempt *a);
 /* It is the one attempt that may make its daemon ours, unless there is one already, which stays so
  * until it is decided. False: no memory. */
@@ -261,7 +275,14 @@ void target_tell_refused(attempt *a, const move_outcome *why);
 void target_take_over(attempt *a);
 
 /* ---- admit.c ---- */
-bool target_admits(attempt *a, move_outcome *why);
+typedef enum admission {
+    ADMISSION_NO,
+    ADMISSION_LACKS, /* nothing is against it so far, but that its kind is not here */
+    ADMISSION_YES
+} admission;
+/* why: if not YES. */
+admission target_admits(attempt *a, move_outcome *why);
+bool is_operator(migrations *x, const uint8_t key[BERTH_ENTITY_SIZE]);
 /* One reference to the kind that would run it here, or NULL. */
 plugin_kind *target_kind(migrations *x, const move_offer *o);
 
@@ -269,6 +290,31 @@ plugin_kind *target_kind(migrations *x, const move_offer *o);
  * if not. */
 bool order_counts(migrations *x, const order *o, uint64_t node, uint32_t grant, move_outcome *why);
 
+/* ---- fetching.c ---- */
+/* It lacks its kind. True: the plugin is being fetched, and target_admission comes again. False:
+ * it will not be; why is as it was, or says more. */
+bool fetching_begin(attempt *a, move_outcome *why);
+/* A PLUGIN or PART. False: it is not for us. */
+bool fetching_message(attempt *a, uint64_t node, slice msg);
+/* The session with its source is up again. */
+void fetching_source_up(attempt *a);
+/* True: its offer was answered. */
+bool fetching_pump(attempt *a);
+int64_t fetching_deadline(const attempt *a);
+void fetching_expire(attempt *a, int64_t now_ns);
+/* False: none is under way for it. */
+bool fetching_progress(const attempt *a, uint64_t *bytes, uint64_t *total);
+/* All of them, at the end: no thread is left. */
+void fetching_free_all(migrations *x);
+
+/* ---- serving.c ---- */
+/* The target asks for (some of) the plugin. */
+void serving_ask(attempt *a, const move_fetch *m);
+/* After anything was done with its machine: it may have ended. */
+void serving_pump(attempt *a);
+/* False: the target does not fetch. */
+bool serving_progress(const attempt *a, uint64_t *bytes, uint64_t *total);
+void serving_free(attempt *a);
 /* ---- rounds.c ---- */
 /* A round has come: verify it, and build what can be. */
 void target_build(attempt *a);

@@ -143,6 +143,7 @@ static void show(migration *g)
         v.waits_for = g->spec.target;
         v.bytes_sent = o.state.bytes_sent;
         v.bytes_total = o.state.bytes_total;
+        v.fetching = o.state.fetching;
         v.held = o.state.held;
         v.blackout_ns = (int64_t)o.state.blackout_ns;
         v.snapshot_ns = (int64_t)o.state.snapshot_ns;

@@ -193,6 +193,7 @@ static void of_none(migrations *x, const received *r, const move_head *head, sli
     case MESSAGE_MOVE_GOT:
     case MESSAGE_MOVE_ASK:
     case MESSAGE_MOVE_PREPARED:
+    case MESSAGE_MOVE_FETCH:
         if (known && phase != STORE_TAKEN_BACK) {
             /* It said OWNED once, and has forgotten: its state was rolled back. Nobody may decide
              * that but an operator. */
@@ -243,6 +244,8 @@ static void to_attempt(migrations *x, attempt *a, const received *r, const move_
         taken = to_early(a, r, head->kind, msg);
     else if (a->source)
         taken = source_message(a->source, r->node, msg, now_of());
+    else if (head->kind == MESSAGE_MOVE_PLUGIN || head->kind == MESSAGE_MOVE_PART)
+        taken = fetching_message(a, r->node, msg);
     else
         taken = a->target && target_message(a->target, r->node, msg, now_of());
     if (taken && head->kind == MESSAGE_MOVE_CHUNK)

@@ -360,6 +360,10 @@ static source_need_kind next_act(source *s, source_need *out)
         s->take_back_out = true;
         return SOURCE_TAKE_BACK;
     }
+    if (take(s, WANT_SERVE) && s->stage == SOURCE_OFFERING) {
+        out->fetch = s->fetch;
+        return SOURCE_SERVE;
+    }
     return take(s, WANT_RESUME) ? SOURCE_RESUME : SOURCE_NONE;
 }
 
@@ -434,7 +438,9 @@ void source_look(const source *s, source_view *out)
                          .began_ns = s->began,
                          .phase_ns = s->phase_at,
                          .ignored = s->ignored,
-                         .resent = s->resent};
+                         .resent = s->resent,
+                         .fetching = s->fetching && s->stage == SOURCE_OFFERING,
+                         .fetched = s->fetch.offset};
     if (!s->sealed && s->config.offer.state_bytes > s->end)
         out->bytes_total = s->config.offer.state_bytes;
     memcpy(out->nonce, s->nonce, sizeof out->nonce);

@@ -60,6 +60,8 @@ typedef enum source_need_kind {
     SOURCE_FINISH,    /* the target owns it: wipe; answer with source_finished */
     SOURCE_TAKE_BACK, /* released, but durably refused: run it again, at the epoch above; answer
                          with source_taken_back */
+    SOURCE_SERVE,     /* the target lacks the kind and asks for (some of) the plugin's file, as
+                         `fetch` says: send it, or abort. Not answered here; it asks again */
     SOURCE_OVER       /* look at source_outcome; nothing comes any more, but answers to a target
                          that still asks, until it is freed */
 } source_need_kind;
@@ -70,6 +72,7 @@ typedef struct source_need {
     lane lane;
     buf *message; /* SEND: one reference, the caller's */
     source_piece piece;
+    move_fetch fetch; /* SERVE */
 } source_need;
 
 /* NULL when memory is short. */
@@ -124,6 +127,8 @@ typedef struct source_view {
     uint8_t nonce[MOVE_NONCE_SIZE]; /* the target's; valid from PIECE on */
     int64_t began_ns, phase_ns;
     uint64_t ignored, resent;
+    bool fetching;    /* the target fetches the plugin, */
+    uint64_t fetched; /* of which it has so many bytes */
 } source_view;
 void source_look(const source *s, source_view *out);
 /* Valid once over; it does not change any more. */

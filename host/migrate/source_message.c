@@ -21,7 +21,7 @@ static bool on_accept(source *s, slice message, int64_t now_ns)
         memcpy(s->nonce, m.nonce, sizeof s->nonce);
         s->has_nonce = true;
         s->stage = SOURCE_STREAMING;
-        s->want &= ~(unsigned)WANT_OFFER;
+        s->want &= ~(unsigned)(WANT_OFFER | WANT_SERVE);
         pace_start(&s->again, now_ns);
         source_ask_piece(s, s->config.offer.precopy ? PIECE_RUNNING : PIECE_FINAL, now_ns);
         return heard(s, now_ns);
@@ -197,6 +197,23 @@ static bool on_ask(source *s, slice message, int64_t now_ns)
     return heard(s, now_ns);
 }
 
+/* It would have the daemon, and lacks the kind. Nothing but the plugin that was offered is meant.
+ */
+static bool on_fetch(source *s, slice message, int64_t now_ns)
+{
+    static const uint8_t no_file[32];
+    move_fetch m;
+
+    if (move_fetch_read(&m, message, NULL) != BERTH_OK || s->stage != SOURCE_OFFERING ||
+        memcmp(m.digest, no_file, sizeof m.digest) == 0 ||
+        memcmp(m.digest, s->config.offer.digest, sizeof m.digest) != 0)
+        return false;
+    s->fetching = true;
+    s->fetch = m;
+    s->want |= WANT_SERVE;
+    return heard(s, now_ns);
+}
+
 static bool for_us(const source *s, uint64_t node, slice message, move_head *head)
 {
     const move_head *mine = &s->config.offer.head;
@@ -222,6 +239,8 @@ static bool dispatch(source *s, uint16_t kind, slice message, int64_t now_ns)
         return on_refused(s, message, now_ns);
     case MESSAGE_MOVE_ASK:
         return on_ask(s, message, now_ns);
+    case MESSAGE_MOVE_FETCH:
+        return on_fetch(s, message, now_ns);
     default:
         return false;
     }

@@ -32,7 +32,8 @@ enum {
     WANT_COMMIT = 1 << 7,
     WANT_OFFER = 1 << 8,
     WANT_PROOF = 1 << 9, /* again */
-    WANT_OVER = 1 << 10
+    WANT_OVER = 1 << 10,
+    WANT_SERVE = 1 << 11
 };
 
 /* A part of the stream, until the target has all of it. */
@@ -54,6 +55,9 @@ struct source {
     bool refused; /* for good, while RELEASED is put on disk */
     /* Of the needs that are to be answered, which one is out. */
     bool piece_out, release_out, finish_out, take_back_out;
+
+    bool fetching;
+    move_fetch fetch; /* the last one */
 
     bool has_nonce, has_hash;
     uint8_t nonce[MOVE_NONCE_SIZE], hash[MOVE_HASH_SIZE];

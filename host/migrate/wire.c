@@ -6,7 +6,7 @@
 #define FLAG_PRECOPY 1
 #define FLAG_FINAL   1
 
-enum { STATE_OVER = 1, STATE_MOVED = 2, STATE_IN_DOUBT = 4, STATE_FLAGS = 7 };
+enum { STATE_OVER = 1, STATE_MOVED = 2, STATE_IN_DOUBT = 4, STATE_FETCHING = 8, STATE_FLAGS = 15 };
 
 /* ---- The head ---- */
 
@@ -87,7 +87,7 @@ berth_status move_head_read(move_head *out, slice message, berth_error *error)
     read_head(&r, out, &version);
     if (!reader_ok(&r))
         status = fail(error, BERTH_ERR_CORRUPT, "migration: a message ends in its head");
-    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_BUILT)
+    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_PART)
         status =
             fail(error, BERTH_ERR_CORRUPT, "migration: 0x%04x is none of its messages", out->kind);
     else
@@ -306,8 +306,9 @@ void move_state_write(writer *w, const move_state *m)
 {
     move_head_write(w, &m->head, MESSAGE_MOVE_STATE);
     writer_u8(w, (uint8_t)m->phase);
-    writer_u8(w, (uint8_t)((m->over ? STATE_OVER : 0) | (m->moved ? STATE_MOVED : 0) |
-                           (m->in_doubt ? STATE_IN_DOUBT : 0)));
+    writer_u8(w,
+              (uint8_t)((m->over ? STATE_OVER : 0) | (m->moved ? STATE_MOVED : 0) |
+                        (m->in_doubt ? STATE_IN_DOUBT : 0) | (m->fetching ? STATE_FETCHING : 0)));
     writer_u16(w, (uint16_t)(m->over && !m->moved ? m->reason : 0));
     writer_u64(w, m->bytes_sent);
     writer_u64(w, m->bytes_total);
@@ -326,7 +327,7 @@ static const char *check_state(uint8_t phase, uint8_t flags, move_reason reason)
         return "has a phase that there is not";
     if (flags & ~STATE_FLAGS)
         return "has a flag that there is not";
-    if ((moved && !over) || (over && (flags & STATE_IN_DOUBT)))
+    if ((moved && !over) || (over && (flags & (STATE_IN_DOUBT | STATE_FETCHING))))
         return "says that it is over, and that it is not";
     return (!over || moved) && reason != 0 ? "has a reason for what did not fail" : NULL;
 }
@@ -355,6 +356,7 @@ berth_status move_state_read(move_state *out, slice message, berth_error *error)
     out->over = flags & STATE_OVER;
     out->moved = (flags & STATE_MOVED) != 0;
     out->in_doubt = (flags & STATE_IN_DOUBT) != 0;
+    out->fetching = (flags & STATE_FETCHING) != 0;
     END;
 }
 

@@ -13,7 +13,8 @@
 #include "migrate/order.h"
 #include "migrate/reason.h"
 
-#define MOVE_CHUNK_MAX  (256 * 1024) /* bytes of the stream in one message */
+#define MOVE_CHUNK_MAX  (256 * 1024)  /* bytes of the stream, or of a plugin, in one message */
+#define MOVE_FETCH_MAX  (1024 * 1024) /* bytes of a plugin that are asked for at once */
 #define MOVE_NONCE_SIZE 32
 #define MOVE_HASH_SIZE  32 /* BLAKE2b-256 */
 
@@ -103,12 +104,39 @@ typedef struct move_state {
     move_head head;
     move_phase phase;
     bool over, moved, in_doubt;
+    bool fetching;      /* the target fetches the plugin: bytes are those of its file */
     move_reason reason; /* if over and not moved */
     uint64_t bytes_sent, bytes_total, held;
     uint64_t blackout_ns, snapshot_ns;
     uint64_t target; /* node */
     slice text;
 } move_state;
+
+/* Of a target that was offered a daemon whose kind it lacks, to the source: the file of its plugin,
+ * or, with length 0, how long it is and who has signed it. */
+typedef struct move_fetch {
+    move_head head;
+    uint8_t digest[32];
+    uint64_t limit;  /* bytes: a longer file is not to be sent */
+    uint64_t offset; /* all before it has come */
+    uint32_t length; /* up to MOVE_FETCH_MAX */
+} move_fetch;
+
+/* The answer to a FETCH without length. */
+typedef struct move_plugin {
+    move_head head;
+    uint8_t digest[32];
+    uint64_t total;  /* bytes of the file, above 0 */
+    slice signature; /* its .minisig, not empty */
+} move_plugin;
+
+/* Some of what a FETCH asks for. */
+typedef struct move_part {
+    move_head head;
+    uint8_t digest[32];
+    uint64_t offset;
+    slice bytes; /* 1 to MOVE_CHUNK_MAX */
+} move_part;
 
 /* ORDER, to the source. ASK and READY (from the target) and LOOK (from the orchestrator) have a
  * head only. */
@@ -129,6 +157,9 @@ void move_step_write(writer *w, const move_step *m);
 void move_no_write(writer *w, const move_no *m);
 void move_state_write(writer *w, const move_state *m);
 void move_order_write(writer *w, const move_order *m);
+void move_fetch_write(writer *w, const move_fetch *m);
+void move_plugin_write(writer *w, const move_plugin *m);
+void move_part_write(writer *w, const move_part *m);
 void move_bare_write(writer *w, const move_head *m);
 
 /* CORRUPT or VERSION, naming the message and what is wrong; *out is then zeroed. head.kind is what
@@ -145,6 +176,9 @@ berth_status move_step_read(move_step *out, slice message, berth_error *error);
 berth_status move_no_read(move_no *out, slice message, berth_error *error);
 berth_status move_state_read(move_state *out, slice message, berth_error *error);
 berth_status move_order_read(move_order *out, slice message, berth_error *error);
+berth_status move_fetch_read(move_fetch *out, slice message, berth_error *error);
+berth_status move_plugin_read(move_plugin *out, slice message, berth_error *error);
+berth_status move_part_read(move_part *out, slice message, berth_error *error);
 berth_status move_bare_read(move_head *out, slice message, berth_error *error);
 
 /* What the daemon's key signs in a seal: a domain tag, the order's hash, epoch, the target's nonce

@@ -97,6 +97,7 @@ typedef struct config_migration {
     config_list accept;    /* patterns of kinds; none: all that this host has */
     config_ids operators;  /* whose signed orders count */
     bool expected_only;    /* only daemons that were announced to this host */
+    bool fetch;            /* a plugin that lacks is fetched from the source */
     uint64_t precopy_from; /* a daemon with so much state goes on while it is sent */
     uint64_t max_bytes;    /* of all states that come at once */
     unsigned line;         /* 0: there is no such section */

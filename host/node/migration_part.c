@@ -14,6 +14,7 @@ static migrations_policy policy_of(const config *c)
                                .operators = (const uint8_t(*)[BERTH_ENTITY_SIZE])m->operators.bytes,
                                .operator_count = m->operators.count,
                                .expected_only = m->expected_only,
+                               .fetch = m->fetch,
                                .precopy_from = m->precopy_from};
 }
 

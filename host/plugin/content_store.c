@@ -204,6 +204,31 @@ static bool same_time(const struct stat *a, const struct stat *b)
            a->st_size == b->st_size;
 }
 
+/* A file that only we can read, with a name that a store removes when it is opened. */
+static berth_status make_temporary(content_store *store, const char *name, content_file *out,
+                                   int *to, berth_error *error)
+{
+    berth_status status = make_dir(store, error);
+
+    if (status)
+        return status;
+    if (snprintf(out->path, sizeof out->path, "%s/" CONTENT_TEMPORARY "%016" PRIx64, store->dir,
+                 random_u64()) >= (int)sizeof out->path)
+        return fail_errno(error, ENAMETOOLONG, "%s", store->dir);
+    *to = open(out->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*to < 0)
+        return fail_errno(error, errno, "%s: cannot create a file in %s", name, store->dir);
+    out->temporary = true;
+    return BERTH_OK;
+}
+
+/* A writable descriptor must not outlive the copying. */
+static berth_status open_copy(content_file *out, berth_error *error)
+{
+    out->fd = open(out->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return out->fd < 0 ? fail_errno(error, errno, "%s", out->path) : remember(out, error);
+}
+
 berth_status content_take(content_store *store, const char *path, content_file *out,
                           berth_error *error)
 {
@@ -213,20 +238,9 @@ berth_status content_take(content_store *store, const char *path, content_file *
 
     *out = (content_file){.fd = -1};
     if (!status)
-        status = make_dir(store, error);
+        status = make_temporary(store, path, out, &to, error);
     if (status)
         goto out;
-    if (snprintf(out->path, sizeof out->path, "%s/" CONTENT_TEMPORARY "%016" PRIx64, store->dir,
-                 random_u64()) >= (int)sizeof out->path) {
-        status = fail_errno(error, ENAMETOOLONG, "%s", store->dir);
-        goto out;
-    }
-    to = open(out->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (to < 0) {
-        status = fail_errno(error, errno, "%s: cannot create a file in %s", path, store->dir);
-        goto out;
-    }
-    out->temporary = true;
     status = pass(from, to, (uint64_t)before.st_size, out->hash, path, store->dir, error);
     if (status)
         goto out;
@@ -234,9 +248,7 @@ berth_status content_take(content_store *store, const char *path, content_file *
         status = fail(error, BERTH_ERR_BUSY, "%s: changed while it was read: try again", path);
         goto out;
     }
-    /* A writable descriptor must not outlive the copying. */
-    out->fd = open(out->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    status = out->fd < 0 ? fail_errno(error, errno, "%s", out->path) : remember(out, error);
+    status = open_copy(out, error);
     if (!status)
         status = read_signature(path, &out->signature, error);
 
@@ -248,6 +260,70 @@ out:
     if (status)
         content_drop(out);
     return status;
+}
+
+uint64_t content_max(const content_store *store)
+{
+    return store->max_bytes;
+}
+
+berth_status content_begin(content_store *store, uint64_t size, const char *name,
+                           content_coming *out, berth_error *error)
+{
+    berth_status status = BERTH_OK;
+
+    memset(out, 0, sizeof *out);
+    out->file.fd = out->to = -1;
+    out->size = size;
+    if (size > store->max_bytes)
+        return fail(error, BERTH_ERR_LIMIT, "%s: has %" PRIu64 " bytes, a plugin may have %" PRIu64,
+                    name, size, store->max_bytes);
+    minisign_hash_init(&out->hash);
+    status = make_temporary(store, name, &out->file, &out->to, error);
+    if (status)
+        content_abandon(out);
+    return status;
+}
+
+berth_status content_add(content_coming *in, slice bytes, berth_error *error)
+{
+    if (bytes.len > in->size - in->have)
+        return fail(error, BERTH_ERR_LIMIT, "it goes on behind its end, %" PRIu64 " bytes",
+                    in->size);
+    if (!file_write_all(in->to, bytes.ptr, bytes.len))
+        return fail_errno(error, errno, "%s: cannot write", in->file.path);
+    minisign_hash_update(&in->hash, bytes.ptr, bytes.len);
+    in->have += bytes.len;
+    return BERTH_OK;
+}
+
+berth_status content_complete(content_coming *in, buf *signature, content_file *out,
+                              berth_error *error)
+{
+    berth_status status = BERTH_OK;
+
+    *out = (content_file){.fd = -1};
+    if (in->have < in->size)
+        status = fail(error, BERTH_ERR_INVALID, "it ends after %" PRIu64 " of %" PRIu64 " bytes",
+                      in->have, in->size);
+    if (!status)
+        status = open_copy(&in->file, error);
+    if (!status) {
+        minisign_hash_final(&in->hash, in->file.hash);
+        in->file.signature = buf_ref(signature);
+        *out = in->file;
+        in->file = (content_file){.fd = -1};
+    }
+    content_abandon(in);
+    return status;
+}
+
+void content_abandon(content_coming *in)
+{
+    if (in->to >= 0)
+        close(in->to);
+    in->to = -1;
+    content_drop(&in->file);
 }
 
 static berth_status corrupt(berth_error *error, const char *path, const char *what)

@@ -58,6 +58,30 @@ typedef struct content_file {
 berth_status content_take(content_store *store, const char *path, content_file *out,
                           berth_error *error);
 
+/* A file that comes piece by piece, of which nothing is believed yet. Zero-initialise, aligned for
+ * its hash; one thread at a time. */
+typedef struct content_coming {
+    content_file file;
+    int to; /* write-only; -1: it has ended */
+    uint64_t size, have;
+    minisign_hash hash;
+} content_coming;
+
+/* Begin one of exactly so many bytes; name is for errors. LIMIT when that is more than allowed. */
+berth_status content_begin(content_store *store, uint64_t size, const char *name,
+                           content_coming *out, berth_error *error);
+/* The next bytes. LIMIT beyond the size, NO_SPACE, IO: abandon it then. */
+berth_status content_add(content_coming *in, slice bytes, berth_error *error);
+/* All is there: it is a copy as content_take makes one, signed so (a reference is taken). INVALID
+ * when it is shorter. in is abandoned in any case. */
+berth_status content_complete(content_coming *in, buf *signature, content_file *out,
+                              berth_error *error);
+/* Nothing of it stays. */
+void content_abandon(content_coming *in);
+
+/* Bytes of the largest file that is taken. */
+uint64_t content_max(const content_store *store);
+
 /*
  * Give a copy its place, durably. If the store has it already, that file is compared and used, and
  * a verified signature replaces the one that is there. *created: it was not there. CORRUPT, with

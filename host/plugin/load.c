@@ -45,6 +45,8 @@ static berth_status verify(load *l, berth_error *error)
     status = policy_check_signature(l->policy, beside ? &l->signature : NULL, l->file.hash, &l->key,
                                     error);
     l->file.verified = l->key != NULL;
+    if (!status && l->options.source == PLUGINS_FETCH)
+        status = policy_check_fetch(l->key, error);
     return status ? status : policy_check_revoked(l->policy, l->file.hash, error);
 }
 
@@ -117,6 +119,21 @@ static berth_status raise_floor(load *l, berth_error *error)
     return status;
 }
 
+/* One that is loaded for the sake of a kind. */
+static berth_status check_provides(const load *l, berth_error *error)
+{
+    const manifest *m = l->found.manifest;
+
+    for (size_t i = 0; l->options.provides && i < m->kind_count; i++) {
+        if (strcmp(m->kinds[i].name, l->options.provides) == 0)
+            return BERTH_OK;
+    }
+    if (!l->options.provides)
+        return BERTH_OK;
+    return fail(error, BERTH_ERR_REFUSED, "is '%s' %s, which does not provide kind '%s'", m->name,
+                m->version, l->options.provides);
+}
+
 /* Everything that is asked of facts and manifest. */
 static berth_status judge(load *l, berth_error *error)
 {
@@ -133,6 +150,8 @@ static berth_status judge(load *l, berth_error *error)
         status = policy_check_scope(l->key, m, error);
     if (!status && m)
         status = check_floor(l, error);
+    if (!status && m)
+        status = check_provides(l, error);
     if (!status)
         status = admission_verdict(&a, error);
     if (!status && !m)
@@ -308,6 +327,20 @@ berth_status plugins_load(plugins *set, const char *path, const plugins_load_opt
             fail_prefix(error, "%s", path);
     }
     return finish(l, status);
+}
+
+berth_status load_file(plugins *set, content_file *file, const plugins_load_options *options,
+                       plugins_loaded *out, berth_error *error)
+{
+    load *l = begin(set, NULL, options);
+
+    if (!l) {
+        content_drop(file);
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
+    l->file = *file;
+    *file = (content_file){.fd = -1};
+    return finish(l, go(l, out, error));
 }
 
 /*

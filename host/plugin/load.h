@@ -57,13 +57,15 @@ typedef enum plugins_source {
     PLUGINS_OPERATOR, /* a person, now: may downgrade, if allow_downgrade says so */
     PLUGINS_CONFIG,   /* the configuration file */
     PLUGINS_WATCH,    /* the watched directory */
+    PLUGINS_FETCH,    /* another host has it (plugin/travel.h): only what a key with fetch signed */
     PLUGINS_RESTART   /* the host's own record of what ran: no floor is asked or raised */
 } plugins_source;
 
 typedef struct plugins_load_options {
     plugins_source source;
     bool allow_downgrade;
-    bool dry_run; /* everything up to "names free"; nothing stays */
+    bool dry_run;         /* everything up to "names free"; nothing stays */
+    const char *provides; /* a kind that it has to have, else REFUSED; NULL: any */
 } plugins_load_options;
 
 typedef struct plugins_loaded {

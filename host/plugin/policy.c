@@ -248,6 +248,32 @@ berth_status policy_check_scope(const policy_key *key, const manifest *m, berth_
     return BERTH_OK;
 }
 
+berth_status policy_check_fetch(const policy_key *key, berth_error *error)
+{
+    if (!key)
+        return fail(error, BERTH_ERR_REFUSED,
+                    "is not signed by a key that this host trusts, and no other is fetched");
+    if (!key->fetch)
+        return fail(error, BERTH_ERR_REFUSED,
+                    "is signed by key '%.100s', whose plugins are not fetched: say fetch = yes in "
+                    "plugin-key \"%.100s\" if they may be",
+                    key->name, key->name);
+    return BERTH_OK;
+}
+
+berth_status policy_check_fetch_id(const plugin_policy *policy, const minisign_signature *signature,
+                                   berth_error *error)
+{
+    const policy_key *key = NULL;
+
+    /* Of several keys with this id one may do. */
+    for (size_t i = 0; i < policy->key_count && !(key && key->fetch); i++) {
+        if (memcmp(policy->keys[i].public.id, signature->id, sizeof signature->id) == 0)
+            key = &policy->keys[i];
+    }
+    return policy_check_fetch(key, error);
+}
+
 berth_status policy_check_revoked(const plugin_policy *policy, const uint8_t digest[32],
                                   berth_error *error)
 {

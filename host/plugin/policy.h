@@ -71,6 +71,17 @@ berth_status policy_check_signature(const plugin_policy *policy,
  * unsigned one, OK. REFUSED, or UNSUPPORTED where a process of its own is demanded. */
 berth_status policy_check_scope(const policy_key *key, const manifest *m, berth_error *error);
 
+/*
+ * Whether what this key signed may come from another host. key NULL: it is unsigned, or its key is
+ * unknown, REFUSED as well.
+ */
+berth_status policy_check_fetch(const policy_key *key, berth_error *error);
+
+/* The same before a byte of it has come: has any trusted key the id that this signature names, and
+ * may what it signs be fetched? REFUSED. That the signature is good is still to be seen. */
+berth_status policy_check_fetch_id(const plugin_policy *policy, const minisign_signature *signature,
+                                   berth_error *error);
+
 /* REFUSED when the digest is revoked. */
 berth_status policy_check_revoked(const plugin_policy *policy, const uint8_t digest[32],
                                   berth_error *error);

@@ -89,6 +89,10 @@ bool set_reserve_digest(plugins *set, loading *l);
  * a reference of its own. Ends the reservation if it could. */
 berth_status set_publish(plugins *set, plugin *p, loading *l, berth_error *error);
 
+/* plugins_load of a copy that is there already, which is taken over. */
+berth_status load_file(plugins *set, content_file *file, const plugins_load_options *options,
+                       plugins_loaded *out, berth_error *error);
+
 /* Run init, and deinit. */
 berth_status plugin_init(plugin *p, berth_error *error);
 void plugin_deinit(plugin *p);

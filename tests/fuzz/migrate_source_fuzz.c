@@ -24,6 +24,7 @@ typedef struct driven {
     bool prepared; /* a PREPARED that fits was sent to it */
     bool refused;  /* a final refusal was */
     bool owned;    /* an OWNED that fits was */
+    bool fetch;    /* a FETCH that fits was */
     unsigned release, released, resume, back, finish, over;
     move_outcome outcome;
 } driven;
@@ -78,6 +79,9 @@ static void pump(driven *d)
         case SOURCE_TAKE_BACK:
             must(++d->back == 1 && d->released && d->refused);
             d->back_out = true;
+            break;
+        case SOURCE_SERVE:
+            must(d->fetch && !d->sealed && !d->released);
             break;
         case SOURCE_OVER:
             must(++d->over == 1 && !d->piece_out && !d->release_out && !d->finish_out &&
@@ -151,7 +155,7 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     bool taken;
 
     source_look(d->s, &v);
-    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 18);
+    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 21);
     head.attempt[0] ^= how == 1;
     memcpy(step.hash, d->final_hash, sizeof step.hash);
     step.hash[0] ^= how == 4;
@@ -174,6 +178,10 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     case MESSAGE_MOVE_REFUSED:
         move_no_write(&w, &no);
         break;
+    case MESSAGE_MOVE_FETCH:
+        move_fetch_write(
+            &w, &(move_fetch){.head = head, .digest = {5, how == 6}, .limit = 1000, .length = how});
+        break;
     default:
         move_bare_write(&w, &head);
         break;
@@ -184,6 +192,7 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     if (taken && how != 3 && how != 4) {
         d->prepared |= head.kind == MESSAGE_MOVE_PREPARED && d->sealed;
         d->owned |= head.kind == MESSAGE_MOVE_OWNED;
+        d->fetch |= head.kind == MESSAGE_MOVE_FETCH && how != 6;
         d->refused |= head.kind == MESSAGE_MOVE_REFUSED && no.final;
     }
     writer_free(&w);
@@ -245,7 +254,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(d, 0, sizeof *d);
     crypto_generichash_init(&d->hash, NULL, 0, MOVE_HASH_SIZE);
-    d->offer = (move_offer){.epoch = 3, .kind = slice_str("k")};
+    d->offer = (move_offer){.epoch = 3, .kind = slice_str("k"), .digest = {5}};
     d->offer.head.origin = berth_entity_origin(d->offer.order.entity);
     recovered = size && data[0] == 0xff;
     d->offer.precopy = size && data[0] & 1;

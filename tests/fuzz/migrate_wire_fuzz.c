@@ -43,6 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     TRY(move_no);
     TRY(move_state);
     TRY(move_order);
+    TRY(move_fetch);
+    TRY(move_plugin);
+    TRY(move_part);
     if (move_bare_read(&bare, slice_of(data, size), &error) == BERTH_OK) {
         move_bare_write(&w, &bare);
         must_be(&w, data, size);

@@ -50,17 +50,22 @@ static inline void configure(unsigned i, const char *more)
 
 #define LISTEN "mesh { listen = { 127.0.0.1:0 } }"
 
-static inline void start(unsigned i)
+/* options: more of them, such as plugins. */
+static inline void start_with(unsigned i, const char *options)
 {
-    char words[512];
+    char words[1024];
 
     snprintf(words, sizeof words,
-             "run --json --config {}/%s.conf --state {}/%s --socket {}/%s.run/sock --plugin %s "
-             "--plugin %s",
-             names[i], names[i], names[i], BUILD_DIR "/tests/plugins/probe.so",
-             BUILD_DIR "/plugins/counter.so");
+             "run --json --config {}/%s.conf --state {}/%s --socket {}/%s.run/sock %s", names[i],
+             names[i], names[i], options);
     run_start(&hosts[i], words);
     run_expect(&hosts[i], false, "\"ready\":true");
+}
+
+static inline void start(unsigned i)
+{
+    start_with(i, "--plugin " BUILD_DIR "/tests/plugins/probe.so --plugin " BUILD_DIR
+                  "/plugins/counter.so");
 }
 
 static inline void stop(unsigned i)

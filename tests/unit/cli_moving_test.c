@@ -53,6 +53,19 @@ static void what_is_not_known_is_left_out_of_the_line(void **state)
     json_object_put(v);
 }
 
+static void a_target_that_fetches_the_plugin_is_said_to(void **state)
+{
+    struct json_object *v = view("{\"name\":\"w\",\"state\":\"moving\",\"phase\":\"snapshot\","
+                                 "\"target_name\":\"b\",\"fetching\":true,"
+                                 "\"bytes_sent\":1000000,\"bytes_total\":4000000}");
+    char line[256];
+
+    (void)state;
+    assert_string_equal(moving_line(line, sizeof line, 0, v),
+                        "w to b  snapshot, fetches the plugin  1.0 MB of 4.0 MB");
+    json_object_put(v);
+}
+
 static void each_end_has_its_exit_code(void **state)
 {
     static const struct {
@@ -103,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_shows_phase_bytes_rate_events_and_the_pause),
         cmocka_unit_test(what_is_not_known_is_left_out_of_the_line),
+        cmocka_unit_test(a_target_that_fetches_the_plugin_is_said_to),
         cmocka_unit_test(each_end_has_its_exit_code),
         cmocka_unit_test(times_have_a_unit_and_a_limit),
     };

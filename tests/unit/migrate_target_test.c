@@ -101,7 +101,8 @@ static void a_message_counts_only_where_it_belongs(void **state)
         {MESSAGE_MOVE_COMMIT, "....w-OR."},  {MESSAGE_MOVE_OWNED, "........."},
         {MESSAGE_MOVE_REFUSED, "........."}, {MESSAGE_MOVE_ABORT, "xxxxx..--"},
         {MESSAGE_MOVE_ASK, "........."},     {MESSAGE_MOVE_STATE, "........."},
-        {MESSAGE_MOVE_LOOK, "........."},
+        {MESSAGE_MOVE_LOOK, "........."},    {MESSAGE_MOVE_FETCH, "........."},
+        {MESSAGE_MOVE_PLUGIN, "........."},  {MESSAGE_MOVE_PART, "........."},
     };
 
     (void)state;
@@ -117,7 +118,7 @@ static void a_message_counts_only_where_it_belongs(void **state)
             char expected = rows[i].in[place];
 
             if (say(p, rows[i].kind) != (expected != '.'))
-                fail_msg("kind %u at place %d: not as %c", rows[i].kind & 15u, place, expected);
+                fail_msg("kind %u at place %d: not as %c", rows[i].kind % KINDS, place, expected);
             after = pair_target(p);
             assert_int_equal(after.ignored, before.ignored + (expected == '.'));
             if (expected != 'x' && expected != 'w')
@@ -138,7 +139,7 @@ static void a_message_counts_only_where_it_belongs(void **state)
 static void others_and_other_attempts_change_nothing(void **state)
 {
     (void)state;
-    for (uint16_t kind = MESSAGE_MOVE_ORDER; kind <= MESSAGE_MOVE_LOOK; kind++)
+    for (uint16_t kind = MESSAGE_MOVE_ORDER; kind <= MESSAGE_MOVE_PART; kind++)
         for (int place = 0; place < PLACES; place++) {
             pair *p = at((enum place)place);
             target_view before = pair_target(p), after;

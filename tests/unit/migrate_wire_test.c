@@ -31,7 +31,10 @@ typedef berth_status read_any(void *out, slice message, berth_error *error);
     X(owned, move_step)                                                                            \
     X(refused, move_no)                                                                            \
     X(abort, move_no)                                                                              \
-    X(state, move_state)
+    X(state, move_state)                                                                           \
+    X(fetch, move_fetch)                                                                           \
+    X(plugin, move_plugin)                                                                         \
+    X(part, move_part)
 
 /* One reader and writer for all of a kind, by the vector's name. */
 static berth_status read_named(const char *name, slice message, writer *again, berth_error *error)
@@ -115,7 +118,8 @@ static void what_is_cut_or_goes_on_is_none(void **state)
         slice message = bytes_of(vector_at(*state, "messages"), name);
         uint8_t *room = malloc(message.len + 1);
         writer again = {0};
-        bool stream = strcmp(name, "chunk") == 0; /* has no length of its own */
+        bool part = strcmp(name, "part") == 0;
+        bool stream = part || strcmp(name, "chunk") == 0; /* has no length of its own */
 
         (void)value;
         memcpy(room, message.ptr, message.len);
@@ -125,7 +129,7 @@ static void what_is_cut_or_goes_on_is_none(void **state)
             uint8_t *exact = malloc(len ? len : 1); /* of its size, for the sanitizer */
 
             memcpy(exact, room, len);
-            if (!stream || len <= 35) {
+            if (!stream || len <= (part ? 67 : 35)) {
                 assert_int_equal(read_named(name, slice_of(exact, len), &again, &error),
                                  BERTH_ERR_CORRUPT);
                 assert_true(strlen(error.text) > 0);
@@ -189,9 +193,13 @@ static void what_cannot_be_is_refused(void **state)
         {"refused", 32, 0},          /* a zero in its text */
         {"abort", 29, 1},            /* nobody stops for good */
         {"state", 27, 6},            /* a phase */
-        {"state", 28, 8},            /* a flag */
+        {"state", 28, 16},           /* a flag */
         {"state", 28, 2},            /* moved, and not over */
         {"state", 28, 5},            /* over, and in doubt */
+        {"state", 28, 9},            /* over, and the plugin is fetched */
+        {"fetch", 27 + 32 + 3, 0},   /* bytes beyond its own limit */
+        {"fetch", 27 + 32 + 15, 1},  /* an offset beyond it */
+        {"fetch", 27 + 32 + 18, 17}, /* too many at once */
         {"state", 29, 7},            /* a reason for nothing */
         {"state", 81, 0xff},         /* no UTF-8 */
         {"order_message", 34, 0x80}, /* a time that never ends */
@@ -223,6 +231,36 @@ static void a_chunk_has_bytes_and_not_too_many(void **state)
     m.offset = UINT64_MAX - 1;
     move_chunk_write(&w, &m);
     assert_int_equal(move_chunk_read(&got, slice_of(w.data, w.len), NULL), BERTH_ERR_CORRUPT);
+    writer_free(&w);
+}
+
+static void a_plugin_has_bytes_and_a_signature(void **state)
+{
+    static uint8_t bytes[MOVE_CHUNK_MAX + 1];
+    move_plugin m = {.total = 1, .signature = slice_of(bytes, UINT16_MAX)}, got;
+    move_part p = {.bytes = slice_of(bytes, MOVE_CHUNK_MAX)}, part;
+    writer w = {0};
+
+    (void)state;
+    move_plugin_write(&w, &m);
+    assert_int_equal(move_plugin_read(&got, slice_of(w.data, w.len), NULL), BERTH_OK);
+    assert_int_equal(got.signature.len, UINT16_MAX);
+    w.len = 0;
+    m.total = 0;
+    move_plugin_write(&w, &m);
+    assert_int_equal(move_plugin_read(&got, slice_of(w.data, w.len), NULL), BERTH_ERR_CORRUPT);
+    w.len = 0;
+    m = (move_plugin){.total = 1};
+    move_plugin_write(&w, &m);
+    assert_int_equal(move_plugin_read(&got, slice_of(w.data, w.len), NULL), BERTH_ERR_CORRUPT);
+    for (int i = 0; i < 3; i++) {
+        w.len = 0;
+        p.bytes.len = i == 0 ? MOVE_CHUNK_MAX : i == 1 ? MOVE_CHUNK_MAX + 1 : 2;
+        p.offset = i == 2 ? UINT64_MAX - 1 : 7;
+        move_part_write(&w, &p);
+        assert_int_equal(move_part_read(&part, slice_of(w.data, w.len), NULL),
+                         i ? BERTH_ERR_CORRUPT : BERTH_OK);
+    }
     writer_free(&w);
 }
 
@@ -298,6 +336,7 @@ int main(void)
         cmocka_unit_test(what_is_cut_or_goes_on_is_none),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(a_chunk_has_bytes_and_not_too_many),
+        cmocka_unit_test(a_plugin_has_bytes_and_a_signature),
         cmocka_unit_test(a_long_text_is_cut_at_a_character),
         cmocka_unit_test(a_seal_is_signed_as_the_vectors_say),
         cmocka_unit_test(a_round_is_signed_as_the_vectors_say),

@@ -33,7 +33,7 @@ static void every_option_of_migration_reaches_its_field(void **state)
     config *c = parse("migration {\n"
                       "  accept = { tally, \"org.example.*\" }\n"
                       "  operators = { " ENTITY_A ", " ENTITY_B " }\n"
-                      "  expected_only = yes max_bytes = 64MiB precopy_from = 5KiB\n"
+                      "  expected_only = yes fetch = yes max_bytes = 64MiB precopy_from = 5KiB\n"
                       "}\n");
     char hex[129];
 
@@ -46,6 +46,7 @@ static void every_option_of_migration_reaches_its_field(void **state)
     assert_string_equal(hex_encode(hex, slice_of(c->migration.operators.bytes, 64)),
                         ENTITY_A ENTITY_B);
     assert_true(c->migration.expected_only);
+    assert_true(c->migration.fetch);
     assert_int_equal(c->migration.max_bytes, 64 << 20);
     assert_int_equal(c->migration.precopy_from, 5 << 10);
     assert_false(config_mesh_on(c)); /* it says nothing about a mesh */
