@@ -116,8 +116,9 @@ void departure_set_room(departure *x, uint64_t room);
 /*
  * After departure_follow's done: the gate closes as with departure_begin, and this done is called
  * when it is still. The state says what the daemon is made of now, all that stands around its state
- * (which is not taken), and what is left of the record. NOT_FOUND: the daemon has ended; then done
- * does not come, and it can only be resumed. done's status may be that of departure_executed.
+ * (which is not taken), and what is left of the record; what it said before is gone. NOT_FOUND: the
+ * daemon has ended; then done does not come, and it can only be resumed. done's status may be that
+ * of departure_executed.
  */
 berth_status departure_close(departure *x, departure_done *done, void *ctx, berth_error *error);
 /* With done's OK. */

@@ -328,7 +328,7 @@ static void deliver(void *ctx, void *daemon, const berth_event *event, conforman
     trial *t = ctx;
     subject *d = daemon;
     berth_event e = *event;
-    one_run run = {{next_event, on_result, request_in_use, NULL, &t->on}, t};
+    one_run run = {{next_event, on_result, request_in_use, NULL, &t->on, NULL}, t};
 
     begin_call(t);
     e.size = sizeof e;

@@ -2,6 +2,8 @@
 /* A daemon leaves while it runs, and comes while it is not the last word. */
 #include "daemon_moves.h"
 
+#include "daemon/arrival.h"
+
 typedef struct pair {
     berth_runtime *from, *to;
     uint64_t d;
@@ -11,7 +13,9 @@ typedef struct pair {
 static void pair_open(pair *p, void **state, const char *kind)
 {
     berth_keypair key = key_of(7);
-    *p = (pair){.from = help_runtime(state, NULL), .to = kinds_runtime(NULL)};
+    /* Limits of their own: what has run is run again with those of the source. */
+    berth_runtime_config narrow = {.size = sizeof(narrow), .max_outputs = 20};
+    *p = (pair){.from = help_runtime(state, NULL), .to = kinds_runtime(&narrow)};
     p->to->instances = p->from->instances;
     moves_provide(p->from);
     moves_provide(p->to);
@@ -60,8 +64,11 @@ static unsigned live(pair *p, ear *e, uint64_t other)
     OK(berth_control(p->from, p->d, BERTH_CONTROL_BACKPRESSURE_ON, 5, NULL));
     hear(e, "control 5 4 ");
     FAILS(tell_it(p->from, p->d, "many:100000"), LIMIT);
+    OK(tell_it(p->from, p->d, "many:21"));
+    for (unsigned i = 0; i < 21; i++)
+        hear(e, "x");
     FAILS(tell_it(p->from, p->d, "reject"), REJECTED);
-    return 12;
+    return 13;
 }
 
 static void what_it_runs_meanwhile_it_runs_again(void **state)
@@ -111,6 +118,7 @@ static void what_it_runs_meanwhile_it_runs_again(void **state)
     hear(e, "start 0 3 "); /* and nothing of what was said at the source */
     assert_int_equal(e->link.sequence, sequence + 1);
     hear(e, "23"); /* 3, twice 5, and what was held */
+    FAILS(tell_it(p.to, p.d, "many:21"), LIMIT);
     assert_string_equal(ask_it(p.to, p.d, "show"), "23");
     hear(e, "23");
     assert_int_equal(e->link.sequence, sequence + 3);
@@ -160,10 +168,9 @@ static void what_has_not_come_is_missed(void **state)
     uint32_t count;
     berth_error error = {0};
     pair_open(&p, state, "actor");
+    OK(tell_it(p.from, p.d, "add:0")); /* after on_start */
     follow(&p.l, p.from, p.d, 1 << 20);
     arrival *a = arrive_at(p.to, "actor", &p.l, BERTH_OK, NULL);
-    pass_by(p.from, p.d);
-    run_again(&p.l, a); /* on_start, if it was not before */
     OK(tell_it(p.from, p.d, "add:1"));
     OK(departure_executed(p.l.x, &lost, &count, NULL));
     assert_int_equal(count, 1);
@@ -187,9 +194,8 @@ static void an_other_chain_is_found_at_the_end(void **state)
     pair_open(&p, state, "fickle");
     follow(&p.l, p.from, p.d, 1 << 20);
     arrival *a = arrive_at(p.to, "fickle", &p.l, BERTH_OK, NULL);
-    OK(tell_it(p.from, p.d, ""));
-    OK(tell_it(p.from, p.d, ""));
-    assert_int_equal(run_again(&p.l, a), 2);
+    OK(tell_it(p.from, p.d, "")); /* the last payload alone is another one */
+    assert_int_equal(run_again(&p.l, a), 1);
     close_begin(&p.l);
     OK(leaving_wait(&p.l));
     FAILS(finish_at(&p.l, a, &error), PLUGIN);
@@ -237,12 +243,45 @@ static void bytes_that_do_not_read_are_no_events(void **state)
     pair_close(&p, state);
 }
 
+static void its_time_does_not_go_back(void **state)
+{
+    pair p;
+    writer w = {0};
+    int64_t time_ns = 0;
+    executed_event e = {
+        .event = {.type = BERTH_EVENT_MESSAGE, .time_ns = INT64_MAX / 2, .attempt = 1},
+        .counts = true};
+    effect_limits limits = {1, 100};
+    pair_open(&p, state, "draws");
+    follow(&p.l, p.from, p.d, 1 << 20);
+    arrival *a = arrive_at(p.to, "draws", &p.l, BERTH_OK, NULL);
+    executed_begin(&w, &limits);
+    executed_add(&w, &e, &time_ns);
+    executed_end(&w, 0, 1);
+    OK(arrival_replay(a, slice_of(w.data, w.len), NULL));
+    assert_true(a->d->last_time_ns == INT64_MAX / 2);
+    arrival_abandon(a);
+    writer_free(&w);
+    leaving_stay(&p.l);
+    pair_close(&p, state);
+}
+
 /* ---- Room ------------------------------------------------------------------------------------ */
 
 static uint64_t processed_by(berth_runtime *rt, uint64_t d)
 {
     pass_by(rt, d);
     return info_of(rt, d).events_processed;
+}
+
+static bool is_idle(berth_runtime *rt, uint64_t origin)
+{
+    struct daemon *d = registry_get(&rt->registry, origin);
+    pthread_mutex_lock(&d->lock);
+    bool idle = d->turn == TURN_IDLE;
+    pthread_mutex_unlock(&d->lock);
+    daemon_unref(d);
+    return idle;
 }
 
 static void it_waits_until_its_record_is_fetched(void **state)
@@ -257,6 +296,7 @@ static void it_waits_until_its_record_is_fetched(void **state)
     for (unsigned i = 1; i <= 5; i++) {
         UNTIL(info_of(p.from, p.d).events_processed >= i);
         assert_int_equal(processed_by(p.from, p.d), i);
+        UNTIL(is_idle(p.from, p.d)); /* and does not look again and again */
         OK(departure_executed(p.l.x, &bytes, &count, NULL));
         assert_int_equal(count, 1);
         buf_unref(bytes);
@@ -358,7 +398,11 @@ static void one_that_breaks_cannot_be_followed_further(void **state)
     assert_null(bytes);
     close_begin(&p.l);
     FAILS(leaving_wait(&p.l), BROKEN);
-    leaving_stay(&p.l);
+    leaving next;
+    follow(&next, p.from, p.d, 1 << 20);
+    leaving_stay(&p.l); /* it has let go before: the next one's is not its */
+    FAILS(departure_follow(p.from, p.d, 1, leaving_told, NULL, &p.l.x, NULL), BUSY);
+    leaving_stay(&next);
     check_stays(&p, 1); /* it had no snapshot of its own */
     pair_close(&p, state);
 }
@@ -441,6 +485,7 @@ int main(void)
         BOTH(an_other_chain_is_found_at_the_end),
         BOTH(an_other_answer_is_found_at_once),
         BOTH(bytes_that_do_not_read_are_no_events),
+        BOTH(its_time_does_not_go_back),
         BOTH(it_waits_until_its_record_is_fetched),
         BOTH(what_was_begun_comes_to_its_end),
         BOTH(it_can_stay_at_each_stage),
