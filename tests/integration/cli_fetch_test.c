@@ -179,7 +179,7 @@ static void one_that_another_host_orders_tells_how_it_goes(void **state)
 
     (void)state;
     /* So slow that it takes a second or two. */
-    hosts_up(MAY, SLOW(400) KEYS, FAST FRIEND FETCHES, "tally.so");
+    hosts_up(MAY, SLOW(120) KEYS, FAST FRIEND FETCHES, "tally.so");
     spawn("tally", "t");
     run_start(&r, at(1, "migrate t@a b"));
     until(0, "migration ls", "b fetches the plugin");
@@ -205,6 +205,34 @@ static void many_that_need_the_same_fetch_it_once(void **state)
     ends(0, "daemon evacuate a --to b --parallel 6", 0, "moved 6 of 6 daemons");
     tallies(1, "t5", "one", "1");
     assert_int_equal(metric(1, "berth_plugins_fetched_total"), 1);
+    hosts_down();
+}
+
+static void another_that_waits_goes_on_when_the_first_is_stopped(void **state)
+{
+    char *first, *second, words[64];
+
+    (void)state;
+    hosts_up(MAY, SLOW(120) KEYS, FAST FRIEND FETCHES, "tally.so");
+    spawn("tally", "t");
+    spawn("tally", "u");
+    first = member(0, "migrate t b --no-wait --json", "id", NULL);
+    while (!stored(true))
+        ends(1, "migration ls", 0, "");
+    second = member(0, "migrate u b --no-wait --json", "id", NULL);
+    snprintf(words, sizeof words, "migration show %s", second);
+    until(1, words, "which fetches the plugin");
+    snprintf(words, sizeof words, "migration abort %s", first);
+    ends(0, words, 0, "stopped: t stays on a");
+    snprintf(words, sizeof words, "migration show %s", second);
+    until(0, words, "moved");
+    free(first);
+    free(second);
+    tallies(0, "t", "one", "1");
+    tallies(1, "u", "one", "1");
+    assert_int_equal(metric(1, "berth_plugins_fetched_total"), 1);
+    while (stored(true))
+        ends(1, "migration ls", 0, "");
     hosts_down();
 }
 
@@ -402,6 +430,7 @@ int main(void)
         TEST(a_kind_that_is_not_there_comes_along),
         TEST(one_that_another_host_orders_tells_how_it_goes),
         TEST(many_that_need_the_same_fetch_it_once),
+        TEST(another_that_waits_goes_on_when_the_first_is_stopped),
         TEST(one_that_is_stopped_meanwhile_leaves_nothing),
         TEST(its_deadline_bounds_the_fetching_too),
         TEST(nothing_is_fetched_unless_both_hosts_and_the_key_say_so),
