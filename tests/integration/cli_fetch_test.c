@@ -6,7 +6,6 @@
 #include "plugin/minisign.h"
 
 #include <dirent.h>
-#include <sys/stat.h>
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, ready, end)
 
@@ -14,12 +13,16 @@
 
 static char key[MINISIGN_PUBLIC_LINE];
 
-/* A key of the author's, and the two files that are signed by it. */
+/* Of a size that takes its time on a slow link, whatever it was built with. */
+#define SIZE 120000
+
+/* A copy, signed by the author. */
 static void sign(const char *from, const char *name)
 {
     char words[64];
 
     copy_plugin(from, name);
+    assert_int_equal(truncate(in_dir(name), SIZE), 0);
     snprintf(words, sizeof words, "plugin sign %s --key keys/berth.key", name);
     expect(words, NULL, 0, NULL, "");
 }
@@ -141,7 +144,6 @@ static unsigned stored(bool on_the_way)
 
 static void a_kind_that_is_not_there_comes_along(void **state)
 {
-    struct stat file;
     char *text;
 
     (void)state;
@@ -159,9 +161,8 @@ static void a_kind_that_is_not_there_comes_along(void **state)
     free(text);
     assert_int_equal(metric(1, "berth_plugins_fetched_total"), 1);
     assert_int_equal(metric(1, "berth_plugin_fetches_refused_total"), 0);
-    assert_int_equal(stat(in_dir("tally.so"), &file), 0);
-    assert_true(metric(1, "berth_plugin_fetch_received_bytes_total") > (uint64_t)file.st_size);
-    assert_true(metric(0, "berth_plugin_fetch_sent_bytes_total") > (uint64_t)file.st_size);
+    assert_true(metric(1, "berth_plugin_fetch_received_bytes_total") > SIZE);
+    assert_true(metric(0, "berth_plugin_fetch_sent_bytes_total") > SIZE);
     assert_int_equal(stored(true), 0);
     assert_int_equal(stored(false), 2);
     spawn("tally", "u"); /* and another one finds it there */
@@ -393,7 +394,7 @@ static void a_file_that_was_damaged_at_the_source_is_not_sent(void **state)
     assert_int_equal(chmod(in_dir(path), 0644), 0);
     fd = open(in_dir(path), O_RDWR);
     assert_int_equal(pread(fd, &byte, 1, lseek(fd, -1, SEEK_END)), 1);
-    byte ^= 1; /* of its section headers: nothing that runs */
+    byte ^= 1; /* behind all that runs */
     assert_int_equal(pwrite(fd, &byte, 1, lseek(fd, -1, SEEK_END)), 1);
     close(fd);
     ends(0, "migrate t b", 1, "does not have the content that its name promises");
