@@ -67,6 +67,11 @@ static void load(fetching *f)
     f->status = plugin_coming_load(f->coming, f->kind, &loaded, &f->judged, &f->error);
     plugin_coming_end(f->coming);
     f->coming = NULL;
+    if (f->status != BERTH_OK || loaded.already)
+        return;
+    mesh_facts_changed(f->x->config.mesh);
+    if (f->x->loaded)
+        f->x->loaded(f->x->loaded_ctx);
 }
 
 static void work(job *j)
@@ -290,8 +295,16 @@ bool fetching_begin(attempt *a, move_outcome *why)
     const move_offer *o = target_offer(a->target);
     fetching *f = a->x->fetchings;
 
-    if (!is_on(a->x) || a->fetched || memcmp(o->digest, none, sizeof none) == 0)
+    if (a->fetched || memcmp(o->digest, none, sizeof none) == 0)
         return false;
+    if (!is_on(a->x)) {
+        move_outcome lacks = *why;
+
+        move_failed(why, lacks.reason,
+                    "%s: load it there, or have it fetched with `migration { fetch = yes }`",
+                    lacks.text);
+        return false;
+    }
     while (f && memcmp(f->digest, o->digest, sizeof f->digest) != 0)
         f = f->next;
     a->fetching = f;

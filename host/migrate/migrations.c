@@ -181,6 +181,12 @@ berth_status migrations_new(const migrations_config *config, migrations **out, b
     return BERTH_OK;
 }
 
+void migrations_on_loaded(migrations *x, void (*loaded)(void *ctx), void *ctx)
+{
+    x->loaded = loaded;
+    x->loaded_ctx = ctx;
+}
+
 berth_status migrations_start(migrations *x, runtime *rt, berth_error *error)
 {
     berth_status status;

@@ -48,6 +48,10 @@ typedef struct migrations_config {
 } migrations_config;
 
 berth_status migrations_new(const migrations_config *config, migrations **out, berth_error *error);
+/* Called when a plugin has been fetched and loaded, on a thread that may wait, and before the
+ * daemon comes whose kind it has. Before migrations_start. The mesh is told of its kinds in any
+ * case. */
+void migrations_on_loaded(migrations *x, void (*loaded)(void *ctx), void *ctx);
 berth_status migrations_start(migrations *x, runtime *rt, berth_error *error);
 void migrations_stop(migrations *x);
 void migrations_free(migrations *x); /* NULL is allowed */

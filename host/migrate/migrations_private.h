@@ -150,7 +150,9 @@ struct migrations {
     bool expected_only;    /* [lock] */
     bool fetch;            /* [lock] plugins may be fetched */
     uint64_t precopy_from; /* [lock] */
-    runtime *rt;           /* [const] from start on */
+    runtime *rt;           /* [const] from start on, as these: */
+    void (*loaded)(void *ctx);
+    void *loaded_ctx;
 
     pthread_mutex_t lock;
     pthread_cond_t wake, work, change; /* for the thread, the workers, who waits */

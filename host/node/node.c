@@ -212,6 +212,8 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
     }
     if (status == BERTH_OK)
         status = mesh_part_start(n->mesh, n->rt, error);
+    if (status == BERTH_OK && !(n->keeper = keeper_new(n->rt)))
+        status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (status == BERTH_OK && n->moves)
         status = migrations_start(n->moves, n->rt, error);
     if (status != BERTH_OK)
@@ -220,9 +222,7 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
     if (progress.total)
         log_info("node", "brought back %llu of %llu daemons",
                  (unsigned long long)(progress.total - down), (unsigned long long)progress.total);
-    n->keeper = keeper_new(n->rt);
-    status = n->keeper ? keeper_want(n->keeper, c, error)
-                       : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    status = keeper_want(n->keeper, c, error);
     if (status == BERTH_OK)
         keeper_start_missing(n->keeper);
     return status;
@@ -342,6 +342,8 @@ berth_status berth_node_start(const berth_node_options *options, berth_node **ou
     if (status == BERTH_OK)
         status =
             migration_part_new(c, &n->state, n->plugins, mesh_part_mesh(n->mesh), &n->moves, error);
+    if (status == BERTH_OK && n->moves)
+        migrations_on_loaded(n->moves, plugin_loaded, n);
     if (status == BERTH_OK)
         status = start_runtime(n, c, error);
     if (status == BERTH_OK && n->watcher)

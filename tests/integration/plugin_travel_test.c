@@ -202,6 +202,25 @@ static void a_key_that_is_only_named_does_not_help(void **state)
     plugin_lent_end(lent);
 }
 
+static void of_two_keys_with_one_id_the_one_that_signed_it_counts(void **state)
+{
+    fixture *f = *state;
+    key_pair named = f->other;
+    plugins_loaded one;
+    plugin_lent *lent;
+    policy_key_options keys[2] = {{.name = "friend", .fetch = true}, {.name = "author"}};
+
+    memcpy(named.public.id, f->key.public.id, sizeof named.public.id);
+    minisign_public_line(named.line, &named.public);
+    keys[0].key = named.line;
+    keys[1].key = f->key.line;
+    one = lend(f, PLUGIN("plain"), &f->key, &lent);
+    fixture_policy(f, &(policy_options){.keys = keys, .key_count = 2});
+    refuse_file(f, lent, one.digest, NO_FLIP, true, BERTH_ERR_REFUSED,
+                "signed by key 'author', whose plugins are not fetched");
+    plugin_lent_end(lent);
+}
+
 static void a_revoked_digest_does_not_come(void **state)
 {
     fixture *f = *state;
@@ -365,6 +384,7 @@ int main(void)
         TEST(one_that_was_loaded_meanwhile_is_not_loaded_again),
         TEST(only_what_a_key_with_fetch_signed_may_come),
         TEST(a_key_that_is_only_named_does_not_help),
+        TEST(of_two_keys_with_one_id_the_one_that_signed_it_counts),
         TEST(a_revoked_digest_does_not_come),
         TEST(a_version_below_the_floor_does_not_come),
         TEST(what_is_not_the_file_that_was_asked_for_is_dropped),
