@@ -189,10 +189,13 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     taken = source_message(d->s, how == 2 ? TARGET_NODE + 1 : TARGET_NODE, slice_of(w.data, w.len),
                            d->now);
     must(!taken || (how != 1 && how != 2));
+    if (taken && head.kind == MESSAGE_MOVE_FETCH) {
+        must(how != 6);
+        d->fetch = true;
+    }
     if (taken && how != 3 && how != 4) {
         d->prepared |= head.kind == MESSAGE_MOVE_PREPARED && d->sealed;
         d->owned |= head.kind == MESSAGE_MOVE_OWNED;
-        d->fetch |= head.kind == MESSAGE_MOVE_FETCH && how != 6;
         d->refused |= head.kind == MESSAGE_MOVE_REFUSED && no.final;
     }
     writer_free(&w);
