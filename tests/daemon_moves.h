@@ -176,6 +176,9 @@ static inline buf *joined(const departed *s)
     if (s->state)
         writer_bytes(&w, s->state->data, s->state->len);
     writer_bytes(&w, s->container_tail->data, s->container_tail->len);
+    uint8_t digest[CONTAINER_DIGEST];
+    container_digest(digest, slice_of(w.data, w.len), (slice){0}, (slice){0});
+    writer_bytes(&w, digest, sizeof(digest));
     buf *b = buf_copy(w.data, w.len);
     writer_free(&w);
     return b;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 slice slice_str(const char *text)
 {
@@ -81,6 +82,18 @@ static unsigned class_of(size_t len)
     return CLASSES;
 }
 
+#define LARGE_FROM ((size_t)8 << 20)
+#define LARGE_PAGE ((uintptr_t)2 << 20)
+
+void block_is_large(void *block, size_t bytes)
+{
+    uintptr_t begin = ((uintptr_t)block + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
+    uintptr_t end = ((uintptr_t)block + bytes) & ~(LARGE_PAGE - 1);
+
+    if (block && bytes >= LARGE_FROM && begin < end)
+        madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* where that is not known: as it was */
+}
+
 buf *buf_new(size_t len)
 {
     buf *b = NULL;
@@ -97,6 +110,7 @@ buf *buf_new(size_t len)
         }
     } else {
         b = malloc(sizeof(*b) + len);
+        block_is_large(b, len);
     }
     if (!b)
         return NULL;
@@ -119,6 +133,7 @@ buf *buf_grow(buf *b, size_t len)
         return grown;
     }
     grown = len > SIZE_MAX - sizeof(buf) - STEP ? NULL : realloc(b, sizeof(*b) + len);
+    block_is_large(grown, len);
     if (grown)
         grown->len = len;
     return grown;

@@ -40,6 +40,9 @@ buf *buf_copy(const void *ptr, size_t len);
 /* Longer, with what it had: large ones without copying it. For who holds the only reference, which
  * goes into what is returned. NULL: no memory, and b is as it was. */
 buf *buf_grow(buf *b, size_t len);
+/* A block of malloc has just been given so many bytes, or so many more: if they are many, they are
+ * asked to come in large pages. Touching 256 MiB for the first time costs a fifth then. */
+void block_is_large(void *block, size_t bytes);
 /* A block of malloc becomes one: its first sizeof(buf) bytes are overwritten, len bytes follow. */
 buf *buf_adopt(void *block, size_t len);
 void buf_free_(buf *b);

@@ -73,6 +73,7 @@ static bool writer_resize(writer *w, size_t cap)
         w->failed = true;
         return false;
     }
+    block_is_large(data, cap);
     w->data = data;
     w->cap = cap;
     return true;

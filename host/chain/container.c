@@ -261,18 +261,16 @@ static berth_status write_sections(writer *w, const container *c, berth_error *e
     return status;
 }
 
-static void write_digest(writer *w, slice head, slice state, slice tail)
+void container_digest(uint8_t out[CONTAINER_DIGEST], slice head, slice state, slice tail)
 {
-    uint8_t digest[CONTAINER_DIGEST];
     crypto_generichash_state h;
 
     sodium_ready();
-    crypto_generichash_init(&h, NULL, 0, sizeof digest);
+    crypto_generichash_init(&h, NULL, 0, CONTAINER_DIGEST);
     crypto_generichash_update(&h, head.ptr, head.len);
     crypto_generichash_update(&h, state.ptr, state.len);
     crypto_generichash_update(&h, tail.ptr, tail.len);
-    crypto_generichash_final(&h, digest, sizeof digest);
-    writer_bytes(w, digest, sizeof digest);
+    crypto_generichash_final(&h, out, CONTAINER_DIGEST);
 }
 
 static berth_status encoded(const writer *w, berth_error *error)
@@ -284,7 +282,7 @@ static berth_status encoded(const writer *w, berth_error *error)
 berth_status container_encode_apart(writer *head, writer *tail, const container *c,
                                     berth_error *error)
 {
-    size_t before = head->len, behind = tail->len, size;
+    size_t size;
     berth_status status = snapshot_size(&c->snapshot, &size, error);
 
     if (!status)
@@ -293,17 +291,12 @@ berth_status container_encode_apart(writer *head, writer *tail, const container 
         status = write_sections(tail, c, error);
     if (!status)
         status = encoded(head, error);
-    if (!status)
-        status = encoded(tail, error);
-    if (status)
-        return status;
-    write_digest(tail, slice_of(head->data + before, head->len - before), c->snapshot.state,
-                 slice_of(tail->data + behind, tail->len - behind));
-    return encoded(tail, error);
+    return status ? status : encoded(tail, error);
 }
 
 berth_status container_encode(writer *w, const container *c, berth_error *error)
 {
+    uint8_t digest[CONTAINER_DIGEST];
     size_t start = w->len, size;
     berth_status status = snapshot_size(&c->snapshot, &size, error);
 
@@ -319,6 +312,7 @@ berth_status container_encode(writer *w, const container *c, berth_error *error)
         status = encoded(w, error);
     if (status)
         return status;
-    write_digest(w, slice_of(w->data + start, w->len - start), (slice){0}, (slice){0});
+    container_digest(digest, slice_of(w->data + start, w->len - start), (slice){0}, (slice){0});
+    writer_bytes(w, digest, sizeof digest);
     return encoded(w, error);
 }

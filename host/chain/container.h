@@ -27,6 +27,7 @@
 #define CHAIN_CONTAINER_H
 
 #include "chain/bonds.h"
+#include "chain/container_tags.h"
 #include "chain/horizon.h"
 #include "chain/snapshot.h"
 
@@ -90,12 +91,14 @@ typedef struct container {
 berth_status container_encode(writer *w, const container *c, berth_error *error);
 
 /*
- * The same bytes around a state that stays where it is: head, c->snapshot.state and tail, one
- * behind the other, are what container_encode writes. For states so large that a copy is felt.
- * Errors as above; what was written then is of no use.
+ * The same bytes around a state that stays where it is: head, c->snapshot.state, tail and the
+ * digest of these three, one behind the other, are what container_encode writes. For states so
+ * large that a copy is felt, and so is their digest. Errors as above; what was written then is of
+ * no use.
  */
 berth_status container_encode_apart(writer *head, writer *tail, const container *c,
                                     berth_error *error);
+void container_digest(uint8_t out[CONTAINER_DIGEST], slice head, slice state, slice tail);
 
 /*
  * Read a container, or a bare CDS1 snapshot. After OK, snapshot.next_parent is usable in every case

@@ -67,6 +67,7 @@ static void keep_state(struct daemon *d, command *c)
 {
     if (c->status != BERTH_OK)
         return;
+    keep_size(d, c->state->len);
     if (c->to_go) {
         c->status =
             keep_encode_apart(d, slice_of(c->state->data, c->state->len),

@@ -454,6 +454,12 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
 /* The same around a state that stays where it is: before, state, behind are those bytes. */
 berth_status keep_encode_apart(struct daemon *d, slice state, uint32_t state_version, buf **before,
                                buf **behind, berth_error *error);
+/* Its state was seen, and has so many bytes: for kinds that do not say so themselves. */
+static inline void keep_size(struct daemon *d, uint64_t bytes)
+{
+    if (!d->make->kind->table.status && bytes)
+        atomic_store_explicit(&d->state_bytes, bytes, memory_order_relaxed);
+}
 /* Hand a container to the store, and remember it for rebuilding. */
 /* Where there is a store, done gets its answer; NULL: a failure is logged. */
 void keep_store(struct daemon *d, buf *bytes, bool clean, store_done *done, void *ctx);

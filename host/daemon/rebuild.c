@@ -79,6 +79,7 @@ berth_status rebuild_restore(struct daemon *d, const container *c, berth_error *
     atomic_store_explicit(&d->sequence, d->chain.head.sequence, memory_order_relaxed);
     d->inputs = d->committed = c->inputs;
     d->started = c->started;
+    keep_size(d, c->snapshot.state.len);
     if (c->incarnation > d->incarnation)
         d->incarnation = c->incarnation;
     if (c->epoch > d->epoch)

@@ -4,6 +4,7 @@
 #include "migrate/stream.h"
 
 #include "base/error.h"
+#include "chain/container.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -230,12 +231,23 @@ static size_t len_of(const buf *b)
     return b ? b->len : 0;
 }
 
+static slice bytes_of(const buf *b)
+{
+    return b ? slice_of(b->data, b->len) : (slice){0};
+}
+
+void source_digest(uint8_t out[CONTAINER_DIGEST], const departed *d)
+{
+    container_digest(out, bytes_of(d->container_head), bytes_of(d->state),
+                     bytes_of(d->container_tail));
+}
+
 /* A large state is copied once, to here. */
 buf *source_last_piece(const departed *d)
 {
-    uint64_t container = d->container_head->len + len_of(d->state) + len_of(d->container_tail);
-    size_t size =
-        4 * STREAM_HEAD + len_of(d->executed) + d->make->len + container + len_of(d->held);
+    uint64_t bsn1 =
+        d->container_head->len + len_of(d->state) + len_of(d->container_tail) + CONTAINER_DIGEST;
+    size_t size = 4 * STREAM_HEAD + len_of(d->executed) + d->make->len + bsn1 + len_of(d->held);
     buf *b = buf_new(size);
     uint8_t *at = b ? b->data : NULL;
 
@@ -244,8 +256,10 @@ buf *source_last_piece(const departed *d)
     if (d->executed)
         at = put(put_head(at, STREAM_EXECUTED, d->executed->len), d->executed);
     at = put(put_head(at, STREAM_MAKE, d->make->len), d->make);
-    at = put(put_head(at, STREAM_CONTAINER, container), d->container_head);
+    at = put(put_head(at, STREAM_CONTAINER, bsn1), d->container_head);
     at = put(put(at, d->state), d->container_tail);
+    source_digest(at, d);
+    at += CONTAINER_DIGEST;
     if (d->held)
         at = put(put_head(at, STREAM_HELD, d->held->len), d->held);
     b->len = (size_t)(at - b->data); /* nobody else has it yet */

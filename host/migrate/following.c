@@ -47,6 +47,7 @@ typedef struct packing {
     const berth_keypair *key; /* the departure's */
     uint8_t nonce[MOVE_NONCE_SIZE];
     source_bytes bytes;
+    bool whole; /* it ends in a container, whose digest is to be made */
     berth_status status;
 } packing;
 
@@ -97,6 +98,8 @@ static void pack_work(job *j)
 {
     packing *p = (packing *)j;
 
+    if (p->whole)
+        source_digest(p->bytes.parts[p->bytes.count - 1]->data, departure_state(p->a->departure));
     add_to_hash(p->a->following, &p->bytes);
     p->bytes.proof = make_round(p);
     p->status = p->bytes.proof ? BERTH_OK : BERTH_ERR_NO_MEMORY;
@@ -109,6 +112,8 @@ static void packed(migrations *x, input *in, bool ended)
 
     (void)x;
     attempt_unpend(a);
+    if (p->whole)
+        departure_packed(a->departure);
     source_piece_done(a->source, p->status, &p->bytes, NULL, now_of());
     drop_bytes(&p->bytes);
     free(p);
@@ -126,7 +131,7 @@ static void failed(attempt *a, berth_status status, const char *text)
 }
 
 /* Takes over the references of bytes. */
-static void pack(attempt *a, source_bytes *bytes)
+static void pack(attempt *a, source_bytes *bytes, bool whole)
 {
     packing *p = calloc(1, sizeof *p);
     source_view v;
@@ -141,7 +146,8 @@ static void pack(attempt *a, source_bytes *bytes)
                    .a = a,
                    .offer = a->offer,
                    .key = departure_state(a->departure)->key,
-                   .bytes = *bytes};
+                   .bytes = *bytes,
+                   .whole = whole};
     memcpy(p->nonce, v.nonce, sizeof p->nonce);
     a->pending++;
     migrations_work(a->x, &p->job);
@@ -167,7 +173,8 @@ static void add_part(source_bytes *b, buf *part)
 /* The state is not copied: it stays in the buffer that the daemon has written it to. */
 static bool state_bytes(const departed *d, source_bytes *out)
 {
-    uint64_t len = d->container_head->len + d->state->len + d->container_tail->len;
+    uint64_t len =
+        d->container_head->len + d->state->len + d->container_tail->len + CONTAINER_DIGEST;
     writer w = {0};
 
     put_head(&w, STREAM_MAKE, d->make->len);
@@ -181,7 +188,8 @@ static bool state_bytes(const departed *d, source_bytes *out)
         return false;
     add_part(out, d->state);
     add_part(out, d->container_tail);
-    return true;
+    out->parts[out->count] = buf_new(CONTAINER_DIGEST); /* filled in by the worker */
+    return out->parts[out->count] ? ++out->count : false;
 }
 
 void following_state(attempt *a, berth_status status, const berth_error *error)
@@ -198,8 +206,7 @@ void following_state(attempt *a, berth_status status, const berth_error *error)
         failed(a, BERTH_ERR_NO_MEMORY, "out of memory for its state");
         return;
     }
-    departure_packed(a->departure);
-    pack(a, &bytes);
+    pack(a, &bytes, true);
 }
 
 void following_executed(attempt *a)
@@ -225,7 +232,7 @@ void following_executed(attempt *a)
     writer_free(&w);
     if (bytes.count) {
         bytes.parts[bytes.count++] = executed;
-        pack(a, &bytes);
+        pack(a, &bytes, false);
         return;
     }
     buf_unref(executed);

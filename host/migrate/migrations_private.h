@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/text.h"
+#include "chain/container_tags.h"
 #include "daemon/heap.h"
 #include "daemon/moving.h"
 #include "migrate/fetch.h"
@@ -235,6 +236,8 @@ void source_depart(attempt *a, source_piece piece);
  * memory.
  */
 buf *source_last_piece(const departed *d);
+/* That of its container. */
+void source_digest(uint8_t out[CONTAINER_DIGEST], const departed *d);
 /* Its gate opens again; epoch 0: as it was. */
 void source_stay(attempt *a, uint64_t epoch);
 

@@ -22,8 +22,9 @@ static void write_config(const host *h)
     f = fopen(path, "w");
     fprintf(f,
             "host { name = %s }\n"
-            "mesh { listen = { %s }\n heartbeat = 500ms\n timeout = 2s }\n",
-            h->name, h->address);
+            "mesh { listen = { %s }\n heartbeat = 500ms\n timeout = 2s }\n"
+            "migration { precopy_from = %s }\n",
+            h->name, h->address, h == hosts ? "1MiB" : "1"); /* from two of three it runs on */
     for (int i = 0; i < HOSTS; i++)
         if (&hosts[i] != h && hosts[i].key[0])
             fprintf(f,
