@@ -3,13 +3,14 @@
 #include "cli/commands.h"
 #include "cli/fields.h"
 #include "cli/moving.h"
+#include "cli/tail.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { ID_SHOWN = 12, ABORT_WAIT_MS = 10000 };
+enum { ABORT_WAIT_MS = 10000 };
 
 /* "12.3 MB of 256.0 MB" */
 static char *describe_bytes(char out[2 * FORMAT_MAX], struct json_object *v)
@@ -41,7 +42,7 @@ static void list_row(tab *t, struct json_object *v, bool remarks)
     char text[2 * FORMAT_MAX], note[1024];
     bool left = strcmp(field_text(v, "role"), "target") != 0;
 
-    tab_add(t, STYLE_FAINT, "%.*s", ID_SHOWN, field_text(v, "id"));
+    tab_add(t, STYLE_FAINT, "%.*s", MOVING_ID_SHOWN, field_text(v, "id"));
     tab_add(t, STYLE_BOLD, "%s", moving_name(v));
     tab_add(t, STYLE_PLAIN, "%s", moving_node(v, "source"));
     tab_add(t, STYLE_PLAIN, "%s", moving_node(v, "target"));
@@ -125,6 +126,24 @@ int cmd_migration_show(const cli_invocation *inv)
 {
     char *path = client_path("/v1/migrations/%s", cli_argument_at(inv, 0));
     int code = ask_show(inv, path, show);
+
+    free(path);
+    return code;
+}
+
+static void print_change(struct json_object *change)
+{
+    char line[2304];
+
+    puts(moving_change(line, sizeof line, change));
+}
+
+int cmd_migration_watch(const cli_invocation *inv)
+{
+    const char *id = cli_argument_at(inv, 0);
+    char *path =
+        client_path(id ? "/v1/migrations/events?migration=%s" : "/v1/migrations/events", id);
+    int code = tail_lines(inv, path, "change", print_change);
 
     free(path);
     return code;

@@ -190,3 +190,16 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
         out[columns] = 0;
     return out;
 }
+
+char *moving_change(char *out, size_t cap, struct json_object *change)
+{
+    char line[1024], why[1024];
+    const char *state = moving_is_over(change) ? field_text(change, "state") : "";
+
+    moving_line(line, sizeof line, 0, change);
+    moving_why(why, sizeof why, change);
+    /* To the millisecond: what is behind it only disturbs the eye. */
+    snprintf(out, cap, "%.23sZ  %.*s  %s%s%s%s%s", field_text(change, "time"), MOVING_ID_SHOWN,
+             field_text(change, "id"), line, *state ? "  " : "", state, *why ? ": " : "", why);
+    return out;
+}

@@ -48,6 +48,7 @@ void attempt_schedule(attempt *a, int64_t at_ns)
 
 static void show(attempt *a)
 {
+    const migration_view before = a->view;
     migration_view v = {.role = a->source ? MIGRATION_SOURCE : MIGRATION_TARGET,
                         .origin = a->origin,
                         .over = a->over,
@@ -66,6 +67,7 @@ static void show(attempt *a)
         source_view s;
 
         source_look(a->source, &s);
+        memcpy(a->entered_ns, s.entered_ns, sizeof a->entered_ns);
         v.source = a->x->config.identity->node_id;
         v.target = a->peer;
         v.phase = s.phase;
@@ -86,6 +88,8 @@ static void show(attempt *a)
         v.in_doubt = t.stage == TARGET_PREPARED && now - a->phase_ns > S_NS;
         v.bytes_sent = t.bytes;
         v.bytes_total = t.total;
+        if (!a->entered_ns[v.phase])
+            a->entered_ns[v.phase] = now;
     }
     if (v.phase != a->phase || (a->over && !a->view.over)) {
         a->phase = v.phase;
@@ -97,6 +101,7 @@ static void show(attempt *a)
         a->x->past[a->x->past_count++ % OVER_MAX] = v;
     a->view = v;
     pthread_mutex_unlock(&a->x->lock);
+    attempt_changed(a, &before, &v);
 }
 
 void attempt_pump(attempt *a)

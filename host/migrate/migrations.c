@@ -164,9 +164,12 @@ berth_status migrations_new(const migrations_config *config, migrations **out, b
     pthread_cond_init(&x->wake, &monotonic);
     pthread_cond_init(&x->work, &monotonic);
     pthread_cond_init(&x->change, &monotonic);
+    pthread_cond_init(&x->quiet, &monotonic);
     pthread_condattr_destroy(&monotonic);
     x->ended = true; /* until it starts */
-    status = migrations_set_policy(x, &config->policy, error);
+    x->changes = calloc(CHANGES_MAX, sizeof *x->changes);
+    status = x->changes ? migrations_set_policy(x, &config->policy, error)
+                        : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (status == BERTH_OK)
         status = mesh_watch(config->mesh, peers_changed, x);
     if (status != BERTH_OK) {
@@ -299,6 +302,7 @@ void migrations_stop(migrations *x)
     pthread_cond_broadcast(&x->work);
     pthread_cond_broadcast(&x->change);
     pthread_mutex_unlock(&x->lock);
+    changes_stop(x);
     for (unsigned i = 0; i < WORKERS; i++)
         pthread_join(x->workers[i], NULL);
     while (x->head) {
@@ -344,10 +348,12 @@ void migrations_free(migrations *x)
     heap_fini(&x->orders);
     free(x->accept);
     free(x->operators);
+    free(x->changes);
     pthread_mutex_destroy(&x->lock);
     pthread_cond_destroy(&x->wake);
     pthread_cond_destroy(&x->work);
     pthread_cond_destroy(&x->change);
+    pthread_cond_destroy(&x->quiet);
     sodium_memzero(x->config.static_secret, sizeof x->config.static_secret);
     free(x);
 }

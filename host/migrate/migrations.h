@@ -112,12 +112,60 @@ typedef struct migration_view {
  * on the caller's thread. */
 void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *v), void *ctx);
 
+/* ---- Watching -------------------------------------------------------------------------------- */
+
+/* One went into a phase, came to be in doubt or no longer, or is over. */
+typedef struct migration_change {
+    uint64_t index; /* of all since this node started, from 0 */
+    int64_t wall_ns;
+    migration_view view; /* as it was then */
+} migration_change;
+
+typedef struct migration_watch migration_watch;
+
+/*
+ * From now on; of one migration (`only`) from the first of the last 256 changes of all that is of
+ * it. A migration that was begun here is told as one, whatever attempts it takes; an order to
+ * another node only as fast as that node is asked. wake: as in daemon/tail.h. To be closed before
+ * migrations_free.
+ */
+berth_status migrations_watch(migrations *x, const migration_id *only, void (*wake)(void *ctx),
+                              void *ctx, migration_watch **out, berth_error *error);
+/* Up to cap; *missed: so many changes of all were dropped before them; *ended: no more will come,
+ * for migrations_stop was called. Never blocks. One thread at a time. */
+size_t migration_watch_read(migration_watch *w, migration_change *items, size_t cap,
+                            uint64_t *missed, bool *ended);
+/* After it returns wake is not running and will not run. NULL is allowed. */
+void migration_watch_close(migration_watch *w);
+
+typedef struct migration_ending migration_ending;
+/* The caller's, until fn is called: once, on any thread, without locks. It must not block. */
+struct migration_ending {
+    migration_ending *next;
+    /* OK, and how it ended, borrowed; or SHUTTING_DOWN and NULL: it goes on without this node. */
+    void (*fn)(migration_ending *e, berth_status status, const migration_view *view);
+};
+/* OK: fn has been or will be called. NOT_FOUND, SHUTTING_DOWN: it will not. */
+berth_status migrations_on_end(migrations *x, const migration_id *id, migration_ending *e,
+                               berth_error *error);
+
+/* ---- Counting -------------------------------------------------------------------------------- */
+
+/* Of attempts that this node had this part in, since it started. */
+typedef struct migration_role_counters {
+    uint64_t entered[MOVE_PHASE_COUNT];
+    uint64_t phase_ns[MOVE_PHASE_COUNT]; /* in phases that are over */
+    uint64_t moved, failed[MOVE_REASON_COUNT];
+} migration_role_counters;
+
 typedef struct migrations_counters {
     uint64_t begun, moved, failed, received, refused;   /* received: daemons; refused: offers */
     uint64_t underway, in_doubt;                        /* now */
     uint64_t malformed, unknown, unauthorized, dropped; /* messages */
     uint64_t bytes_out, bytes_in, held_events;
     uint64_t blackout_ns, snapshot_ns; /* sums over those that moved from here */
+    uint64_t changes_missed;           /* by watchers that were too slow */
+    migration_role_counters at_source, at_target;
 } migrations_counters;
 void migrations_get_counters(migrations *x, migrations_counters *out);
 

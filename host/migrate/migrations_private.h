@@ -11,6 +11,7 @@
  *     check.c        what has come of it
  *     received.c     messages: to which attempt, and what is answered to those of none
  *     ordering.c     migrations that were begun here
+ *     changes.c      what happens to all of them, for those who watch
  *     journal.c      what is written to the store, and read again at the start
  *
  * All of struct migrations belongs to its thread, but what is marked otherwise. Plugin code, and
@@ -37,6 +38,7 @@
 #define WORKERS         2
 #define INBOX_MAX       (64u << 20)  /* bytes of messages that wait for the thread */
 #define OVER_MAX        256          /* migrations that are over and can be looked at */
+#define CHANGES_MAX     256          /* of phases and outcomes, for those who watch */
 #define ORDER_LIFE_S    3600         /* of orders made here */
 #define ENDED_NS        (600 * S_NS) /* an attempt that is over answers for so long */
 #define PRESENCE_LIFE_S (24 * 3600)
@@ -70,6 +72,7 @@ typedef struct attempt {
     bool over;
     int64_t began_ns, ended_ns, phase_ns;
     move_phase phase;
+    int64_t entered_ns[MOVE_PHASE_COUNT]; /* 0: not */
     char name[128], kind[128];
     move_outcome outcome;
     int64_t not_after_s;
@@ -110,11 +113,12 @@ struct migration {
     attempt *local; /* the present one, where the source is this node */
     uint64_t source;
     int64_t began_ns;
-    unsigned refs;        /* [lock] who waits, and the list */
-    bool over;            /* [lock] */
-    move_outcome outcome; /* [lock] */
-    migration *next;      /* [lock] the newest first */
-    migration_view view;  /* as of its last change */
+    unsigned refs;             /* [lock] who waits, and the list */
+    bool over;                 /* [lock] */
+    move_outcome outcome;      /* [lock] */
+    migration_ending *endings; /* [lock] */
+    migration *next;           /* [lock] the newest first */
+    migration_view view;       /* as of its last change */
 };
 
 struct migrations {
@@ -145,6 +149,10 @@ struct migrations {
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
     size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
     migrations_counters counters;  /* [lock] */
+    migration_change *changes;     /* [lock] a circle of CHANGES_MAX */
+    uint64_t change_count;         /* [lock] in all; the newest is at (count - 1) % CHANGES_MAX */
+    migration_watch *watches;      /* [lock] */
+    pthread_cond_t quiet;          /* no wake of a watch is running */
     int64_t expire_ns;
 };
 
@@ -236,6 +244,15 @@ void migration_local_changed(attempt *a);
 void migration_unref(migration *g);
 bool migration_is(const migration *g, const uint8_t id[ATTEMPT_SIZE]);
 void ordering_message(migrations *x, uint64_t node, const move_head *head, slice msg);
+
+/* ---- changes.c: without the lock ---- */
+/* It looked so, and looks so now. */
+void attempt_changed(attempt *a, const migration_view *before, const migration_view *now);
+void migration_changed(migration *g, const migration_view *before, const migration_view *now);
+/* It is over now: whoever waits is told. */
+void migration_ended(migration *g);
+/* No more will come: x->ended is set. */
+void changes_stop(migrations *x);
 
 /* ---- journal.c ---- */
 void journal_prepare(attempt *a, buf *stream, store_done *done, void *ctx);

@@ -87,6 +87,8 @@ static void begin(migration *g)
 
 static void show(migration *g)
 {
+    const migration_view before = g->view;
+    bool ended = false;
     orchestrator_view o;
     migration_view v = {.id = g->id,
                         .role = MIGRATION_ORDERED,
@@ -116,17 +118,21 @@ static void show(migration *g)
     if (o.over)
         v.outcome = *orchestrator_outcome(g->machine);
     pthread_mutex_lock(&g->x->lock);
-    if (g->view.over)
+    if (g->view.over ||
+        (!g->local && !v.over && g->view.attempts == v.attempts && g->view.phase == v.phase))
         v.phase_ns = g->view.phase_ns;
     else if (v.over)
         v.phase_ns = now_of();
     g->view = v;
     if (o.over && !g->over) {
         g->outcome = v.outcome;
-        g->over = true;
+        g->over = ended = true;
         pthread_cond_broadcast(&g->x->change);
     }
     pthread_mutex_unlock(&g->x->lock);
+    migration_changed(g, &before, &v);
+    if (ended)
+        migration_ended(g);
 }
 
 static void schedule(migration *g)

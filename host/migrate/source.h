@@ -111,7 +111,8 @@ typedef struct source_view {
     bool in_doubt; /* released, and the target has been silent for answer_ns */
     uint64_t bytes_sent, bytes_acknowledged, bytes_total, rounds;
     uint8_t nonce[MOVE_NONCE_SIZE]; /* the target's; valid from PIECE on */
-    int64_t began_ns, phase_ns;
+    int64_t began_ns;
+    int64_t entered_ns[MOVE_PHASE_COUNT]; /* when; 0: not, or before a restart */
     uint64_t ignored, resent;
 } source_view;
 void source_look(const source *s, source_view *out);

@@ -102,6 +102,27 @@ static void a_host_that_orders_it_may_be_neither_of_the_two_sides(void **state)
     hosts_down();
 }
 
+static void what_happened_to_one_is_shown_line_by_line(void **state)
+{
+    char words[64], *id;
+
+    (void)state;
+    hosts_up(MAY);
+    spawn(0, "counter", "c");
+    ends(0, "migrate c b", 0, "");
+    id = said(0, "completion migrations");
+    id[8] = 0;
+    snprintf(words, sizeof words, "migration watch %s", id);
+    ends(0, words, 0, "  c to b  transfer  ");
+    ends(0, words, 0, "  moved\n");
+    ends(0, words, 0, "the end: it is over");
+    snprintf(words, sizeof words, "migration watch %s --json", id);
+    ends(0, words, 0, "\"phase\":\"cutover\"");
+    ends(0, "migration watch 0", 1, "there is no migration '0'");
+    free(id);
+    hosts_down();
+}
+
 static void the_counters_say_what_moved(void **state)
 {
     char *text;
@@ -114,6 +135,12 @@ static void the_counters_say_what_moved(void **state)
     assert_non_null(strstr(text, "\nberth_migrations_begun_total 1\n"));
     assert_non_null(strstr(text, "\nberth_migrations_moved_total 1\n"));
     assert_non_null(strstr(text, "\nberth_migrations_under_way 0\n"));
+    assert_non_null(
+        strstr(text, "\nberth_migration_ends_total{role=\"source\",outcome=\"moved\"} 1\n"));
+    assert_non_null(strstr(
+        text, "\nberth_migration_phase_entries_total{role=\"source\",phase=\"replay\"} 1\n"));
+    assert_non_null(
+        strstr(text, "\nberth_migration_phase_seconds_total{role=\"source\",phase=\"transfer\"} "));
     if (system("command -v promtool >/dev/null 2>&1") == 0) {
         FILE *checker = popen("promtool check metrics", "w");
 
@@ -372,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_daemon_goes_there_and_back_with_what_it_knows),
         TEST(a_host_that_orders_it_may_be_neither_of_the_two_sides),
+        TEST(what_happened_to_one_is_shown_line_by_line),
         TEST(the_counters_say_what_moved),
         TEST(what_cannot_be_is_refused_and_the_daemon_stays),
         TEST(nobody_is_let_in_or_ordered_away_without_a_grant),
