@@ -96,6 +96,24 @@ static void emit_outcome(writer *w, const migration_view *v)
                                             : move_reason_text(v->outcome.reason));
 }
 
+/* null: the target has not said. */
+static void emit_hearing(writer *w, const move_hearing *h, const node_names *n)
+{
+    emit_key(w, "subscriptions");
+    if (!h->known) {
+        emit_text(w, "null");
+        return;
+    }
+    emit_text(w, "{");
+    emit_member_u64(w, "total", h->total);
+    emit_member_u64(w, "pending", h->pending);
+    emit_member_u64(w, "missing", h->missing);
+    emit_member_string(w, "channel", h->missing ? h->channel : NULL);
+    emit_member_node(w, "publisher", n, h->publisher);
+    emit_member_string(w, "message", h->missing ? h->why : NULL);
+    emit_text(w, "}");
+}
+
 void emit_migration_members(writer *w, const migration_view *v, const node_names *n)
 {
     emit_member_hex(w, "id", slice_of(v->id.bytes, sizeof v->id.bytes));
@@ -118,6 +136,7 @@ void emit_migration_members(writer *w, const migration_view *v, const node_names
     emit_ns(w, "phase_ns", v->phase_ns);
     emit_ns(w, "blackout_ns", v->blackout_ns);
     emit_ns(w, "snapshot_ns", v->snapshot_ns);
+    emit_hearing(w, &v->hearing, n);
 }
 
 static void emit_migration(writer *w, const migration_view *v, const node_names *n)

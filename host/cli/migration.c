@@ -34,6 +34,8 @@ static char *remark(char *out, size_t cap, struct json_object *v)
         snprintf(out, cap, "waits for %s", moving_node(v, "waits_for"));
     else if (moving_is(v, "failed") || moving_is(v, "unknown"))
         moving_why(out, cap, v);
+    else
+        moving_unheard(out, cap, v);
     return out;
 }
 
@@ -107,6 +109,10 @@ static void show(struct json_object *v)
                  moving_node(v, "waits_for"), field_text(v, "waits_for"));
     if (*moving_why(why, sizeof why, v))
         page_add(&t, STYLE_BAD, "because", "%s", why);
+    if (*moving_unheard(why, sizeof why, v))
+        page_add(&t, STYLE_WARN, "hears", "%s", why);
+    else if (moving_is_heard(v))
+        page_add(&t, STYLE_PLAIN, "hears", "all that it heard");
     page_add(&t, STYLE_PLAIN, "phase", "%s, %s%s%s", field_text(v, "phase"),
              moving_is_over(v) ? "ended " : "for ", format_rtt(text, field_u64(v, "phase_ns")),
              moving_is_over(v) ? " ago" : "");

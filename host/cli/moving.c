@@ -5,6 +5,7 @@
 #include "cli/ask.h"
 #include "cli/fields.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,6 +155,28 @@ char *moving_why(char *out, size_t cap, struct json_object *view)
     const char *reason = field_text(view, "reason"), *message = field_text(view, "message");
 
     snprintf(out, cap, "%s%s%s", reason, *reason && *message ? ": " : "", message);
+    return out;
+}
+
+bool moving_is_heard(struct json_object *view)
+{
+    struct json_object *heard = field_object(view, "subscriptions");
+
+    return heard && !field_u64(heard, "pending");
+}
+
+char *moving_unheard(char *out, size_t cap, struct json_object *view)
+{
+    struct json_object *heard = field_object(view, "subscriptions");
+    uint64_t missing = field_u64(heard, "missing"), total = field_u64(heard, "total");
+
+    out[0] = '\0';
+    if (missing)
+        snprintf(out, cap,
+                 "%" PRIu64 " of %" PRIu64 " subscription%s not yet made: channel %s of %s: %s; "
+                 "it is tried again",
+                 missing, total, total == 1 ? "" : "s", field_text(heard, "channel"),
+                 moving_node(heard, "publisher"), field_text(heard, "message"));
     return out;
 }
 

@@ -50,6 +50,11 @@ int moving_exit(struct json_object *view);
 /* "refused: node ... may not", of one that is over and was not moved. */
 char *moving_why(char *out, size_t cap, struct json_object *view);
 
+/* Whether the target has said what became of its subscriptions, and waits for no answer. */
+bool moving_is_heard(struct json_object *view);
+/* "1 of 3 subscriptions not yet made: ..."; "" when all are, as far as is known. */
+char *moving_unheard(char *out, size_t cap, struct json_object *view);
+
 /* One line of a change: when, which, and all that is known. Pure. */
 char *moving_change(char *out, size_t cap, struct json_object *change);
 

@@ -80,7 +80,8 @@ enum {
     MESSAGE_MOVE_ABORT = 0x080b,   /* of the source, or an orchestrator to it */
     MESSAGE_MOVE_ASK = 0x080c,     /* a prepared target: what became of it? */
     MESSAGE_MOVE_STATE = 0x080d,   /* source to orchestrator */
-    MESSAGE_MOVE_LOOK = 0x080e     /* orchestrator to source */
+    MESSAGE_MOVE_LOOK = 0x080e,    /* orchestrator to source */
+    MESSAGE_MOVE_HEARS = 0x080f    /* a target that has it, to the source: its subscriptions */
 };
 
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */

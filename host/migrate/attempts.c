@@ -57,7 +57,8 @@ static void show(attempt *a)
                         .held = a->held,
                         .waits_for = a->peer,
                         .elapsed_ns = a->began_ns,
-                        .snapshot_ns = a->snapshot_ns};
+                        .snapshot_ns = a->snapshot_ns,
+                        .hearing = a->hearing};
     int64_t now = now_of();
 
     memcpy(v.id.bytes, a->id, sizeof v.id.bytes);
@@ -119,6 +120,8 @@ void attempt_pump(attempt *a)
         at = source_deadline(a->source);
     else if (a->target)
         at = target_deadline(a->target);
+    if (hearing_deadline(a) < at)
+        at = hearing_deadline(a);
     if (a->over && a->ended_ns + ENDED_NS < at)
         at = a->ended_ns + ENDED_NS;
     attempt_schedule(a, at);
@@ -204,6 +207,7 @@ void attempt_expire(attempt *a, int64_t now)
         source_expire(a->source, now);
     else if (a->target)
         target_expire(a->target, now);
+    hearing_expire(a, now);
     attempt_pump(a);
 }
 

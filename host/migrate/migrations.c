@@ -411,7 +411,7 @@ static void peer_changed(migrations *x, input *in, bool ended)
     for (size_t at = 0; list && strmap_next(&x->attempts, &at, &key, &value);) {
         attempt *a = value;
 
-        if (a->peer == p->node && !a->over)
+        if (a->peer == p->node && (!a->over || (a->hearing.known && a->target)))
             list[n++] = a;
     }
     for (size_t i = 0; i < n; i++) {
@@ -423,6 +423,8 @@ static void peer_changed(migrations *x, input *in, bool ended)
             source_target_gone(a->source, now_of());
         else if (a->target && p->up)
             target_source_up(a->target, now_of());
+        if (a->target && p->up && a->hearing.known)
+            hearing_begin(a); /* it may not have heard the last of it */
         attempt_pump(a);
     }
     free(list);

@@ -14,6 +14,7 @@
 #define MIGRATE_MIGRATIONS_H
 
 #include "mesh/mesh.h"
+#include "migrate/hearing.h"
 #include "migrate/reason.h"
 
 typedef struct migrations migrations;
@@ -107,6 +108,7 @@ typedef struct migration_view {
     int64_t elapsed_ns, phase_ns;
     int64_t blackout_ns; /* so far: since its gate closed, until the target ran it */
     int64_t snapshot_ns;
+    move_hearing hearing; /* at the target; may still change when it is over */
 } migration_view;
 /* Those under way, then the last 256 that are over, the newest first. fn is called without locks,
  * on the caller's thread. */

@@ -7,6 +7,7 @@
  *     at_source.c    attempts to move a daemon of this node
  *     take_back.c    one that was released and runs here again
  *     at_target.c    attempts to move one here
+ *     hearing.c      what has become of its subscriptions there, told and heard
  *     admit.c        may it come, and can it
  *     check.c        what has come of it
  *     received.c     messages: to which attempt, and what is answered to those of none
@@ -77,6 +78,7 @@ typedef struct attempt {
     move_outcome outcome;
     int64_t not_after_s;
     migration_view view; /* [lock] as of its last change */
+    move_hearing hearing;
 
     source *source; /* or */
     target *target;
@@ -102,6 +104,7 @@ typedef struct attempt {
     bool prepared;     /* the journal has it */
     presence presence;
     buf *how;
+    int64_t hearing_ns, hearing_pause_ns; /* when to look at its subscriptions again; 0: not */
 } attempt;
 
 struct migration {
@@ -219,6 +222,18 @@ void target_pump(attempt *a);
 void target_let_go(attempt *a);
 /* It is committed: open it. */
 void target_take_over(attempt *a);
+
+/* ---- hearing.c ---- */
+/* At the target, which has it: look what it hears, and tell the source, behind what that is told
+ * next; until all is made. */
+void hearing_begin(attempt *a);
+/* When that is due, INT64_MAX: not. */
+int64_t hearing_deadline(const attempt *a);
+void hearing_expire(attempt *a, int64_t now_ns);
+/* At the source: what the target says. False: it has no business to. */
+bool hearing_message(attempt *a, uint64_t node, slice msg);
+/* At who ordered it, and has heard its end already. False: it is nothing to it. */
+bool hearing_state(migration *g, uint64_t node, slice msg);
 
 /* ---- admit.c ---- */
 bool target_admits(attempt *a, move_outcome *why);

@@ -114,6 +114,7 @@ static void show(migration *g)
         v.held = o.state.held;
         v.blackout_ns = (int64_t)o.state.blackout_ns;
         v.snapshot_ns = (int64_t)o.state.snapshot_ns;
+        v.hearing = o.state.hearing;
     }
     if (o.over)
         v.outcome = *orchestrator_outcome(g->machine);
@@ -194,13 +195,15 @@ void ordering_message(migrations *x, uint64_t node, const move_head *head, slice
     for (; g; g = g->next) {
         orchestrator_view v;
 
-        if (g->over || g->spec.origin != head->origin)
+        if (g->spec.origin != head->origin)
             continue;
         orchestrator_look(g->machine, &v);
         if (memcmp(v.attempt, head->attempt, sizeof v.attempt) == 0)
             break;
     }
-    if (!g || !orchestrator_message(g->machine, node, msg, now_of())) {
+    if (g && g->over && hearing_state(g, node, msg))
+        return;
+    if (!g || g->over || !orchestrator_message(g->machine, node, msg, now_of())) {
         count(x, &x->counters.unknown, 1);
         return;
     }

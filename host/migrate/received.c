@@ -223,6 +223,8 @@ static void to_attempt(migrations *x, attempt *a, const received *r, const move_
 
     if (a->source && head->kind == MESSAGE_MOVE_ABORT)
         taken = abort_source(a, r, msg);
+    else if (a->source && head->kind == MESSAGE_MOVE_HEARS)
+        taken = hearing_message(a, r->node, msg);
     else if (a->source)
         taken = source_message(a->source, r->node, msg, now_of());
     else

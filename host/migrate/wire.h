@@ -10,6 +10,7 @@
 #define MIGRATE_WIRE_H
 
 #include "identity/envelope.h"
+#include "migrate/hearing.h"
 #include "migrate/order.h"
 #include "migrate/reason.h"
 
@@ -81,6 +82,12 @@ typedef struct move_no {
     slice text; /* UTF-8, at most MOVE_TEXT_MAX */
 } move_no;
 
+/* The target, once it has the daemon, to the source; again when it changes. */
+typedef struct move_hears {
+    move_head head;
+    move_hearing hearing; /* known */
+} move_hears;
+
 /* The source to the orchestrator. */
 typedef struct move_state {
     move_head head;
@@ -91,6 +98,7 @@ typedef struct move_state {
     uint64_t blackout_ns, snapshot_ns;
     uint64_t target; /* node */
     slice text;
+    move_hearing hearing; /* known only of one that was moved */
 } move_state;
 
 /* ORDER, to the source. ASK (from the target) and LOOK (from the orchestrator) have a head only. */
@@ -108,6 +116,7 @@ void move_seal_write(writer *w, const move_seal *m);
 void move_step_write(writer *w, const move_step *m);
 void move_no_write(writer *w, const move_no *m);
 void move_state_write(writer *w, const move_state *m);
+void move_hears_write(writer *w, const move_hears *m);
 void move_order_write(writer *w, const move_order *m);
 void move_bare_write(writer *w, const move_head *m);
 
@@ -122,6 +131,7 @@ berth_status move_seal_read(move_seal *out, slice message, berth_error *error);
 berth_status move_step_read(move_step *out, slice message, berth_error *error);
 berth_status move_no_read(move_no *out, slice message, berth_error *error);
 berth_status move_state_read(move_state *out, slice message, berth_error *error);
+berth_status move_hears_read(move_hears *out, slice message, berth_error *error);
 berth_status move_order_read(move_order *out, slice message, berth_error *error);
 berth_status move_bare_read(move_head *out, slice message, berth_error *error);
 

@@ -123,6 +123,35 @@ static void what_happened_to_one_is_shown_line_by_line(void **state)
     hosts_down();
 }
 
+/* Of two kinds of hosts only one may hear it; after a reload both. */
+static void what_it_does_not_hear_there_yet_is_told(void **state)
+{
+    char words[64], *id;
+
+    (void)state;
+    granted = MAY;
+    configure(0, LISTEN "\nchannel \"news\" { subscribe = \"kind:nothing-has-it\" }");
+    configure(1, LISTEN);
+    start(0);
+    start(1);
+    meet();
+    until(0, "peer show b", "kind:counter");
+    free(said(0, "daemon spawn counter --name c --subscribe news"));
+    ends(0, "migrate c b", 0,
+         "1 of 1 subscription not yet made: channel news of a: unauthorized; it is tried again");
+    ends(0, "migration ls", 0, "1 of 1 subscription not yet made");
+    until(1, "migration ls --json", "\"missing\":1,\"channel\":\"news\"");
+    id = said(0, "completion migrations");
+    id[8] = 0;
+    snprintf(words, sizeof words, "migration show %s", id);
+    ends(0, words, 0, "channel news of a: unauthorized");
+    configure(0, LISTEN "\nchannel \"news\" { }");
+    kill(hosts[0].pid, SIGHUP);
+    until(0, words, "all that it heard");
+    free(id);
+    hosts_down();
+}
+
 static void the_counters_say_what_moved(void **state)
 {
     char *text;
@@ -400,6 +429,7 @@ int main(void)
         TEST(a_daemon_goes_there_and_back_with_what_it_knows),
         TEST(a_host_that_orders_it_may_be_neither_of_the_two_sides),
         TEST(what_happened_to_one_is_shown_line_by_line),
+        TEST(what_it_does_not_hear_there_yet_is_told),
         TEST(the_counters_say_what_moved),
         TEST(what_cannot_be_is_refused_and_the_daemon_stays),
         TEST(nobody_is_let_in_or_ordered_away_without_a_grant),

@@ -75,6 +75,29 @@ static void a_change_is_a_line_with_time_id_and_how_it_ended(void **state)
     json_object_put(v);
 }
 
+static void what_is_not_heard_is_told_and_what_is_not_known_is_not(void **state)
+{
+    struct json_object *v =
+        view("{\"subscriptions\":{\"total\":3,\"pending\":1,\"missing\":1,\"channel\":\"news\","
+             "\"publisher\":\"07d8\",\"publisher_name\":null,\"message\":\"no answer\"}}");
+    char line[256];
+
+    (void)state;
+    assert_string_equal(moving_unheard(line, sizeof line, v),
+                        "1 of 3 subscriptions not yet made: channel news of 07d8: no answer; it is "
+                        "tried again");
+    assert_false(moving_is_heard(v));
+    json_object_put(v);
+    v = view("{\"subscriptions\":null}");
+    assert_string_equal(moving_unheard(line, sizeof line, v), "");
+    assert_false(moving_is_heard(v));
+    json_object_put(v);
+    v = view("{\"subscriptions\":{\"total\":3,\"pending\":0,\"missing\":0}}");
+    assert_string_equal(moving_unheard(line, sizeof line, v), "");
+    assert_true(moving_is_heard(v));
+    json_object_put(v);
+}
+
 static void each_end_has_its_exit_code(void **state)
 {
     static const struct {
@@ -126,6 +149,7 @@ int main(void)
         cmocka_unit_test(the_line_shows_phase_bytes_rate_events_and_the_pause),
         cmocka_unit_test(what_is_not_known_is_left_out_of_the_line),
         cmocka_unit_test(a_change_is_a_line_with_time_id_and_how_it_ended),
+        cmocka_unit_test(what_is_not_heard_is_told_and_what_is_not_known_is_not),
         cmocka_unit_test(each_end_has_its_exit_code),
         cmocka_unit_test(times_have_a_unit_and_a_limit),
     };
