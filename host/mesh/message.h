@@ -81,7 +81,9 @@ enum {
     MESSAGE_MOVE_ASK = 0x080c,     /* a prepared target: what became of it? */
     MESSAGE_MOVE_STATE = 0x080d,   /* source to orchestrator */
     MESSAGE_MOVE_LOOK = 0x080e,    /* orchestrator to source */
-    MESSAGE_MOVE_HEARS = 0x080f    /* a target that has it, to the source: its subscriptions */
+    MESSAGE_MOVE_HEARS = 0x080f,   /* a target that has it, to the source: its subscriptions */
+    MESSAGE_MOVE_INQUIRE = 0x0810, /* to the source, before an order: of what kind is it? */
+    MESSAGE_MOVE_KIND = 0x0811     /* its answer */
 };
 
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */

@@ -70,6 +70,17 @@ typedef struct migration_id {
  * node, to itself, another one of it under way, no session. Otherwise *id names it from now on. */
 berth_status migrations_begin(migrations *x, const migration_spec *spec, migration_id *id,
                               move_outcome *why, berth_error *error);
+/* The node where the daemon runs, as far as that can be found out; 0: no. Blocks, for 2 seconds at
+ * most. */
+uint64_t migrations_find(migrations *x, uint64_t origin);
+/* Of what kind the daemon is, wherever it runs: the node that has it (0: as is found out) is
+ * asked, which tells those who may order daemons away from it. False, with *why. Blocks, for 7
+ * seconds at most. */
+bool migrations_kind_of(migrations *x, uint64_t origin, uint64_t node, char *out, size_t cap,
+                        move_outcome *why);
+/* Any connected node that has the kind, but `from`, where the daemon is; this one too where it lets
+ * daemons from there in; 0: none. Blocks. */
+uint64_t migrations_choose(migrations *x, const char *kind, uint64_t from);
 /* Until it is over, or timeout_ns have passed (TIMEOUT; negative: no limit). It then goes on. OK,
  * with the outcome, whatever it is. NOT_FOUND: no such migration was begun here. */
 berth_status migrations_wait(migrations *x, const migration_id *id, int64_t timeout_ns,

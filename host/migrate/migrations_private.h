@@ -7,6 +7,7 @@
  *     at_source.c    attempts to move a daemon of this node
  *     take_back.c    one that was released and runs here again
  *     at_target.c    attempts to move one here
+ *     choosing.c     where it could go, and of what kind one elsewhere is
  *     hearing.c      what has become of its subscriptions there, told and heard
  *     admit.c        may it come, and can it
  *     check.c        what has come of it
@@ -155,6 +156,7 @@ struct migrations {
     migration_change *changes;     /* [lock] a circle of CHANGES_MAX */
     uint64_t change_count;         /* [lock] in all; the newest is at (count - 1) % CHANGES_MAX */
     migration_watch *watches;      /* [lock] */
+    struct inquiry *inquiries;     /* [lock] */
     pthread_cond_t quiet;          /* no wake of a watch is running */
     int64_t expire_ns;
 };
@@ -222,6 +224,13 @@ void target_pump(attempt *a);
 void target_let_go(attempt *a);
 /* It is committed: open it. */
 void target_take_over(attempt *a);
+
+/* ---- choosing.c ---- */
+#define KIND_MAX 255
+typedef struct inquiry inquiry;
+/* A KIND, or what is REFUSED. False: nobody here has asked for it. */
+bool inquiry_message(migrations *x, uint64_t node, const move_head *head, slice msg);
+void inquiry_answer(migrations *x, uint64_t node, const move_head *head);
 
 /* ---- hearing.c ---- */
 /* At the target, which has it: look what it hears, and tell the source, behind what that is told

@@ -258,6 +258,11 @@ static void take(migrations *x, input *in, bool ended)
         ordered(x, r, msg);
     } else if (head.kind == MESSAGE_MOVE_LOOK) {
         look(x, r, &head);
+    } else if (head.kind == MESSAGE_MOVE_INQUIRE) {
+        inquiry_answer(x, r->node, &head);
+    } else if ((head.kind == MESSAGE_MOVE_KIND || head.kind == MESSAGE_MOVE_REFUSED) &&
+               inquiry_message(x, r->node, &head, msg)) {
+        /* who waits for it has it */
     } else if (head.kind == MESSAGE_MOVE_STATE) {
         ordering_message(x, r->node, &head, msg);
     } else if ((a = attempt_find(x, head.attempt)) != NULL &&

@@ -87,7 +87,7 @@ berth_status move_head_read(move_head *out, slice message, berth_error *error)
     read_head(&r, out, &version);
     if (!reader_ok(&r))
         status = fail(error, BERTH_ERR_CORRUPT, "migration: a message ends in its head");
-    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_HEARS)
+    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_KIND)
         status =
             fail(error, BERTH_ERR_CORRUPT, "migration: 0x%04x is none of its messages", out->kind);
     else
@@ -460,6 +460,23 @@ berth_status move_order_read(move_order *out, slice message, berth_error *error)
     END;
 }
 
+void move_kind_write(writer *w, const move_kind *m)
+{
+    move_head_write(w, &m->head, MESSAGE_MOVE_KIND);
+    writer_u8(w, (uint8_t)m->kind.len);
+    writer_bytes(w, m->kind.ptr, m->kind.len);
+}
+
+berth_status move_kind_read(move_kind *out, slice message, berth_error *error)
+{
+    BEGIN(MESSAGE_MOVE_KIND, "kind of a daemon")
+    out->kind = reader_bytes(&r, reader_u8(&r));
+    if (reader_ok(&r) &&
+        (!out->kind.len || !utf8_valid(out->kind) || memchr(out->kind.ptr, 0, out->kind.len)))
+        wrong = "names no kind";
+    END;
+}
+
 void move_bare_write(writer *w, const move_head *m)
 {
     move_head_write(w, m, m->kind);
@@ -471,7 +488,7 @@ berth_status move_bare_read(move_head *out, slice message, berth_error *error)
     berth_status status;
     reader r;
 
-    if (kind != MESSAGE_MOVE_LOOK)
+    if (kind != MESSAGE_MOVE_LOOK && kind != MESSAGE_MOVE_INQUIRE)
         kind = MESSAGE_MOVE_ASK;
     status = move_head_begin(&r, message, kind, "migration question", out, error);
     if (status) {

@@ -88,6 +88,12 @@ typedef struct move_hears {
     move_hearing hearing; /* known */
 } move_hears;
 
+/* To an inquiry, of the source. */
+typedef struct move_kind {
+    move_head head;
+    slice kind; /* 1 to 255 bytes of text */
+} move_kind;
+
 /* The source to the orchestrator. */
 typedef struct move_state {
     move_head head;
@@ -101,7 +107,8 @@ typedef struct move_state {
     move_hearing hearing; /* known only of one that was moved */
 } move_state;
 
-/* ORDER, to the source. ASK (from the target) and LOOK (from the orchestrator) have a head only. */
+/* ORDER, to the source. ASK (from the target), LOOK and INQUIRE (from the orchestrator) have a head
+ * only. */
 typedef struct move_order {
     move_head head;
     uint64_t deadline_ns, max_hold_ns; /* 0: the source's own */
@@ -117,6 +124,7 @@ void move_step_write(writer *w, const move_step *m);
 void move_no_write(writer *w, const move_no *m);
 void move_state_write(writer *w, const move_state *m);
 void move_hears_write(writer *w, const move_hears *m);
+void move_kind_write(writer *w, const move_kind *m);
 void move_order_write(writer *w, const move_order *m);
 void move_bare_write(writer *w, const move_head *m);
 
@@ -132,6 +140,7 @@ berth_status move_step_read(move_step *out, slice message, berth_error *error);
 berth_status move_no_read(move_no *out, slice message, berth_error *error);
 berth_status move_state_read(move_state *out, slice message, berth_error *error);
 berth_status move_hears_read(move_hears *out, slice message, berth_error *error);
+berth_status move_kind_read(move_kind *out, slice message, berth_error *error);
 berth_status move_order_read(move_order *out, slice message, berth_error *error);
 berth_status move_bare_read(move_head *out, slice message, berth_error *error);
 

@@ -41,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     TRY(move_no);
     TRY(move_state);
     TRY(move_hears);
+    TRY(move_kind);
     TRY(move_order);
     if (move_bare_read(&bare, slice_of(data, size), &error) == BERTH_OK) {
         move_bare_write(&w, &bare);

@@ -102,6 +102,19 @@ static void a_host_that_orders_it_may_be_neither_of_the_two_sides(void **state)
     hosts_down();
 }
 
+/* Of a daemon of another host, too, whose kind is not known here. */
+static void any_host_that_has_the_kind_will_do(void **state)
+{
+    (void)state;
+    hosts_up(MAY);
+    spawn(1, "counter", "c");
+    ends(0, "migrate c@b --auto --dry-run", 0, "could go from b to a, which has its kind");
+    ends(0, "migrate c@b --auto", 0, "runs on a now");
+    counts(0, "c", "1");
+    ends(0, "migrate c --auto", 0, "runs on b now");
+    hosts_down();
+}
+
 static void what_happened_to_one_is_shown_line_by_line(void **state)
 {
     char words[64], *id;
@@ -428,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_daemon_goes_there_and_back_with_what_it_knows),
         TEST(a_host_that_orders_it_may_be_neither_of_the_two_sides),
+        TEST(any_host_that_has_the_kind_will_do),
         TEST(what_happened_to_one_is_shown_line_by_line),
         TEST(what_it_does_not_hear_there_yet_is_told),
         TEST(the_counters_say_what_moved),

@@ -3,6 +3,7 @@
  */
 #include "cluster_help.h"
 #include "daemon/runtime.h"
+#include "migrate/wire.h"
 
 #define MAY (TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE)
 
@@ -175,6 +176,33 @@ static void what_the_source_has_not_heard_is_said_again(void **state)
     cluster_end(c);
 }
 
+/* Nobody but the target of that attempt says what is heard there. */
+static void what_another_node_says_of_it_is_not_believed(void **state)
+{
+    berth_cluster_daemon d;
+    berth_cluster *c = with_a_guard(&d);
+    migration_id id = moved(c, 0, &d, 1);
+    move_hears lie = {.head = {.origin = d.origin}, .hearing = {.known = true, .total = 77}};
+    migrations_counters before, after;
+    writer w = {0};
+    buf *msg;
+
+    (void)state;
+    SOON(c, heard_at(c, 0, &id)->missing);
+    memcpy(lie.head.attempt, id.bytes, sizeof lie.head.attempt);
+    move_hears_write(&w, &lie);
+    msg = buf_copy(w.data, w.len);
+    migrations_get_counters(c->nodes[0].migrations, &before);
+    mesh_tell(c->nodes[2].mesh, id_of(c, 0), LANE_CALL, msg);
+    do
+        migrations_get_counters(c->nodes[0].migrations, &after);
+    while (after.unauthorized == before.unauthorized);
+    assert_int_equal(heard_at(c, 0, &id)->total, 2);
+    buf_unref(msg);
+    writer_free(&w);
+    cluster_end(c);
+}
+
 static void one_without_subscriptions_hears_all_that_it_heard(void **state)
 {
     berth_cluster_config config = cluster_of(2);
@@ -198,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_subscription_that_is_refused_there_is_told_and_tried_again),
         cmocka_unit_test(what_the_source_has_not_heard_is_said_again),
+        cmocka_unit_test(what_another_node_says_of_it_is_not_believed),
         cmocka_unit_test(one_without_subscriptions_hears_all_that_it_heard),
     };
 

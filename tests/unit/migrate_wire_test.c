@@ -29,7 +29,8 @@ typedef berth_status read_any(void *out, slice message, berth_error *error);
     X(refused, move_no)                                                                            \
     X(abort, move_no)                                                                              \
     X(state, move_state)                                                                           \
-    X(hears, move_hears)
+    X(hears, move_hears)                                                                           \
+    X(kind, move_kind)
 
 /* One reader and writer for all of a kind, by the vector's name. */
 static berth_status read_named(const char *name, slice message, writer *again, berth_error *error)
@@ -198,6 +199,8 @@ static void what_cannot_be_is_refused(void **state)
         {"hears", 40, 10},           /* it ends in its last part */
         {"hears", 41, 'N'},          /* no name of a channel */
         {"hears", 60, 0},            /* a zero in its text */
+        {"kind", 27, 0},             /* no kind, and more */
+        {"kind", 28, 0},             /* a zero in its name */
         {"order_message", 34, 0x80}, /* a time that never ends */
     };
 
