@@ -28,7 +28,7 @@ static void keep(migrations *x, const uint8_t id[ATTEMPT_SIZE], const move_heari
 
 static void look(const attempt *a, move_hearing *out)
 {
-    mesh_hearing h;
+    mesh_hearing h = {.total = 0};
 
     mesh_hearing_of(a->x->config.mesh, a->entity, &h);
     *out =
