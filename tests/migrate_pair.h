@@ -398,6 +398,10 @@ static inline buf *pair_make(pair *p, uint16_t kind, uint8_t attempt)
                     .head = head, .digest = {5}, .total = 1, .signature = slice_str("signed")});
     else if (kind == MESSAGE_MOVE_PART)
         move_part_write(&w, &(move_part){.head = head, .digest = {5}, .bytes = slice_of("\1", 1)});
+    else if (kind == MESSAGE_MOVE_HEARS)
+        move_hears_write(&w, &(move_hears){.head = head, .hearing = {.known = true, .total = 1}});
+    else if (kind == MESSAGE_MOVE_KIND)
+        move_kind_write(&w, &(move_kind){.head = head, .kind = slice_str("tally")});
     else
         move_bare_write(&w, &head);
     return pair_bytes(&w);

@@ -308,6 +308,57 @@ static void put_message_drops(writer *w, const migrations_counters *c)
     }
 }
 
+/* name{role="source",key="value"} */
+static void put_role(writer *w, const char *name, const char *role, const char *key,
+                     const char *value)
+{
+    emit_text(w, name);
+    emit_text(w, "{");
+    label(w, "role", role);
+    emit_text(w, ",");
+    label(w, key, value);
+    emit_text(w, "}");
+}
+
+static void put_ends(writer *w, const char *role, const migration_role_counters *c)
+{
+    static const char name[] = "berth_migration_ends_total";
+
+    put_role(w, name, role, "outcome", "moved");
+    number(w, c->moved);
+    for (unsigned i = 0; i < MOVE_REASON_COUNT; i++) {
+        put_role(w, name, role, "outcome", move_reason_word((move_reason)i));
+        number(w, c->failed[i]);
+    }
+}
+
+static void put_phases(writer *w, const migrations_counters *c)
+{
+    static const char entered[] = "berth_migration_phase_entries_total";
+    static const char seconds[] = "berth_migration_phase_seconds_total";
+    const migration_role_counters *parts[] = {&c->at_source, &c->at_target};
+    const char *roles[] = {"source", "target"};
+
+    head(w, "berth_migration_ends_total", "counter",
+         "Attempts from and to this host that are over, by how they ended.");
+    for (unsigned r = 0; r < 2; r++)
+        put_ends(w, roles[r], parts[r]);
+    head(w, entered, "counter", "Attempts that went into a phase.");
+    for (unsigned i = 0; i < 2 * MOVE_PHASE_COUNT; i++) {
+        unsigned phase = i % MOVE_PHASE_COUNT, r = i / MOVE_PHASE_COUNT;
+
+        put_role(w, entered, roles[r], "phase", move_phase_word((move_phase)phase));
+        number(w, parts[r]->entered[phase]);
+    }
+    head(w, seconds, "counter", "Time spent in phases that are over.");
+    for (unsigned i = 0; i < 2 * MOVE_PHASE_COUNT; i++) {
+        unsigned phase = i % MOVE_PHASE_COUNT, r = i / MOVE_PHASE_COUNT;
+
+        put_role(w, seconds, roles[r], "phase", move_phase_word((move_phase)phase));
+        fraction(w, parts[r]->phase_ns[phase], 1000000000);
+    }
+}
+
 static void put_seconds(writer *w, const char *name, const char *help, uint64_t ns)
 {
     head(w, name, "counter", help);
@@ -355,6 +406,9 @@ static void put_moves(writer *w, migrations *x)
                 "Time for which daemons that were moved away ran nowhere.", c.blackout_ns);
     put_seconds(w, "berth_migration_snapshot_seconds_total",
                 "Of that, time in which their states were taken.", c.snapshot_ns);
+    put_phases(w, &c);
+    counter(w, "berth_migration_changes_missed_total",
+            "Changes of migrations that watchers were too slow for.", c.changes_missed);
 }
 
 typedef struct daemon_rows {

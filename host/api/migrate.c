@@ -99,20 +99,34 @@ static void look_if_under_way(void *ctx, const migration_view *v)
 
 static bool source_of(begin *b)
 {
-    directory_place place;
     mesh_self self;
 
     mesh_get_self(b->m, &self);
-    mesh_where(b->m, b->spec.origin, &place);
-    if (!b->spec.source && runtime_has(b->r->api->rt, b->spec.origin))
-        b->spec.source = self.node;
-    else if (!b->spec.source && place.known)
-        b->spec.source = berth_entity_node_id(place.node);
+    if (!b->spec.source)
+        b->spec.source = migrations_find(b->x, b->spec.origin);
     if (b->spec.source &&
         (b->spec.source != self.node || runtime_has(b->r->api->rt, b->spec.origin)))
         return true;
     fail(&b->error, BERTH_ERR_NOT_FOUND, "no node is known that runs it");
     return refuse(b, MOVE_DAEMON_NOT_FOUND);
+}
+
+/* Any one will do. */
+static bool choose_target(begin *b)
+{
+    move_outcome why;
+
+    if (!b->kind[0] &&
+        !migrations_kind_of(b->x, b->spec.origin, b->spec.source, b->kind, sizeof b->kind, &why)) {
+        fail(&b->error, move_reason_status(why.reason), "%s: %s", move_reason_text(why.reason),
+             why.text);
+        return refuse(b, why.reason);
+    }
+    b->spec.target = migrations_choose(b->x, b->kind, b->spec.source);
+    if (b->spec.target)
+        return true;
+    fail(&b->error, BERTH_ERR_NOT_FOUND, "no other node is known that has its kind");
+    return refuse(b, MOVE_NO_TARGET);
 }
 
 /* Whether the target has announced the kind; one that has, when any will do. */
@@ -127,26 +141,20 @@ static bool target_of(begin *b, bool *announced)
         fail(&b->error, BERTH_ERR_EXISTS, "it is on that node already");
         return refuse(b, MOVE_ALREADY_THERE);
     }
-    *announced = false;
-    if (!b->kind[0] && b->spec.target)
+    *announced = !b->spec.target;
+    if (!b->spec.target)
+        return choose_target(b);
+    if (!b->kind[0])
         return true;
     snprintf(tag, sizeof tag, "kind:%s", b->kind);
     filter.tags[0] = slice_str(tag);
-    if (b->kind[0] && mesh_find_nodes(b->m, &filter, &nodes, &count, &b->error) != BERTH_OK)
+    if (mesh_find_nodes(b->m, &filter, &nodes, &count, &b->error) != BERTH_OK)
         return refuse(b, MOVE_NO_TARGET);
-    for (size_t i = 0; i < count && !*announced; i++) {
-        if (b->spec.target ? nodes[i] != b->spec.target : nodes[i] == b->spec.source)
-            continue;
-        b->spec.target = nodes[i];
-        *announced = true;
-    }
+    for (size_t i = 0; i < count && !*announced; i++)
+        *announced = nodes[i] == b->spec.target;
     free(nodes);
     if (*announced)
         return true;
-    if (!b->spec.target) {
-        fail(&b->error, BERTH_ERR_NOT_FOUND, "no other node is known that has its kind");
-        return refuse(b, MOVE_NO_TARGET);
-    }
     fail(&b->error, BERTH_ERR_KIND_UNKNOWN,
          "node %016" PRIx64 " does not say that it has the kind %s: load its plugin there",
          b->spec.target, b->kind);

@@ -96,9 +96,26 @@ static void emit_outcome(writer *w, const migration_view *v)
                                             : move_reason_text(v->outcome.reason));
 }
 
-static void emit_migration(writer *w, const migration_view *v, const node_names *n)
+/* null: the target has not said. */
+static void emit_hearing(writer *w, const move_hearing *h, const node_names *n)
 {
+    emit_key(w, "subscriptions");
+    if (!h->known) {
+        emit_text(w, "null");
+        return;
+    }
     emit_text(w, "{");
+    emit_member_u64(w, "total", h->total);
+    emit_member_u64(w, "pending", h->pending);
+    emit_member_u64(w, "missing", h->missing);
+    emit_member_string(w, "channel", h->missing ? h->channel : NULL);
+    emit_member_node(w, "publisher", n, h->publisher);
+    emit_member_string(w, "message", h->missing ? h->why : NULL);
+    emit_text(w, "}");
+}
+
+void emit_migration_members(writer *w, const migration_view *v, const node_names *n)
+{
     emit_member_hex(w, "id", slice_of(v->id.bytes, sizeof v->id.bytes));
     emit_member_string(w, "state", state_of(v));
     emit_member_string(w, "role", role_of(v));
@@ -120,6 +137,13 @@ static void emit_migration(writer *w, const migration_view *v, const node_names 
     emit_ns(w, "phase_ns", v->phase_ns);
     emit_ns(w, "blackout_ns", v->blackout_ns);
     emit_ns(w, "snapshot_ns", v->snapshot_ns);
+    emit_hearing(w, &v->hearing, n);
+}
+
+static void emit_migration(writer *w, const migration_view *v, const node_names *n)
+{
+    emit_text(w, "{");
+    emit_migration_members(w, v, n);
     emit_text(w, "}");
 }
 
@@ -184,10 +208,9 @@ static void seek_one(void *ctx, const migration_view *v)
     s->hits++;
 }
 
-/* Segment 2 of the path. False: it has answered. */
-static bool find_migration(request *r, migrations *x, migration_view *out)
+bool request_migration(request *r, migrations *x, const char *text, migration_view *out)
 {
-    seek s = {.text = r->target.segments[2]};
+    seek s = {.text = text};
     berth_error error = {0};
 
     migrations_each(x, seek_one, &s);
@@ -204,6 +227,12 @@ static bool find_migration(request *r, migrations *x, migration_view *out)
              s.text);
     request_fail(r, &error);
     return false;
+}
+
+/* Segment 2 of the path. False: it has answered. */
+static bool find_migration(request *r, migrations *x, migration_view *out)
+{
+    return request_migration(r, x, r->target.segments[2], out);
 }
 
 static void answer_view(request *r, unsigned status, const migration_view *v)

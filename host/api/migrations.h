@@ -27,4 +27,9 @@ const char *node_name(const node_names *n, uint64_t node);
 /* "key": its id, "key_name": its name; null for 0. */
 void emit_member_node(writer *w, const char *key, const node_names *n, uint64_t node);
 
+/* The one whose id begins with text. False: it has answered. */
+bool request_migration(request *r, migrations *x, const char *text, migration_view *out);
+/* What is known of it; the names may be those of another moment. Does not block. */
+void emit_migration_members(writer *w, const migration_view *v, const node_names *n);
+
 #endif

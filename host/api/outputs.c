@@ -1,40 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Streams of outputs and of channel messages. A reader that is slower than the daemon costs nobody
- * anything: at most a handful of items is held for it, the rest it misses and is told.
- */
+/* Streams of outputs and of channel messages. */
 #include "api/emit.h"
 #include "api/server.h"
+#include "api/stream.h"
 #include "base/error.h"
 
-#include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ITEMS       8
-#define LINES_BYTES (64 * 1024)
+#define ITEMS 8
 
-typedef struct stream {
-    request *r; /* one reference */
+typedef struct outputs {
     tail *tail;
     tail_item items[ITEMS];
     size_t at_item, item_count;
-    writer lines;
-    size_t at; /* of lines: sent so far */
-    bool ended;
-} stream;
+} outputs;
 
-static void stream_free(void *ctx)
+static void close_outputs(void *ctx)
 {
-    stream *s = (stream *)ctx;
+    outputs *o = (outputs *)ctx;
 
-    tail_close(s->tail);
-    while (s->at_item < s->item_count)
-        tail_item_release(&s->items[s->at_item++]);
-    writer_free(&s->lines);
-    atomic_fetch_sub(&s->r->api->streams, 1);
-    request_unref(s->r);
-    free(s);
+    tail_close(o->tail);
+    while (o->at_item < o->item_count)
+        tail_item_release(&o->items[o->at_item++]);
+    free(o);
 }
 
 static const char *to_name(uint16_t to)
@@ -79,71 +68,24 @@ static void emit_item(writer *w, const tail_item *item)
     emit_text(w, "}\n");
 }
 
-static void end_stream(stream *s, const char *reason)
+static const char *fill(void *ctx, writer *lines)
 {
-    emit_text(&s->lines, "{\"end\":true");
-    emit_member_string(&s->lines, "reason", reason);
-    emit_text(&s->lines, "}\n");
-    s->ended = true;
-}
-
-/* Make more lines. False: there is nothing now. */
-static bool fill(stream *s)
-{
+    outputs *o = (outputs *)ctx;
     uint64_t missed = 0;
     bool ended = false;
 
-    s->lines.len = 0;
-    s->at = 0;
-    if (s->at_item == s->item_count) {
-        s->at_item = 0;
-        s->item_count = tail_read(s->tail, s->items, ITEMS, &missed, &ended);
-        if (missed) {
-            emit_text(&s->lines, "{");
-            emit_member_u64(&s->lines, "missed", missed);
-            emit_text(&s->lines, "}\n");
-        }
+    if (o->at_item == o->item_count) {
+        o->at_item = 0;
+        o->item_count = tail_read(o->tail, o->items, ITEMS, &missed, &ended);
+        stream_emit_missed(lines, missed);
     }
-    while (s->at_item < s->item_count && s->lines.len < LINES_BYTES) {
-        tail_item *item = &s->items[s->at_item++];
+    while (o->at_item < o->item_count && lines->len < STREAM_LINES_BYTES) {
+        tail_item *item = &o->items[o->at_item++];
 
-        emit_item(&s->lines, item);
+        emit_item(lines, item);
         tail_item_release(item);
     }
-    if (s->at_item == s->item_count && !s->item_count && ended)
-        end_stream(s, "the daemon is gone");
-    else if (!s->lines.len && atomic_load(&s->r->api->phase) != API_RUNS)
-        end_stream(s, "the host stops");
-    return s->lines.len > 0;
-}
-
-/* A large item's memory is not kept. */
-static void drop_lines(stream *s)
-{
-    writer_free(&s->lines);
-    s->at = 0;
-}
-
-static ssize_t read_stream(void *ctx, uint64_t pos, char *out, size_t n)
-{
-    stream *s = (stream *)ctx;
-
-    (void)pos;
-    while (s->at == s->lines.len) {
-        if (request_cut(s->r) || s->lines.failed)
-            return MHD_CONTENT_READER_END_WITH_ERROR;
-        if (s->ended)
-            return MHD_CONTENT_READER_END_OF_STREAM;
-        if (!fill(s) && request_park(s->r))
-            return 0;
-    }
-    if (n > s->lines.len - s->at)
-        n = s->lines.len - s->at;
-    memcpy(out, s->lines.data + s->at, n);
-    s->at += n;
-    if (s->at == s->lines.len && s->lines.cap > 4 * LINES_BYTES)
-        drop_lines(s);
-    return (ssize_t)n;
+    return !o->item_count && ended ? "the daemon is gone" : NULL;
 }
 
 static void wake(void *ctx)
@@ -151,24 +93,20 @@ static void wake(void *ctx)
     request_wake((request *)ctx);
 }
 
-static void answer_stream(request *r, tail *t)
+static void answer_outputs(request *r, tail *t)
 {
-    stream *s = calloc(1, sizeof *s);
-    struct MHD_Response *response = NULL;
+    static const stream_source source = {fill, close_outputs};
+    outputs *o = calloc(1, sizeof *o);
+    berth_error error = {0};
 
-    if (s) {
-        *s = (stream){.r = request_ref(r), .tail = t};
-        atomic_fetch_add(&r->api->streams, 1);
-        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LINES_BYTES, read_stream, s,
-                                                     stream_free);
-        if (!response)
-            stream_free(s);
-    } else {
+    if (!o) {
         tail_close(t);
+        fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
+        request_fail(r, &error);
+        return;
     }
-    if (response)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/x-ndjson");
-    request_respond(r, 200, response);
+    o->tail = t;
+    stream_answer(r, &source, o);
 }
 
 void outputs_get(request *r)
@@ -191,7 +129,7 @@ void outputs_get(request *r)
     if (error.code)
         request_fail(r, &error);
     else
-        answer_stream(r, t);
+        answer_outputs(r, t);
 }
 
 void messages_get(request *r)
@@ -205,5 +143,5 @@ void messages_get(request *r)
     if (tail_open_channel(r->api->rt, channel, wake, r, &t, &error))
         request_fail(r, &error);
     else
-        answer_stream(r, t);
+        answer_outputs(r, t);
 }

@@ -107,6 +107,7 @@ void moves_post(request *r);
 void moves_get(request *r);
 void moves_delete(request *r);
 void moves_resolve(request *r);
+void moves_events(request *r);
 
 /* The JSON of one daemon that runs. */
 void emit_daemon(writer *w, const berth_daemon_info *info);

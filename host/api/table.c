@@ -15,6 +15,7 @@ static const char *const channel_param[] = {"channel", NULL};
 static const char *const timeout_param[] = {"timeout_ms", NULL};
 static const char *const service_params[] = {"deadline_ms", "node", NULL};
 static const char *const wait_param[] = {"wait_ms", NULL};
+static const char *const migration_param[] = {"migration", NULL};
 static const char *const name_param[] = {"name", NULL};
 
 const api_route api_routes[] = {
@@ -54,6 +55,7 @@ const api_route api_routes[] = {
     {"POST", "/v1/channels/messages", BODY_EVENT, name_param, NULL, messages_post},
     {"GET", "/v1/migrations", BODY_NONE, NULL, NULL, moves_list},
     {"POST", "/v1/migrations", BODY_JSON, NULL, NULL, moves_post},
+    {"GET", "/v1/migrations/events", BODY_NONE, migration_param, NULL, moves_events},
     {"GET", "/v1/migrations/{migration}", BODY_NONE, wait_param, NULL, moves_get},
     {"DELETE", "/v1/migrations/{migration}", BODY_NONE, NULL, NULL, moves_delete},
     {"POST", "/v1/migrations/{migration}/resolve", BODY_JSON, NULL, NULL, moves_resolve},

@@ -35,6 +35,7 @@ int cmd_daemon_evacuate(const cli_invocation *inv);
 int cmd_migrate(const cli_invocation *inv);
 int cmd_migration_ls(const cli_invocation *inv);
 int cmd_migration_show(const cli_invocation *inv);
+int cmd_migration_watch(const cli_invocation *inv);
 int cmd_migration_abort(const cli_invocation *inv);
 int cmd_migration_resolve(const cli_invocation *inv);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum { TICK_MS = 100, QUIET_MS = 30000, DEADLINE_MS = 300000, LINE_BYTES = 256 };
+enum { WORD_TICKS = 50, WORD_TICK_NS = 20000000 }; /* a second in all */
 
 typedef struct move {
     const cli_invocation *inv;
@@ -114,6 +115,20 @@ static int watch(move *m)
     return m->view ? moving_exit(m->view) : EXIT_DOUBT;
 }
 
+/* The target says a moment after it runs the daemon whether that hears what it heard. */
+static void await_word(move *m)
+{
+    berth_error error = {0};
+
+    for (unsigned i = 0; i < WORD_TICKS && moving_is(m->view, "moved"); i++) {
+        if (moving_is_heard(m->view) || m->host.interrupts)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = WORD_TICK_NS}, NULL);
+        if (mover_look(&m->host, m->id, 0, &m->view, &error) != BERTH_OK)
+            return; /* it was moved: nothing else matters */
+    }
+}
+
 /* ---- The end --------------------------------------------------------------------------------- */
 
 static void conclude(move *m)
@@ -128,7 +143,11 @@ static void conclude(move *m)
                moving_node(v, "target"), format_rtt(paused, field_u64(v, "blackout_ns")),
                format_bytes(bytes, field_u64(v, "bytes_total")), moving_node(v, "source"),
                format_rtt(took, field_u64(v, "elapsed_ns")));
-    else if (moving_is(v, "failed"))
+    if (*moving_unheard(why, sizeof why, v))
+        output_note("%s", why);
+    if (moving_is(v, "moved"))
+        return;
+    if (moving_is(v, "failed"))
         output_note("%s stays on %s: %s", moving_name(v), moving_node(v, "source"),
                     moving_why(why, sizeof why, v));
     else if (moving_is(v, "in-doubt"))
@@ -138,7 +157,7 @@ static void conclude(move *m)
         output_note("nobody has said how it ended: %s; look for %s on %s and on %s",
                     moving_why(why, sizeof why, v), moving_name(v), moving_node(v, "source"),
                     moving_node(v, "target"));
-    else if (!moving_is(v, "moved"))
+    else
         output_note("it goes on: `berth migration show %s`", m->id);
 }
 
@@ -166,6 +185,7 @@ static int follow(move *m, struct json_object *answer)
     }
     m->terminal = isatty(STDERR_FILENO) && !cli_flag(m->inv, "json");
     code = watch(m);
+    await_word(m);
     conclude(m);
     return code;
 }

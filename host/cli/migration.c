@@ -3,13 +3,14 @@
 #include "cli/commands.h"
 #include "cli/fields.h"
 #include "cli/moving.h"
+#include "cli/tail.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { ID_SHOWN = 12, ABORT_WAIT_MS = 10000 };
+enum { ABORT_WAIT_MS = 10000 };
 
 /* "12.3 MB of 256.0 MB" */
 static char *describe_bytes(char out[2 * FORMAT_MAX], struct json_object *v)
@@ -35,6 +36,8 @@ static char *remark(char *out, size_t cap, struct json_object *v)
         snprintf(out, cap, "%s fetches the plugin", moving_node(v, "target"));
     else if (moving_is(v, "failed") || moving_is(v, "unknown"))
         moving_why(out, cap, v);
+    else
+        moving_unheard(out, cap, v);
     return out;
 }
 
@@ -43,7 +46,7 @@ static void list_row(tab *t, struct json_object *v, bool remarks)
     char text[2 * FORMAT_MAX], note[1024];
     bool left = strcmp(field_text(v, "role"), "target") != 0;
 
-    tab_add(t, STYLE_FAINT, "%.*s", ID_SHOWN, field_text(v, "id"));
+    tab_add(t, STYLE_FAINT, "%.*s", MOVING_ID_SHOWN, field_text(v, "id"));
     tab_add(t, STYLE_BOLD, "%s", moving_name(v));
     tab_add(t, STYLE_PLAIN, "%s", moving_node(v, "source"));
     tab_add(t, STYLE_PLAIN, "%s", moving_node(v, "target"));
@@ -111,6 +114,10 @@ static void show(struct json_object *v)
                  moving_node(v, "target"), describe_bytes(text, v));
     if (*moving_why(why, sizeof why, v))
         page_add(&t, STYLE_BAD, "because", "%s", why);
+    if (*moving_unheard(why, sizeof why, v))
+        page_add(&t, STYLE_WARN, "hears", "%s", why);
+    else if (moving_is_heard(v))
+        page_add(&t, STYLE_PLAIN, "hears", "all that it heard");
     page_add(&t, STYLE_PLAIN, "phase", "%s, %s%s%s", field_text(v, "phase"),
              moving_is_over(v) ? "ended " : "for ", format_rtt(text, field_u64(v, "phase_ns")),
              moving_is_over(v) ? " ago" : "");
@@ -130,6 +137,24 @@ int cmd_migration_show(const cli_invocation *inv)
 {
     char *path = client_path("/v1/migrations/%s", cli_argument_at(inv, 0));
     int code = ask_show(inv, path, show);
+
+    free(path);
+    return code;
+}
+
+static void print_change(struct json_object *change)
+{
+    char line[2304];
+
+    puts(moving_change(line, sizeof line, change));
+}
+
+int cmd_migration_watch(const cli_invocation *inv)
+{
+    const char *id = cli_argument_at(inv, 0);
+    char *path =
+        client_path(id ? "/v1/migrations/events?migration=%s" : "/v1/migrations/events", id);
+    int code = tail_lines(inv, path, "change", print_change);
 
     free(path);
     return code;

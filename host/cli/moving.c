@@ -5,6 +5,7 @@
 #include "cli/ask.h"
 #include "cli/fields.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,28 @@ char *moving_why(char *out, size_t cap, struct json_object *view)
     return out;
 }
 
+bool moving_is_heard(struct json_object *view)
+{
+    struct json_object *heard = field_object(view, "subscriptions");
+
+    return heard && !field_u64(heard, "pending");
+}
+
+char *moving_unheard(char *out, size_t cap, struct json_object *view)
+{
+    struct json_object *heard = field_object(view, "subscriptions");
+    uint64_t missing = field_u64(heard, "missing"), total = field_u64(heard, "total");
+
+    out[0] = '\0';
+    if (missing)
+        snprintf(out, cap,
+                 "%" PRIu64 " of %" PRIu64 " subscription%s not yet made: channel %s of %s: %s; "
+                 "it is tried again",
+                 missing, total, total == 1 ? "" : "s", field_text(heard, "channel"),
+                 moving_node(heard, "publisher"), field_text(heard, "message"));
+    return out;
+}
+
 static size_t add(char *out, size_t cap, size_t at, const char *format, const char *text)
 {
     int n = at < cap ? snprintf(out + at, cap - at, format, text) : 0;
@@ -190,5 +213,18 @@ char *moving_line(char *out, size_t cap, size_t columns, struct json_object *vie
         add(out, cap, at, "  paused for %s", format_rtt(text, blackout));
     if (columns && columns < strlen(out))
         out[columns] = 0;
+    return out;
+}
+
+char *moving_change(char *out, size_t cap, struct json_object *change)
+{
+    char line[1024], why[1024];
+    const char *state = moving_is_over(change) ? field_text(change, "state") : "";
+
+    moving_line(line, sizeof line, 0, change);
+    moving_why(why, sizeof why, change);
+    /* To the millisecond: what is behind it only disturbs the eye. */
+    snprintf(out, cap, "%.23sZ  %.*s  %s%s%s%s%s", field_text(change, "time"), MOVING_ID_SHOWN,
+             field_text(change, "id"), line, *state ? "  " : "", state, *why ? ": " : "", why);
     return out;
 }

@@ -10,7 +10,8 @@
 #include "cli/format.h"
 #include "cli/output.h"
 
-#define MOVING_MOST_MS UINT64_C(86400000)
+#define MOVING_MOST_MS  UINT64_C(86400000)
+#define MOVING_ID_SHOWN 12 /* digits of an id in a table */
 
 /* One host that is asked again and again, and Ctrl-C, which from now on only its answers see. */
 typedef struct mover {
@@ -48,6 +49,14 @@ cell_style moving_style(struct json_object *view);
 int moving_exit(struct json_object *view);
 /* "refused: node ... may not", of one that is over and was not moved. */
 char *moving_why(char *out, size_t cap, struct json_object *view);
+
+/* Whether the target has said what became of its subscriptions, and waits for no answer. */
+bool moving_is_heard(struct json_object *view);
+/* "1 of 3 subscriptions not yet made: ..."; "" when all are, as far as is known. */
+char *moving_unheard(char *out, size_t cap, struct json_object *view);
+
+/* One line of a change: when, which, and all that is known. Pure. */
+char *moving_change(char *out, size_t cap, struct json_object *change);
 
 /* The line of a terminal: phase, bytes of all, rate, what waits. Pure. */
 char *moving_line(char *out, size_t cap, size_t columns, struct json_object *view);

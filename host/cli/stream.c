@@ -36,11 +36,11 @@ static void note_end(struct json_object *object)
         output_note("the end: %s", reason);
 }
 
-static void note_missed(uint64_t missed)
+static void note_missed(const stream *s, uint64_t missed)
 {
     char text[FORMAT_MAX];
 
-    output_note("missed %s output%s", format_count(text, missed), missed == 1 ? "" : "s");
+    output_note("missed %s %s%s", format_count(text, missed), s->what, missed == 1 ? "" : "s");
 }
 
 /* One line; what it is shows in its members. */
@@ -53,7 +53,7 @@ static bool take(stream *s, struct json_object *object, slice line)
         return false;
     }
     if (json_object_object_get_ex(object, "missed", NULL)) {
-        note_missed(field_u64(object, "missed"));
+        note_missed(s, field_u64(object, "missed"));
     } else if (json_object_object_get_ex(object, "applied", NULL)) {
         json_object_put(s->sent);
         s->sent = json_object_get(object);
@@ -61,6 +61,8 @@ static bool take(stream *s, struct json_object *object, slice line)
     } else if (field_bool(object, "end")) {
         note_end(object);
         s->ended = true;
+    } else if (s->show && !s->json) {
+        s->show(object);
     }
     /* Lines of a kind that we do not know are for newer clients; programs get all of them. */
     if (s->json) {
@@ -88,6 +90,7 @@ static bool take_line(void *ctx, slice line)
 void stream_begin(stream *s, const cli_invocation *inv)
 {
     *s = (stream){.lines = {.line = take_line, .ctx = s, .max = LINE_MAX_BYTES}};
+    s->what = "output";
     s->json = cli_flag(inv, "json");
     s->terminal = isatty(STDOUT_FILENO);
 }

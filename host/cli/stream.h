@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cli/stream.h: printing a stream of outputs, as replies, tails and channels give it.
+ * cli/stream.h: printing a stream of outputs, as replies, tails and channels give it, or of others.
  */
 #ifndef CLI_STREAM_H
 #define CLI_STREAM_H
@@ -10,9 +10,11 @@
 
 typedef struct stream {
     ndjson lines;
-    bool json;                /* print the lines as they are */
-    bool terminal;            /* print payloads escaped */
-    bool ended;               /* the line that ends the stream was there */
+    bool json;                              /* print the lines as they are */
+    bool terminal;                          /* print payloads escaped */
+    const char *what;                       /* its lines are of: "output" */
+    void (*show)(struct json_object *line); /* of one that is no output; NULL: there are none */
+    bool ended;                             /* the line that ends the stream was there */
     struct json_object *sent; /* a line with "applied", or NULL; stream_fini puts it */
     berth_error error;        /* what went wrong with a line, or what a line said went wrong */
 } stream;

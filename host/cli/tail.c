@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-int tail_path(const cli_invocation *inv, const char *path)
+int tail_lines(const cli_invocation *inv, const char *path, const char *what,
+               void (*show)(struct json_object *line))
 {
     client_request request = {.path = path, .sink = stream_sink, .until_interrupted = true};
     bool interrupted = false;
@@ -18,6 +19,8 @@ int tail_path(const cli_invocation *inv, const char *path)
     int code;
 
     stream_begin(&s, inv);
+    s.what = what;
+    s.show = show;
     request.ctx = &s;
     request.interrupted = &interrupted;
     code = ask_stream(inv, &request);
@@ -28,6 +31,11 @@ int tail_path(const cli_invocation *inv, const char *path)
         fputc('\n', stderr);
     stream_fini(&s);
     return code;
+}
+
+int tail_path(const cli_invocation *inv, const char *path)
+{
+    return tail_lines(inv, path, "output", NULL);
 }
 
 int cmd_tail(const cli_invocation *inv)

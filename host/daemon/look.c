@@ -223,6 +223,11 @@ uint64_t berth_observe_delivery(berth_runtime *rt, uint64_t origin,
     return id;
 }
 
+bool runtime_call_back(runtime *rt, callback *c)
+{
+    return observers_call(&rt->observers, c);
+}
+
 void berth_unobserve(berth_runtime *rt, uint64_t id)
 {
     uint64_t origin = observers_remove(&rt->observers, id);

@@ -9,6 +9,7 @@
 
 #include "berth/runtime.h"
 #include "daemon/batch.h"
+#include "daemon/observers.h"
 #include "daemon/route.h"
 #include "daemon/tail.h"
 #include "plugin/plugins.h"
@@ -39,6 +40,10 @@ plugins *runtime_plugins(runtime *rt);
  */
 berth_status runtime_submit(runtime *rt, uint64_t origin, batch *b, void (*credit)(void *ctx),
                             void *ctx, berth_error *error);
+
+/* Run c on the callback thread, where lifecycle observers run. False: there is no thread to be had,
+ * or the runtime ends; c is the caller's. */
+bool runtime_call_back(runtime *rt, callback *c);
 
 /* Whether runtime_submit reaches daemons of other hosts, by their origins. */
 bool runtime_reaches_others(const runtime *rt);

@@ -204,6 +204,18 @@ berth_status mesh_depart(mesh *m, const handover *h, berth_error *error);
  * must not run; its gate has been closed. Blocks. */
 berth_status mesh_arrive(mesh *m, const presence *p, slice how, berth_error *error);
 
+/* What has become of the subscriptions of a daemon that runs here. */
+typedef struct mesh_hearing {
+    uint32_t total;
+    uint32_t pending;   /* of these, asked for the first time and not answered yet */
+    uint32_t missing;   /* not made; they are tried again. Of the first of them: */
+    char channel[256];  /* CHANNEL_NAME_MAX, and its end */
+    uint64_t publisher; /* node */
+    char why[64];
+} mesh_hearing;
+/* Blocks. */
+void mesh_hearing_of(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE], mesh_hearing *out);
+
 /* Make the ways to and from an address (NULL: all) as bad as told (mesh/impair.h), from now on, at
  * this node's end; NULL: leave that direction as it is. For tests. Blocks. */
 struct impair_rule;

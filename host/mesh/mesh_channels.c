@@ -163,7 +163,7 @@ void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE])
 }
 
 /* Should it be a member here, and is not? */
-static bool lacks_membership(mesh *m, const wish *w)
+bool mesh_channels_lacks(mesh *m, const wish *w)
 {
     slice channel = slice_of(w->channel->data, w->channel->len);
     bool lacks;
@@ -188,7 +188,7 @@ static void restore_members(mesh *m)
 {
     m->members_ns = NEVER;
     for (wish *w = m->wishes; w; w = w->next) {
-        if (!lacks_membership(m, w))
+        if (!mesh_channels_lacks(m, w))
             continue;
         if (w->retry_ns <= m->now_ns) {
             w->pause_ns = w->pause_ns ? 2 * w->pause_ns : MEMBER_RETRY_NS;
@@ -200,7 +200,7 @@ static void restore_members(mesh *m)
                        w->token ? slice_of(w->token->data, w->token->len) : (slice){0}, true,
                        false);
         }
-        if (lacks_membership(m, w))
+        if (mesh_channels_lacks(m, w))
             look_at_members(m, w->retry_ns - m->now_ns);
     }
 }
@@ -310,7 +310,7 @@ static void wish_add(mesh *m, const uint8_t *subscriber, uint64_t publisher, sli
     w->group = group.len ? buf_copy(group.ptr, group.len) : NULL;
     w->pause_ns = 0;
     w->retry_ns = m->now_ns + MEMBER_RETRY_NS; /* it was tried when it came */
-    if (lacks_membership(m, w))
+    if (mesh_channels_lacks(m, w))
         look_at_members(m, MEMBER_RETRY_NS);
     w->token = token.len ? buf_copy(token.ptr, token.len) : NULL;
     for (size_t at = 0; map64_next(&m->nodes, &at, NULL, &value);) {

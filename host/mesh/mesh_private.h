@@ -539,6 +539,8 @@ void mesh_channels_subscribe(void *ctx, route_link *link, uint64_t publisher, sl
 void mesh_channels_unhost(mesh *m, const uint8_t entity[BERTH_ENTITY_SIZE]);
 /* Under channels_lock. */
 bool mesh_channels_is_guarded(const mesh *m, slice channel);
+/* A daemon of this node that has to be a member here, and is not. Loop. */
+bool mesh_channels_lacks(mesh *m, const wish *w);
 /* Under channels_lock: does what this node offers match? */
 bool mesh_channels_offers(void *ctx, const capability_filter *filter);
 bool mesh_channels_guards(void *ctx, slice channel);

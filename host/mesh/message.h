@@ -87,7 +87,10 @@ enum {
     MESSAGE_MOVE_BUILT = 0x0812,   /* of the target: that round */
     MESSAGE_MOVE_FETCH = 0x0813,   /* of a target that lacks the kind: its plugin */
     MESSAGE_MOVE_PLUGIN = 0x0814,  /* of the source: what there is of it */
-    MESSAGE_MOVE_PART = 0x0815     /* LANE_BULK */
+    MESSAGE_MOVE_PART = 0x0815,    /* LANE_BULK */
+    MESSAGE_MOVE_HEARS = 0x0816,   /* a target that has it, to the source: its subscriptions */
+    MESSAGE_MOVE_INQUIRE = 0x0817, /* to the source, before an order: of what kind is it? */
+    MESSAGE_MOVE_KIND = 0x0818     /* its answer */
 };
 
 /* Channels: 0x0500 to 0x05ff, on LANE_CONTROL (mesh/channel_message.h). */

@@ -569,6 +569,8 @@ void source_state(const attempt *a, move_state *out)
     out->moved = a->outcome.moved;
     out->reason = a->outcome.reason;
     out->text = slice_str(a->outcome.text);
+    if (out->moved)
+        out->hearing = a->hearing;
 }
 
 void source_tell(attempt *a, uint64_t node)

@@ -81,6 +81,7 @@ static void owned(attempt *a, berth_status status, const berth_error *error)
     log_info("migrate", "daemon '%s' (%016llx) has come from node %016llx", a->name,
              (unsigned long long)a->origin, (unsigned long long)a->peer);
     target_owned(a->target, BERTH_OK, NULL, now_of());
+    hearing_begin(a);
 }
 
 static void put_row(void *ctx, const store_daemon *row, uint64_t incarnation, uint64_t sequence,

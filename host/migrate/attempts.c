@@ -57,6 +57,7 @@ void attempt_schedule(attempt *a, int64_t at_ns)
 
 static void show(attempt *a)
 {
+    const migration_view before = a->view;
     migration_view v = {.role = a->source ? MIGRATION_SOURCE : MIGRATION_TARGET,
                         .origin = a->origin,
                         .over = a->over,
@@ -65,7 +66,8 @@ static void show(attempt *a)
                         .held = a->held,
                         .waits_for = a->peer,
                         .elapsed_ns = a->began_ns,
-                        .snapshot_ns = a->snapshot_ns};
+                        .snapshot_ns = a->snapshot_ns,
+                        .hearing = a->hearing};
     int64_t now = now_of();
 
     memcpy(v.id.bytes, a->id, sizeof v.id.bytes);
@@ -75,6 +77,7 @@ static void show(attempt *a)
         source_view s;
 
         source_look(a->source, &s);
+        memcpy(a->entered_ns, s.entered_ns, sizeof a->entered_ns);
         v.source = a->x->config.identity->node_id;
         v.target = a->peer;
         v.phase = s.phase;
@@ -99,6 +102,8 @@ static void show(attempt *a)
         v.fetching = fetching_progress(a, &v.bytes_sent, &v.bytes_total);
         if (v.fetching)
             v.phase = MOVE_PHASE_SNAPSHOT;
+        if (!a->entered_ns[v.phase])
+            a->entered_ns[v.phase] = now;
     }
     if (v.phase != a->phase || (a->over && !a->view.over)) {
         a->phase = v.phase;
@@ -112,6 +117,7 @@ static void show(attempt *a)
     count_view(a->x, &v, 1);
     a->view = v;
     pthread_mutex_unlock(&a->x->lock);
+    attempt_changed(a, &before, &v);
 }
 
 void attempt_pump(attempt *a)
@@ -133,6 +139,8 @@ void attempt_pump(attempt *a)
         at = early_deadline(a);
     if (fetching_deadline(a) < at)
         at = fetching_deadline(a);
+    if (hearing_deadline(a) < at)
+        at = hearing_deadline(a);
     if (a->over && a->ended_ns + ENDED_NS < at)
         at = a->ended_ns + ENDED_NS;
     attempt_schedule(a, at);
@@ -222,6 +230,7 @@ void attempt_expire(attempt *a, int64_t now)
     else if (a->target)
         target_expire(a->target, now);
     fetching_expire(a, now);
+    hearing_expire(a, now);
     attempt_pump(a);
 }
 

@@ -167,9 +167,12 @@ berth_status migrations_new(const migrations_config *config, migrations **out, b
     pthread_cond_init(&x->wake, &monotonic);
     pthread_cond_init(&x->work, &monotonic);
     pthread_cond_init(&x->change, &monotonic);
+    pthread_cond_init(&x->quiet, &monotonic);
     pthread_condattr_destroy(&monotonic);
     x->ended = true; /* until it starts */
-    status = migrations_set_policy(x, &config->policy, error);
+    x->changes = calloc(CHANGES_MAX, sizeof *x->changes);
+    status = x->changes ? migrations_set_policy(x, &config->policy, error)
+                        : fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (status == BERTH_OK)
         status = mesh_watch(config->mesh, peers_changed, x);
     if (status != BERTH_OK) {
@@ -308,6 +311,7 @@ void migrations_stop(migrations *x)
     pthread_cond_broadcast(&x->work);
     pthread_cond_broadcast(&x->change);
     pthread_mutex_unlock(&x->lock);
+    changes_stop(x);
     for (unsigned i = 0; i < WORKERS; i++)
         pthread_join(x->workers[i], NULL);
     while (x->head) {
@@ -347,10 +351,12 @@ void migrations_free(migrations *x)
     migrations_forget(x);
     free(x->accept);
     free(x->operators);
+    free(x->changes);
     pthread_mutex_destroy(&x->lock);
     pthread_cond_destroy(&x->wake);
     pthread_cond_destroy(&x->work);
     pthread_cond_destroy(&x->change);
+    pthread_cond_destroy(&x->quiet);
     sodium_memzero(x->config.static_secret, sizeof x->config.static_secret);
     free(x);
 }
@@ -410,7 +416,7 @@ static void peer_changed(migrations *x, input *in, bool ended)
     for (size_t at = 0; list && strmap_next(&x->attempts, &at, &key, &value);) {
         attempt *a = value;
 
-        if (a->peer == p->node && !a->over)
+        if (a->peer == p->node && (!a->over || (a->hearing.known && a->target)))
             list[n++] = a;
     }
     for (size_t i = 0; i < n; i++) {
@@ -424,6 +430,8 @@ static void peer_changed(migrations *x, input *in, bool ended)
             target_source_up(a->target, now_of());
             fetching_source_up(a);
         }
+        if (a->target && p->up && a->hearing.known)
+            hearing_begin(a); /* it may not have heard the last of it */
         attempt_pump(a);
     }
     free(list);

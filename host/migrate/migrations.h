@@ -14,6 +14,7 @@
 #define MIGRATE_MIGRATIONS_H
 
 #include "mesh/mesh.h"
+#include "migrate/hearing.h"
 #include "migrate/reason.h"
 
 typedef struct migrations migrations;
@@ -76,6 +77,17 @@ typedef struct migration_id {
  * node, to itself, another one of it under way, no session. Otherwise *id names it from now on. */
 berth_status migrations_begin(migrations *x, const migration_spec *spec, migration_id *id,
                               move_outcome *why, berth_error *error);
+/* The node where the daemon runs, as far as that can be found out; 0: no. Blocks, for 2 seconds at
+ * most. */
+uint64_t migrations_find(migrations *x, uint64_t origin);
+/* Of what kind the daemon is, wherever it runs: the node that has it (0: as is found out) is
+ * asked, which tells those who may order daemons away from it. False, with *why. Blocks, for 7
+ * seconds at most. */
+bool migrations_kind_of(migrations *x, uint64_t origin, uint64_t node, char *out, size_t cap,
+                        move_outcome *why);
+/* Any connected node that has the kind, but `from`, where the daemon is; this one too where it lets
+ * daemons from there in; 0: none. Blocks. */
+uint64_t migrations_choose(migrations *x, const char *kind, uint64_t from);
 /* Until it is over, or timeout_ns have passed (TIMEOUT; negative: no limit). It then goes on. OK,
  * with the outcome, whatever it is. NOT_FOUND: no such migration was begun here. */
 berth_status migrations_wait(migrations *x, const migration_id *id, int64_t timeout_ns,
@@ -115,10 +127,57 @@ typedef struct migration_view {
     int64_t elapsed_ns, phase_ns;
     int64_t blackout_ns; /* so far: since its gate closed, until the target ran it */
     int64_t snapshot_ns;
+    move_hearing hearing; /* at the target; may still change when it is over */
 } migration_view;
 /* Those under way, then the last 256 that are over, the newest first. fn is called without locks,
  * on the caller's thread. */
 void migrations_each(migrations *x, void (*fn)(void *ctx, const migration_view *v), void *ctx);
+
+/* ---- Watching -------------------------------------------------------------------------------- */
+
+/* One went into a phase, came to be in doubt or no longer, or is over. */
+typedef struct migration_change {
+    uint64_t index; /* of all since this node started, from 0 */
+    int64_t wall_ns;
+    migration_view view; /* as it was then */
+} migration_change;
+
+typedef struct migration_watch migration_watch;
+
+/*
+ * From now on; of one migration (`only`) from the first of the last 256 changes of all that is of
+ * it. A migration that was begun here is told as one, whatever attempts it takes; an order to
+ * another node only as fast as that node is asked. wake: as in daemon/tail.h. To be closed before
+ * migrations_free.
+ */
+berth_status migrations_watch(migrations *x, const migration_id *only, void (*wake)(void *ctx),
+                              void *ctx, migration_watch **out, berth_error *error);
+/* Up to cap; *missed: so many changes of all were dropped before them; *ended: no more will come,
+ * for migrations_stop was called. Never blocks. One thread at a time. */
+size_t migration_watch_read(migration_watch *w, migration_change *items, size_t cap,
+                            uint64_t *missed, bool *ended);
+/* After it returns wake is not running and will not run. NULL is allowed. */
+void migration_watch_close(migration_watch *w);
+
+typedef struct migration_ending migration_ending;
+/* The caller's, until fn is called: once, on any thread, without locks. It must not block. */
+struct migration_ending {
+    migration_ending *next;
+    /* OK, and how it ended, borrowed; or SHUTTING_DOWN and NULL: it goes on without this node. */
+    void (*fn)(migration_ending *e, berth_status status, const migration_view *view);
+};
+/* OK: fn has been or will be called. NOT_FOUND, SHUTTING_DOWN: it will not. */
+berth_status migrations_on_end(migrations *x, const migration_id *id, migration_ending *e,
+                               berth_error *error);
+
+/* ---- Counting -------------------------------------------------------------------------------- */
+
+/* Of attempts that this node had this part in, since it started. */
+typedef struct migration_role_counters {
+    uint64_t entered[MOVE_PHASE_COUNT];
+    uint64_t phase_ns[MOVE_PHASE_COUNT]; /* in phases that are over */
+    uint64_t moved, failed[MOVE_REASON_COUNT];
+} migration_role_counters;
 
 typedef struct migrations_counters {
     uint64_t begun, moved, failed, received, refused;   /* received: daemons; refused: offers */
@@ -129,6 +188,8 @@ typedef struct migrations_counters {
     uint64_t plugins_fetched, fetches_refused;  /* from sources; refused: offers, for that */
     uint64_t plugin_bytes_out, plugin_bytes_in; /* of plugins; not in the bytes above */
     uint64_t blackout_ns, snapshot_ns;          /* sums over those that moved from here */
+    uint64_t changes_missed;                    /* by watchers that were too slow */
+    migration_role_counters at_source, at_target;
 } migrations_counters;
 void migrations_get_counters(migrations *x, migrations_counters *out);
 

@@ -7,6 +7,8 @@
  *     at_source.c    attempts to move a daemon of this node
  *     take_back.c    one that was released and runs here again
  *     at_target.c    attempts to move one here
+ *     choosing.c     where it could go, and of what kind one elsewhere is
+ *     hearing.c      what has become of its subscriptions there, told and heard
  *     admit.c        may it come, and can it
  *     fetching.c     the plugin that it needs, fetched from its source
  *     serving.c      and sent, at the source
@@ -14,6 +16,7 @@
  *     early.c        the key goes ahead of the state
  *     received.c     messages: to which attempt, and what is answered to those of none
  *     ordering.c     migrations that were begun here
+ *     changes.c      what happens to all of them, for those who watch
  *     journal.c      what is written to the store, and read again at the start
  *
  * All of struct migrations belongs to its thread, but what is marked otherwise. Plugin code, and
@@ -42,6 +45,7 @@
 #define WORKERS         2
 #define INBOX_MAX       (64u << 20)  /* bytes of messages that wait for the thread */
 #define OVER_MAX        256          /* migrations that are over and can be looked at */
+#define CHANGES_MAX     256          /* of phases and outcomes, for those who watch */
 #define ORDER_LIFE_S    3600         /* of orders made here */
 #define ENDED_NS        (600 * S_NS) /* an attempt that is over answers for so long */
 #define PRESENCE_LIFE_S (24 * 3600)
@@ -80,10 +84,12 @@ typedef struct attempt {
     bool over;
     int64_t began_ns, ended_ns, phase_ns;
     move_phase phase;
+    int64_t entered_ns[MOVE_PHASE_COUNT]; /* 0: not */
     char name[128], kind[128];
     move_outcome outcome;
     int64_t not_after_s;
     migration_view view; /* [lock] as of its last change */
+    move_hearing hearing;
 
     source *source; /* or */
     target *target;
@@ -115,6 +121,7 @@ typedef struct attempt {
     bool fetched;       /* it has: not a second time */
     presence presence;
     buf *how;
+    int64_t hearing_ns, hearing_pause_ns; /* when to look at its subscriptions again; 0: not */
 } attempt;
 
 struct migration {
@@ -130,9 +137,10 @@ struct migration {
     unsigned refs;                 /* [lock] who waits */
     bool over;                     /* [lock] */
     move_outcome outcome;          /* [lock] */
+    migration_ending *endings;     /* [lock] */
     migration *next, *before;      /* [lock] in its list */
     migration_view view;           /* as of its last change */
-    uint8_t attempt[ATTEMPT_SIZE]; /* the present one; zero: none yet */
+    uint8_t attempt[ATTEMPT_SIZE]; /* the present one, or the last; zero: none yet */
 };
 
 /* The newest first. */
@@ -175,10 +183,15 @@ struct migrations {
     migration_list underway;       /* [lock] */
     migration_list over;           /* [lock] the latest that ended, OVER_MAX of them */
     strmap by_id;                  /* [lock] of both: id -> migration */
-    strmap ordered;                /* of those under way: present attempt -> migration */
+    strmap ordered;                /* of both: present, or last, attempt -> migration */
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
     size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
     migrations_counters counters;  /* [lock] */
+    migration_change *changes;     /* [lock] a circle of CHANGES_MAX */
+    uint64_t change_count;         /* [lock] in all; the newest is at (count - 1) % CHANGES_MAX */
+    migration_watch *watches;      /* [lock] */
+    struct inquiry *inquiries;     /* [lock] */
+    pthread_cond_t quiet;          /* no wake of a watch is running */
     int64_t expire_ns;
 };
 
@@ -279,6 +292,25 @@ void target_tell_refused(attempt *a, const move_outcome *why);
 /* It is committed: open it. */
 void target_take_over(attempt *a);
 
+/* ---- choosing.c ---- */
+#define KIND_MAX 255
+typedef struct inquiry inquiry;
+/* A KIND, or what is REFUSED. False: nobody here has asked for it. */
+bool inquiry_message(migrations *x, uint64_t node, const move_head *head, slice msg);
+void inquiry_answer(migrations *x, uint64_t node, const move_head *head);
+
+/* ---- hearing.c ---- */
+/* At the target, which has it: look what it hears, and tell the source, behind what that is told
+ * next; until all is made. */
+void hearing_begin(attempt *a);
+/* When that is due, INT64_MAX: not. */
+int64_t hearing_deadline(const attempt *a);
+void hearing_expire(attempt *a, int64_t now_ns);
+/* At the source: what the target says. False: it has no business to. */
+bool hearing_message(attempt *a, uint64_t node, slice msg);
+/* At who ordered it, and has heard its end already. False: it is nothing to it. */
+bool hearing_state(migration *g, uint64_t node, slice msg);
+
 /* ---- admit.c ---- */
 typedef enum admission {
     ADMISSION_NO,
@@ -372,6 +404,15 @@ migration *migration_find(const migrations *x, const uint8_t id[ATTEMPT_SIZE]);
 /* At the end: all of them. */
 void migrations_forget(migrations *x);
 void ordering_message(migrations *x, uint64_t node, const move_head *head, slice msg);
+
+/* ---- changes.c: without the lock ---- */
+/* It looked so, and looks so now. */
+void attempt_changed(attempt *a, const migration_view *before, const migration_view *now);
+void migration_changed(migration *g, const migration_view *before, const migration_view *now);
+/* It is over now: whoever waits is told. */
+void migration_ended(migration *g);
+/* No more will come: x->ended is set. */
+void changes_stop(migrations *x);
 
 /* ---- journal.c ---- */
 void journal_prepare(attempt *a, buf *stream, store_done *done, void *ctx);

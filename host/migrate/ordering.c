@@ -8,7 +8,6 @@
 
 #include <sodium.h>
 #include <stdlib.h>
-#include <time.h>
 
 migration *migration_find(const migrations *x, const uint8_t id[ATTEMPT_SIZE])
 {
@@ -121,6 +120,8 @@ static void begin(migration *g)
 
 static void show(migration *g)
 {
+    const migration_view before = g->view;
+    bool ended = false;
     orchestrator_view o;
     migration_view v = {.id = g->id,
                         .role = MIGRATION_ORDERED,
@@ -147,23 +148,28 @@ static void show(migration *g)
         v.held = o.state.held;
         v.blackout_ns = (int64_t)o.state.blackout_ns;
         v.snapshot_ns = (int64_t)o.state.snapshot_ns;
+        v.hearing = o.state.hearing;
     }
     if (o.over)
         v.outcome = *orchestrator_outcome(g->machine);
     pthread_mutex_lock(&g->x->lock);
-    if (g->view.over)
+    if (g->view.over ||
+        (!g->local && !v.over && g->view.attempts == v.attempts && g->view.phase == v.phase))
         v.phase_ns = g->view.phase_ns;
     else if (v.over)
         v.phase_ns = now_of();
     g->view = v;
     if (o.over && !g->over) {
         g->outcome = v.outcome;
-        g->over = true;
+        g->over = ended = true;
         list_remove(&g->x->underway, g);
         list_add(&g->x->over, g);
         pthread_cond_broadcast(&g->x->change);
     }
     pthread_mutex_unlock(&g->x->lock);
+    migration_changed(g, &before, &v);
+    if (ended)
+        migration_ended(g);
 }
 
 static void schedule(migration *g)
@@ -201,10 +207,8 @@ void migration_pump(migration *g)
         }
     }
     show(g);
-    if (g->over) {
+    if (g->over)
         g->local = NULL;
-        strmap_del(&g->x->ordered, slice_of(g->attempt, sizeof g->attempt));
-    }
     schedule(g);
 }
 
@@ -224,8 +228,11 @@ void ordering_message(migrations *x, uint64_t node, const move_head *head, slice
 {
     migration *g = strmap_get(&x->ordered, slice_of(head->attempt, sizeof head->attempt));
 
-    if (!g || g->spec.origin != head->origin ||
-        !orchestrator_message(g->machine, node, msg, now_of())) {
+    bool mine = g && g->spec.origin == head->origin;
+
+    if (mine && g->over && hearing_state(g, node, msg))
+        return;
+    if (!mine || g->over || !orchestrator_message(g->machine, node, msg, now_of())) {
         count(x, &x->counters.unknown, 1);
         return;
     }
@@ -238,6 +245,7 @@ typedef struct start {
     input in;
     latch *done;
     const migration_spec *spec;
+    char kind[KIND_MAX + 1]; /* where any node will do */
     migration_id *id;
     move_outcome *why;
     bool begun;
@@ -247,6 +255,7 @@ typedef struct start {
 static void forget(migration *g)
 {
     strmap_del(&g->x->by_id, slice_of(g->id.bytes, sizeof g->id.bytes));
+    strmap_del(&g->x->ordered, slice_of(g->attempt, sizeof g->attempt));
     heap_remove(&g->x->orders, &g->due);
     orchestrator_free(g->machine);
     free(g);
@@ -283,31 +292,8 @@ void migrations_forget(migrations *x)
     heap_fini(&x->orders);
 }
 
-/* A node that has the kind, and is not the source. */
-static uint64_t choose_target(migrations *x, uint64_t origin, uint64_t from)
-{
-    char tag[128 + sizeof "kind:"] = "kind:";
-    uint64_t *nodes = NULL, chosen = 0;
-    size_t count_of = 0, fit = 0;
-    capability_filter filter = {.tag_count = 1};
-
-    if (!runtime_kind_of(x->rt, origin, tag + 5, sizeof tag - 5))
-        return 0;
-    filter.tags[0] = slice_str(tag);
-    mesh_find_nodes(x->config.mesh, &filter, &nodes, &count_of, NULL);
-    for (size_t i = 0; i < count_of; i++) {
-        mesh_peer_view peer;
-
-        if (nodes[i] == from || !peer_find(x, nodes[i], &peer))
-            continue;
-        if (randombytes_uniform((uint32_t)++fit) == 0) /* each as likely as the others */
-            chosen = nodes[i];
-    }
-    free(nodes);
-    return chosen;
-}
-
-static bool look_up(migrations *x, migration *g, move_outcome *why)
+/* kind: needed where any node will do. */
+static bool look_up(migrations *x, migration *g, const char *kind, move_outcome *why)
 {
     uint64_t self = x->config.identity->node_id;
 
@@ -331,7 +317,7 @@ static bool look_up(migrations *x, migration *g, move_outcome *why)
         return false;
     }
     if (!g->spec.target)
-        g->spec.target = choose_target(x, g->spec.origin, g->source);
+        g->spec.target = migrations_choose(x, kind, g->source);
     if (!g->spec.target)
         move_failed(why, MOVE_NO_TARGET, "no connected node has its kind");
     else if (g->spec.target == g->source)
@@ -373,7 +359,7 @@ static void start_now(migrations *x, input *in, bool ended)
     g->x = x;
     g->spec = *s->spec;
     randombytes_buf(g->id.bytes, sizeof g->id.bytes);
-    if (!look_up(x, g, s->why) || !make_order(g, &made, s->why) ||
+    if (!look_up(x, g, s->kind, s->why) || !make_order(g, &made, s->why) ||
         (map64_get(&x->by_origin, g->spec.origin) &&
          (move_failed(s->why, MOVE_ALREADY_MIGRATING, "it is on its way already"), true))) {
         free(g);
@@ -406,22 +392,6 @@ static void start_now(migrations *x, input *in, bool ended)
     g->made = NULL;
 }
 
-#define FIND_NS (2 * S_NS)
-
-/* Of a daemon that nobody here has sent to the others are asked, who answer soon or not at all. */
-static void find_place(migrations *x, const migration_spec *spec)
-{
-    int64_t until = now_of() + FIND_NS;
-    directory_place place;
-
-    while (x->rt && !runtime_has(x->rt, spec->origin) && now_of() < until) {
-        mesh_where(x->config.mesh, spec->origin, &place);
-        if (place.known)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
-}
-
 berth_status migrations_begin(migrations *x, const migration_spec *spec, migration_id *id,
                               move_outcome *why, berth_error *error)
 {
@@ -429,11 +399,14 @@ berth_status migrations_begin(migrations *x, const migration_spec *spec, migrati
     start s = {.in = {.run = start_now}, .done = &done, .spec = spec, .id = id, .why = why};
 
     memset(why, 0, sizeof *why);
-    find_place(x, spec);
-    latch_init(&done, 1);
-    migrations_post(x, &s.in);
-    latch_wait(&done, NULL);
-    latch_fini(&done);
+    migrations_find(x, spec->origin);
+    if (spec->target ||
+        migrations_kind_of(x, spec->origin, spec->source, s.kind, sizeof s.kind, why)) {
+        latch_init(&done, 1);
+        migrations_post(x, &s.in);
+        latch_wait(&done, NULL);
+        latch_fini(&done);
+    }
     if (s.begun)
         return BERTH_OK;
     return fail(error, move_reason_status(why->reason), "%s%s%s", move_reason_text(why->reason),

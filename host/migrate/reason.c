@@ -15,6 +15,7 @@ static const reason_row rows[] = {
     MOVE_REASONS(MOVE_REASON_ROW)
 #undef MOVE_REASON_ROW
 };
+_Static_assert(sizeof rows / sizeof *rows == MOVE_REASON_COUNT, "codes without a gap");
 
 static const char *const phase_words[] = {
 #define MOVE_PHASE_WORD(name, word, percent) word,

@@ -47,6 +47,13 @@ typedef enum move_reason {
 #undef MOVE_REASON_ENUM
 } move_reason;
 
+/* Codes lie below this, without a gap. */
+enum {
+#define MOVE_REASON_ONE(name, code, word, text, status) +1
+    MOVE_REASON_COUNT = 0 MOVE_REASONS(MOVE_REASON_ONE)
+#undef MOVE_REASON_ONE
+};
+
 #define MOVE_TEXT_MAX 512 /* of what a reason is explained with; longer ones are cut */
 
 /* Phases, in their order. Ordinals and words are those of the reference. */

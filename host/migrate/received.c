@@ -242,6 +242,8 @@ static void to_attempt(migrations *x, attempt *a, const received *r, const move_
         taken = abort_source(a, r, msg);
     else if (is_early(head->kind))
         taken = to_early(a, r, head->kind, msg);
+    else if (a->source && head->kind == MESSAGE_MOVE_HEARS)
+        taken = hearing_message(a, r->node, msg);
     else if (a->source)
         taken = source_message(a->source, r->node, msg, now_of());
     else if (head->kind == MESSAGE_MOVE_PLUGIN || head->kind == MESSAGE_MOVE_PART)
@@ -277,6 +279,11 @@ static void take(migrations *x, input *in, bool ended)
         ordered(x, r, msg);
     } else if (head.kind == MESSAGE_MOVE_LOOK) {
         look(x, r, &head);
+    } else if (head.kind == MESSAGE_MOVE_INQUIRE) {
+        inquiry_answer(x, r->node, &head);
+    } else if ((head.kind == MESSAGE_MOVE_KIND || head.kind == MESSAGE_MOVE_REFUSED) &&
+               inquiry_message(x, r->node, &head, msg)) {
+        /* who waits for it has it */
     } else if (head.kind == MESSAGE_MOVE_STATE) {
         ordering_message(x, r->node, &head, msg);
     } else if ((a = attempt_find(x, head.attempt)) != NULL &&

@@ -14,7 +14,7 @@
 void source_enter(source *s, move_phase phase, int64_t now_ns)
 {
     s->phase = phase;
-    s->phase_at = now_ns;
+    s->entered[phase] = now_ns;
 }
 
 /* Ended, one way or the other; what is still wanted comes before OVER. */
@@ -98,7 +98,7 @@ static source *create(const source_config *config, int64_t now_ns)
     fill_in(&s->config);
     s->config.offer.head.kind = MESSAGE_MOVE_OFFER;
     s->again.every = s->config.resend_ns;
-    s->began = s->word_at = s->phase_at = now_ns;
+    s->began = s->word_at = now_ns;
     s->hold_at = PACE_NEVER;
     s->piece = PIECE_FINAL;
     if (keep_name(s->kind, &s->config.offer.kind) && keep_name(s->plugin, &s->config.offer.plugin))
@@ -118,6 +118,7 @@ source *source_new(const source_config *config, int64_t now_ns)
     if (!s)
         return NULL;
     s->want = WANT_OFFER;
+    source_enter(s, MOVE_PHASE_SNAPSHOT, now_ns);
     pace_start(&s->again, now_ns);
     return s;
 }
@@ -436,7 +437,6 @@ void source_look(const source *s, source_view *out)
                          .bytes_total = s->end,
                          .rounds = s->rounds,
                          .began_ns = s->began,
-                         .phase_ns = s->phase_at,
                          .ignored = s->ignored,
                          .resent = s->resent,
                          .fetching = s->fetching && s->stage == SOURCE_OFFERING,
@@ -444,6 +444,7 @@ void source_look(const source *s, source_view *out)
     if (!s->sealed && s->config.offer.state_bytes > s->end)
         out->bytes_total = s->config.offer.state_bytes;
     memcpy(out->nonce, s->nonce, sizeof out->nonce);
+    memcpy(out->entered_ns, s->entered, sizeof out->entered_ns);
 }
 
 const move_outcome *source_outcome(const source *s)

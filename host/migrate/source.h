@@ -125,7 +125,8 @@ typedef struct source_view {
     bool in_doubt; /* released, and the target has been silent for answer_ns */
     uint64_t bytes_sent, bytes_acknowledged, bytes_total, rounds;
     uint8_t nonce[MOVE_NONCE_SIZE]; /* the target's; valid from PIECE on */
-    int64_t began_ns, phase_ns;
+    int64_t began_ns;
+    int64_t entered_ns[MOVE_PHASE_COUNT]; /* when; 0: not, or before a restart */
     uint64_t ignored, resent;
     bool fetching;    /* the target fetches the plugin, */
     uint64_t fetched; /* of which it has so many bytes */

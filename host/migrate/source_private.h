@@ -75,8 +75,9 @@ struct source {
     int64_t busy_since, busy_ns; /* how long something was under way */
 
     pace again;
-    int64_t progress_at;                       /* when the target last had more */
-    int64_t began, word_at, hold_at, phase_at; /* word_at: of the target; hold_at: NEVER: open */
+    int64_t progress_at;             /* when the target last had more */
+    int64_t began, word_at, hold_at; /* word_at: of the target; hold_at: NEVER: open */
+    int64_t entered[MOVE_PHASE_COUNT];
     bool in_doubt;
     move_phase phase;
     move_outcome outcome;

@@ -87,7 +87,7 @@ berth_status move_head_read(move_head *out, slice message, berth_error *error)
     read_head(&r, out, &version);
     if (!reader_ok(&r))
         status = fail(error, BERTH_ERR_CORRUPT, "migration: a message ends in its head");
-    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_PART)
+    else if (out->kind < MESSAGE_MOVE_ORDER || out->kind > MESSAGE_MOVE_KIND)
         status =
             fail(error, BERTH_ERR_CORRUPT, "migration: 0x%04x is none of its messages", out->kind);
     else
@@ -302,6 +302,88 @@ berth_status move_no_read(move_no *out, slice message, berth_error *error)
     END;
 }
 
+/* ---- What is heard at the target ---- */
+
+static void write_short(writer *w, const char *text)
+{
+    size_t len = strlen(text);
+
+    writer_u8(w, (uint8_t)len);
+    writer_bytes(w, text, len);
+}
+
+static void write_hearing(writer *w, const move_hearing *h)
+{
+    writer_u8(w, h->known);
+    writer_u32(w, h->total);
+    writer_u32(w, h->pending);
+    writer_u32(w, h->missing);
+    write_short(w, h->channel);
+    writer_u64(w, h->publisher);
+    write_short(w, h->why);
+}
+
+/* Of at most max bytes, all of them text. */
+static const char *read_short(reader *r, char *out, size_t max)
+{
+    slice text = reader_bytes(r, reader_u8(r));
+
+    if (!reader_ok(r))
+        return NULL;
+    if (text.len > max || !utf8_valid(text) || (text.len && memchr(text.ptr, 0, text.len)))
+        return "has a text that is too long, or none";
+    if (text.len)
+        memcpy(out, text.ptr, text.len);
+    return NULL;
+}
+
+static const char *check_hearing(uint8_t known, const move_hearing *h)
+{
+    bool says = h->channel[0] || h->publisher || h->why[0];
+
+    if (known > 1)
+        return "has a flag that there is not";
+    if ((!known && h->total) || (uint64_t)h->pending + h->missing > h->total)
+        return "misses more subscriptions than there are";
+    if (!h->missing && says)
+        return "says why nothing is missing";
+    return h->missing && channel_name_check(slice_str(h->channel), NULL) != BERTH_OK
+               ? "names no channel"
+               : NULL;
+}
+
+static const char *read_hearing(reader *r, move_hearing *out)
+{
+    uint8_t known = reader_u8(r);
+    const char *bad_channel, *bad_why;
+
+    out->known = known;
+    out->total = reader_u32(r);
+    out->pending = reader_u32(r);
+    out->missing = reader_u32(r);
+    bad_channel = read_short(r, out->channel, CHANNEL_NAME_MAX);
+    out->publisher = reader_u64(r);
+    bad_why = read_short(r, out->why, MOVE_WHY_MAX);
+    if (!reader_ok(r))
+        return NULL; /* it ends too early: that is told */
+    return bad_channel ? bad_channel : bad_why ? bad_why : check_hearing(known, out);
+}
+
+void move_hears_write(writer *w, const move_hears *m)
+{
+    move_head_write(w, &m->head, MESSAGE_MOVE_HEARS);
+    write_hearing(w, &m->hearing);
+}
+
+berth_status move_hears_read(move_hears *out, slice message, berth_error *error)
+{
+    BEGIN(MESSAGE_MOVE_HEARS, "migrated subscriptions")
+    wrong = read_hearing(&r, &out->hearing);
+    if (!wrong && reader_ok(&r) && !out->hearing.known)
+        wrong = "says nothing";
+    END;
+}
+
 void move_state_write(writer *w, const move_state *m)
 {
     move_head_write(w, &m->head, MESSAGE_MOVE_STATE);
@@ -317,6 +399,7 @@ void move_state_write(writer *w, const move_state *m)
     writer_u64(w, m->snapshot_ns);
     writer_u64(w, m->target);
     write_text(w, m->text);
+    write_hearing(w, &m->hearing);
 }
 
 static const char *check_state(uint8_t phase, uint8_t flags, move_reason reason)
@@ -335,7 +418,7 @@ static const char *check_state(uint8_t phase, uint8_t flags, move_reason reason)
 berth_status move_state_read(move_state *out, slice message, berth_error *error)
 {
     uint8_t phase, flags;
-    const char *bad_text;
+    const char *bad_text, *bad_hearing;
 
     BEGIN(MESSAGE_MOVE_STATE, "migration state")
     phase = reader_u8(&r);
@@ -348,8 +431,13 @@ berth_status move_state_read(move_state *out, slice message, berth_error *error)
     out->snapshot_ns = reader_u64(&r);
     out->target = reader_u64(&r);
     bad_text = read_text(&r, &out->text);
+    bad_hearing = read_hearing(&r, &out->hearing);
     if (!wrong)
         wrong = check_state(phase, flags, out->reason);
+    if (!wrong)
+        wrong = bad_hearing;
+    if (!wrong && out->hearing.known && !(flags & STATE_MOVED))
+        wrong = "says what is heard where it has not come";
     if (!wrong)
         wrong = bad_text;
     out->phase = (move_phase)(phase < MOVE_PHASE_COUNT ? phase : 0);
@@ -382,6 +470,23 @@ berth_status move_order_read(move_order *out, slice message, berth_error *error)
     END;
 }
 
+void move_kind_write(writer *w, const move_kind *m)
+{
+    move_head_write(w, &m->head, MESSAGE_MOVE_KIND);
+    writer_u8(w, (uint8_t)m->kind.len);
+    writer_bytes(w, m->kind.ptr, m->kind.len);
+}
+
+berth_status move_kind_read(move_kind *out, slice message, berth_error *error)
+{
+    BEGIN(MESSAGE_MOVE_KIND, "kind of a daemon")
+    out->kind = reader_bytes(&r, reader_u8(&r));
+    if (reader_ok(&r) &&
+        (!out->kind.len || !utf8_valid(out->kind) || memchr(out->kind.ptr, 0, out->kind.len)))
+        wrong = "names no kind";
+    END;
+}
+
 void move_bare_write(writer *w, const move_head *m)
 {
     move_head_write(w, m, m->kind);
@@ -393,7 +498,7 @@ berth_status move_bare_read(move_head *out, slice message, berth_error *error)
     berth_status status;
     reader r;
 
-    if (kind != MESSAGE_MOVE_LOOK && kind != MESSAGE_MOVE_READY)
+    if (kind != MESSAGE_MOVE_LOOK && kind != MESSAGE_MOVE_READY && kind != MESSAGE_MOVE_INQUIRE)
         kind = MESSAGE_MOVE_ASK;
     status = move_head_begin(&r, message, kind, "migration question", out, error);
     if (status) {

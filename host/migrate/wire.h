@@ -10,6 +10,7 @@
 #define MIGRATE_WIRE_H
 
 #include "identity/envelope.h"
+#include "migrate/hearing.h"
 #include "migrate/order.h"
 #include "migrate/reason.h"
 
@@ -99,6 +100,18 @@ typedef struct move_no {
     slice text; /* UTF-8, at most MOVE_TEXT_MAX */
 } move_no;
 
+/* The target, once it has the daemon, to the source; again when it changes. */
+typedef struct move_hears {
+    move_head head;
+    move_hearing hearing; /* known */
+} move_hears;
+
+/* To an inquiry, of the source. */
+typedef struct move_kind {
+    move_head head;
+    slice kind; /* 1 to 255 bytes of text */
+} move_kind;
+
 /* The source to the orchestrator. */
 typedef struct move_state {
     move_head head;
@@ -110,6 +123,7 @@ typedef struct move_state {
     uint64_t blackout_ns, snapshot_ns;
     uint64_t target; /* node */
     slice text;
+    move_hearing hearing; /* known only of one that was moved */
 } move_state;
 
 /* Of a target that was offered a daemon whose kind it lacks, to the source: the file of its plugin,
@@ -138,8 +152,8 @@ typedef struct move_part {
     slice bytes; /* 1 to MOVE_CHUNK_MAX */
 } move_part;
 
-/* ORDER, to the source. ASK and READY (from the target) and LOOK (from the orchestrator) have a
- * head only. */
+/* ORDER, to the source. ASK and READY (from the target), LOOK and INQUIRE (from the orchestrator)
+ * have a head only. */
 typedef struct move_order {
     move_head head;
     uint64_t deadline_ns, max_hold_ns; /* 0: the source's own */
@@ -156,6 +170,8 @@ void move_seal_write(writer *w, const move_seal *m);
 void move_step_write(writer *w, const move_step *m);
 void move_no_write(writer *w, const move_no *m);
 void move_state_write(writer *w, const move_state *m);
+void move_hears_write(writer *w, const move_hears *m);
+void move_kind_write(writer *w, const move_kind *m);
 void move_order_write(writer *w, const move_order *m);
 void move_fetch_write(writer *w, const move_fetch *m);
 void move_plugin_write(writer *w, const move_plugin *m);
@@ -175,6 +191,8 @@ berth_status move_seal_read(move_seal *out, slice message, berth_error *error);
 berth_status move_step_read(move_step *out, slice message, berth_error *error);
 berth_status move_no_read(move_no *out, slice message, berth_error *error);
 berth_status move_state_read(move_state *out, slice message, berth_error *error);
+berth_status move_hears_read(move_hears *out, slice message, berth_error *error);
+berth_status move_kind_read(move_kind *out, slice message, berth_error *error);
 berth_status move_order_read(move_order *out, slice message, berth_error *error);
 berth_status move_fetch_read(move_fetch *out, slice message, berth_error *error);
 berth_status move_plugin_read(move_plugin *out, slice message, berth_error *error);

@@ -13,6 +13,7 @@
 
 struct berth_migration {
     migrations *moves;
+    runtime *rt;
     migration_id id;
     uint64_t origin, source, target;
 };
@@ -77,6 +78,7 @@ berth_status berth_migration_start(berth_node *node, uint64_t origin, uint64_t s
     if (!m)
         return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     m->moves = node_moves(node);
+    m->rt = (runtime *)berth_node_runtime(node);
     m->origin = origin;
     status = migrations_begin(m->moves, &spec, &m->id, &why, error);
     if (status != BERTH_OK) {
@@ -120,7 +122,7 @@ berth_status berth_migration_get_phase(const berth_migration *m, berth_migration
 berth_status berth_migration_wait(berth_migration *m, uint64_t timeout_ms,
                                   berth_migration_outcome *out, berth_error *error)
 {
-    berth_migration_outcome o = {.size = sizeof o};
+    berth_migration_outcome o;
     move_outcome got;
     migration_view v;
     berth_status status;
@@ -131,21 +133,61 @@ berth_status berth_migration_wait(berth_migration *m, uint64_t timeout_ms,
                              &got, error);
     if (status != BERTH_OK || !out)
         return status;
-    o.moved = got.moved;
-    o.attempts = 1;
-    o.word = "";
-    if (!got.moved) {
-        o.reason = (uint16_t)got.reason;
-        o.word = move_reason_word(got.reason);
-        memcpy(o.text, got.text, sizeof o.text);
-    }
-    if (look(m, &v)) {
-        o.attempts = v.attempts;
-        o.blackout_ns = (uint64_t)v.blackout_ns;
-    }
+    migration_outcome_of(&o, &got, look(m, &v) ? &v : NULL);
     o.size = out->size < sizeof o ? out->size : sizeof o;
     memcpy(out, &o, o.size);
     return BERTH_OK;
+}
+
+/* ---- Being told of the end ------------------------------------------------------------------- */
+
+typedef struct ending {
+    migration_ending base; /* first */
+    callback call;
+    runtime *rt;
+    void (*fn)(void *ctx, berth_status status, const berth_migration_outcome *outcome);
+    void *ctx;
+    berth_status status;
+    berth_migration_outcome outcome;
+} ending;
+
+/* On the callback thread. */
+static void tell_end(callback *call)
+{
+    ending *e = (ending *)((char *)call - offsetof(ending, call));
+
+    e->fn(e->ctx, e->status, e->status == BERTH_OK ? &e->outcome : NULL);
+    free(e);
+}
+
+static void has_ended(migration_ending *base, berth_status status, const migration_view *view)
+{
+    ending *e = (ending *)base;
+
+    e->status = status;
+    if (status == BERTH_OK)
+        migration_outcome_of(&e->outcome, &view->outcome, view);
+    e->call.run = tell_end;
+    if (!runtime_call_back(e->rt, &e->call))
+        tell_end(&e->call); /* no thread can be made: better here than never */
+}
+
+berth_status berth_migration_on_end(berth_migration *m,
+                                    void (*fn)(void *ctx, berth_status status,
+                                               const berth_migration_outcome *outcome),
+                                    void *ctx, berth_error *error)
+{
+    ending *e = calloc(1, sizeof *e);
+    berth_error unread = {0};
+    berth_status status;
+
+    if (!e)
+        return fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    *e = (ending){.base.fn = has_ended, .rt = m->rt, .fn = fn, .ctx = ctx};
+    status = migrations_on_end(m->moves, &m->id, &e->base, error ? error : &unread);
+    if (status != BERTH_OK)
+        free(e);
+    return status;
 }
 
 berth_status berth_migration_cancel(berth_migration *m, berth_error *error)

@@ -38,8 +38,9 @@ struct berth_node {
     char name[128];
     node_state state;
     plugins *plugins;
-    mesh_part *mesh;   /* NULL: alone. Outlives the runtime, which calls its route */
-    migrations *moves; /* NULL: alone */
+    mesh_part *mesh;                /* NULL: alone. Outlives the runtime, which calls its route */
+    migrations *moves;              /* NULL: alone */
+    migration_observers *observers; /* the same */
     runtime *rt;
     bool stuck; /* a daemon did not come back: the runtime cannot be taken down */
     keeper *keeper;
@@ -216,6 +217,11 @@ static berth_status start_runtime(berth_node *n, config *c, berth_error *error)
         status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
     if (status == BERTH_OK && n->moves)
         status = migrations_start(n->moves, n->rt, error);
+    if (status == BERTH_OK && n->moves) {
+        n->observers = migration_observers_new(n->moves, n->rt);
+        if (!n->observers)
+            status = fail(error, BERTH_ERR_NO_MEMORY, "out of memory");
+    }
     if (status != BERTH_OK)
         return status;
     runtime_down_each(n->rt, count_down, &down);
@@ -367,6 +373,11 @@ migrations *node_moves(const berth_node *n)
     return n->moves;
 }
 
+migration_observers *node_observers(const berth_node *n)
+{
+    return n->observers;
+}
+
 mesh *node_mesh(const berth_node *n)
 {
     return mesh_part_mesh(n->mesh);
@@ -513,6 +524,7 @@ void berth_node_free(berth_node *n)
         return;
     }
     mesh_part_leave(n->mesh, 0);
+    migration_observers_free(n->observers);
     migrations_free(n->moves);
     berth_runtime_free(runtime_inside(n));
     mesh_part_free(n->mesh);

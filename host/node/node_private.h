@@ -5,9 +5,12 @@
 
 #include "berth/node.h"
 #include "migrate/migrations.h"
+#include "node/migration_observers.h"
 
 /* NULL: it is alone. Valid until berth_node_free. */
 migrations *node_moves(const berth_node *n);
+/* The same. */
+migration_observers *node_observers(const berth_node *n);
 mesh *node_mesh(const berth_node *n);
 
 #endif

@@ -155,7 +155,7 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     bool taken;
 
     source_look(d->s, &v);
-    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 21);
+    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 24);
     head.attempt[0] ^= how == 1;
     memcpy(step.hash, d->final_hash, sizeof step.hash);
     step.hash[0] ^= how == 4;

@@ -141,7 +141,7 @@ static void message(driven *d, uint8_t kind, uint8_t how)
     writer w = {0};
     bool taken;
 
-    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 21);
+    head.kind = (uint16_t)(MESSAGE_MOVE_ORDER + kind % 24);
     head.attempt[0] ^= how == 1;
     memcpy(step.hash, d->hash, sizeof step.hash);
     step.hash[0] ^= how == 4;

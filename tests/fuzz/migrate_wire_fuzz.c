@@ -42,6 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     TRY(move_step);
     TRY(move_no);
     TRY(move_state);
+    TRY(move_hears);
+    TRY(move_kind);
     TRY(move_order);
     TRY(move_fetch);
     TRY(move_plugin);

@@ -157,6 +157,67 @@ static void one_under_way_is_told_and_stopped(void **state)
     OK(tell(cluster, &here, "add:1")); /* it goes on */
 }
 
+/* All changes as they come, and those of one until it is over. */
+static void what_happens_is_told_line_by_line(void **state)
+{
+    char target[96];
+    reply all = {0}, one = {0}, old = {0};
+    bool cut;
+    int every = begin_tail("/v1/migrations/events"), fd;
+
+    (void)state;
+    snprintf(target, sizeof target, "/v1/migrations/events?migration=%s", begun_and_stuck());
+    fd = begin_tail(target);
+    hears(fd, &one, "\"phase\":\"snapshot\"");
+    assert_non_null(strstr(one.body, "{\"time\":\"20"));
+    assert_null(strstr(one.body, "\"phase\":\"transfer\""));
+    kinds_gate_open();
+    hears(fd, &one, "\"phase\":\"transfer\"");
+    hears(fd, &one, "\"state\":\"moved\"");
+    hears(fd, &one, "{\"end\":true,\"reason\":\"it is over\"}\n");
+    assert_false(hear_chunk(fd, &one, &cut) || cut);
+    close(fd);
+    hears(every, &all, "\"state\":\"moved\"");
+    assert_non_null(strstr(all.body, "\"phase\":\"cutover\""));
+    close(every);
+    strcpy(strchr(target, '=') + 1 + 12, ""); /* so much of the id is enough */
+    fd = begin_tail(target);
+    hears(fd, &old, "\"state\":\"moved\"");
+    hears(fd, &old, "\"reason\":\"it is over\"");
+    close(fd);
+    answers(ask("GET", "/v1/migrations/events?migration=00", NULL), 404,
+            "there is no migration '00'");
+    reply_free(&all);
+    reply_free(&one);
+    reply_free(&old);
+    becomes("/v1/status", "streams", 0);
+}
+
+/* Its lines have given way to others since: how it ended is told all the same. */
+static void one_that_was_over_long_ago_is_told_by_its_end(void **state)
+{
+    char id[33], target[96];
+    reply r = {0};
+    int fd;
+
+    (void)state;
+    snprintf(id, sizeof id, "%s", order_of(here.origin, cluster->nodes[1].name, "", 202));
+    snprintf(target, sizeof target, "/v1/migrations/%s?wait_ms=60000", id);
+    answers(ask("GET", target, NULL), 200, "\"state\":\"moved\"");
+    for (unsigned i = 0; i < 40; i++) { /* there and back: more than 6 changes each */
+        snprintf(target, sizeof target, "/v1/migrations/%s?wait_ms=60000",
+                 order_of(here.origin, cluster->nodes[i % 2].name, "", 202));
+        answers(ask("GET", target, NULL), 200, "\"state\":\"moved\"");
+    }
+    snprintf(target, sizeof target, "/v1/migrations/events?migration=%s", id);
+    fd = begin_tail(target);
+    hears(fd, &r, "\"reason\":\"it is over\"");
+    assert_null(strstr(r.body, "\"phase\":\"transfer\""));
+    assert_non_null(strstr(r.body, "\"state\":\"moved\""));
+    close(fd);
+    reply_free(&r);
+}
+
 static void *wait_long(void *target)
 {
     reply *r = calloc(1, sizeof *r);
@@ -243,6 +304,8 @@ int main(void)
         TEST(a_dry_run_moves_nothing),
         TEST(each_refusal_has_its_reason),
         TEST(one_under_way_is_told_and_stopped),
+        TEST(what_happens_is_told_line_by_line),
+        TEST(one_that_was_over_long_ago_is_told_by_its_end),
         TEST(those_who_wait_leave_room_for_commands),
         TEST(who_waits_is_answered_when_the_host_stops),
         test(a_host_that_is_alone_says_so),

@@ -102,6 +102,69 @@ static void a_host_that_orders_it_may_be_neither_of_the_two_sides(void **state)
     hosts_down();
 }
 
+/* Of a daemon of another host, too, whose kind is not known here. */
+static void any_host_that_has_the_kind_will_do(void **state)
+{
+    (void)state;
+    hosts_up(MAY);
+    spawn(1, "counter", "c");
+    ends(0, "migrate c@b --auto --dry-run", 0, "could go from b to a, which has its kind");
+    ends(0, "migrate c@b --auto", 0, "runs on a now");
+    counts(0, "c", "1");
+    ends(0, "migrate c --auto", 0, "runs on b now");
+    hosts_down();
+}
+
+static void what_happened_to_one_is_shown_line_by_line(void **state)
+{
+    char words[64], *id;
+
+    (void)state;
+    hosts_up(MAY);
+    spawn(0, "counter", "c");
+    ends(0, "migrate c b", 0, "");
+    id = said(0, "completion migrations");
+    id[8] = 0;
+    snprintf(words, sizeof words, "migration watch %s", id);
+    ends(0, words, 0, "  c to b  transfer  ");
+    ends(0, words, 0, "  moved\n");
+    ends(0, words, 0, "the end: it is over");
+    snprintf(words, sizeof words, "migration watch %s --json", id);
+    ends(0, words, 0, "\"phase\":\"cutover\"");
+    ends(0, "migration watch 0", 1, "there is no migration '0'");
+    free(id);
+    hosts_down();
+}
+
+/* Of two kinds of hosts only one may hear it; after a reload both. */
+static void what_it_does_not_hear_there_yet_is_told(void **state)
+{
+    char words[64], *id;
+
+    (void)state;
+    granted = MAY;
+    configure(0, LISTEN "\nchannel \"news\" { subscribe = \"kind:nothing-has-it\" }");
+    configure(1, LISTEN);
+    start(0);
+    start(1);
+    meet();
+    until(0, "peer show b", "kind:counter");
+    free(said(0, "daemon spawn counter --name c --subscribe news"));
+    ends(0, "migrate c b", 0,
+         "1 of 1 subscription not yet made: channel news of a: unauthorized; it is tried again");
+    ends(0, "migration ls", 0, "1 of 1 subscription not yet made");
+    until(1, "migration ls --json", "\"missing\":1,\"channel\":\"news\"");
+    id = said(0, "completion migrations");
+    id[8] = 0;
+    snprintf(words, sizeof words, "migration show %s", id);
+    ends(0, words, 0, "channel news of a: unauthorized");
+    configure(0, LISTEN "\nchannel \"news\" { }");
+    kill(hosts[0].pid, SIGHUP);
+    until(0, words, "all that it heard");
+    free(id);
+    hosts_down();
+}
+
 static void the_counters_say_what_moved(void **state)
 {
     char *text;
@@ -114,6 +177,12 @@ static void the_counters_say_what_moved(void **state)
     assert_non_null(strstr(text, "\nberth_migrations_begun_total 1\n"));
     assert_non_null(strstr(text, "\nberth_migrations_moved_total 1\n"));
     assert_non_null(strstr(text, "\nberth_migrations_under_way 0\n"));
+    assert_non_null(
+        strstr(text, "\nberth_migration_ends_total{role=\"source\",outcome=\"moved\"} 1\n"));
+    assert_non_null(strstr(
+        text, "\nberth_migration_phase_entries_total{role=\"source\",phase=\"replay\"} 1\n"));
+    assert_non_null(
+        strstr(text, "\nberth_migration_phase_seconds_total{role=\"source\",phase=\"transfer\"} "));
     if (system("command -v promtool >/dev/null 2>&1") == 0) {
         FILE *checker = popen("promtool check metrics", "w");
 
@@ -372,6 +441,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_daemon_goes_there_and_back_with_what_it_knows),
         TEST(a_host_that_orders_it_may_be_neither_of_the_two_sides),
+        TEST(any_host_that_has_the_kind_will_do),
+        TEST(what_happened_to_one_is_shown_line_by_line),
+        TEST(what_it_does_not_hear_there_yet_is_told),
         TEST(the_counters_say_what_moved),
         TEST(what_cannot_be_is_refused_and_the_daemon_stays),
         TEST(nobody_is_let_in_or_ordered_away_without_a_grant),

@@ -137,7 +137,8 @@ static void moved_on(berth_cluster *c, berth_cluster_daemon *d, uint32_t to)
 {
     move_outcome out;
 
-    SOON(c, (out = move_by(c, d->node, d->origin, to)).moved || out.reason != MOVE_ALREADY_THERE);
+    SOON(c, (out = move_by(c, d->node, d->origin, to)).moved ||
+                (out.reason != MOVE_ALREADY_THERE && out.reason != MOVE_NOT_READY));
     if (!out.moved)
         fail_msg("it stays: %s: %s", move_reason_word(out.reason), out.text);
     d->node = to;

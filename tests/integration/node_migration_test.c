@@ -7,6 +7,8 @@
 #include "mesh/impair.h"
 #include "node/node_private.h"
 
+#include <stdatomic.h>
+
 #define HOSTS 2
 
 static berth_node *hosts[HOSTS];
@@ -174,6 +176,117 @@ static void what_is_refused_says_why_and_every_wait_says_the_same(void **state)
     assert_string_equal(ask(hosts[0], "c", "x"), "1");
 }
 
+static void impair_out(unsigned i, int64_t delay_ns)
+{
+    impair_rule late = {.delay_ns = delay_ns};
+
+    assert_int_equal(mesh_impair(node_mesh(hosts[i]), NULL, NULL, &late, 1, NULL), BERTH_OK);
+}
+
+static void deafen(unsigned i)
+{
+    impair_rule lost = {.drop = true};
+
+    assert_int_equal(mesh_impair(node_mesh(hosts[i]), NULL, &lost, NULL, 1, NULL), BERTH_OK);
+}
+
+static void take_prepared(void *ctx, const migration_view *v)
+{
+    if (v->role == MIGRATION_TARGET && !v->over && v->phase == MOVE_PHASE_CUTOVER)
+        *(bool *)ctx = true;
+}
+
+static bool prepared(unsigned i)
+{
+    bool is = false;
+
+    migrations_each(node_moves(hosts[i]), take_prepared, &is);
+    return is;
+}
+
+/* ---- Being told ------------------------------------------------------------------------------ */
+
+static struct {
+    atomic_uint ends, changes, bad;
+    _Atomic berth_status status;
+    atomic_bool moved, left;
+    uint64_t observer;
+} heard;
+
+static void hear_end(void *ctx, berth_status status, const berth_migration_outcome *outcome)
+{
+    heard.bad += ctx != &heard || (status == BERTH_OK) != (outcome != NULL);
+    heard.status = status;
+    heard.moved = outcome && outcome->moved;
+    heard.ends++;
+}
+
+/* The phases of one move in their order, then its end, at which it leaves. */
+static void hear_change(void *ctx, const berth_migration_event *e)
+{
+    heard.bad += heard.left || e->missed || e->size != sizeof *e || strcmp(e->name, "c") != 0 ||
+                 e->role != BERTH_MIGRATION_SOURCE;
+    heard.bad += !e->outcome && !e->in_doubt && e->phase != heard.changes;
+    heard.changes += !e->outcome && !e->in_doubt;
+    if (e->outcome) {
+        heard.bad += !e->outcome->moved;
+        berth_unobserve_migrations(ctx, heard.observer);
+        heard.left = true;
+    }
+}
+
+/* By callback as by wait, once each, without asking */
+static void an_embedder_is_told_of_phases_and_of_the_end(void **state)
+{
+    uint64_t origin = spawn(hosts[0], "counter", "c");
+    berth_migration_outcome out = {.size = sizeof out};
+    berth_error error = {0};
+    berth_migration *m;
+
+    (void)state;
+    memset(&heard, 0, sizeof heard);
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    assert_int_equal(
+        berth_observe_migrations(hosts[0], hear_change, hosts[0], &heard.observer, &error),
+        BERTH_OK);
+    m = begin(0, origin, 1);
+    assert_int_equal(berth_migration_on_end(m, hear_end, &heard, &error), BERTH_OK);
+    assert_int_equal(berth_migration_wait(m, 60000, &out, &error), BERTH_OK);
+    UNTIL(heard.ends == 1 && heard.left);
+    assert_true(heard.moved && out.moved);
+    assert_int_equal(heard.changes, 6);
+    assert_int_equal(berth_migration_on_end(m, hear_end, &heard, &error), BERTH_OK);
+    UNTIL(heard.ends == 2); /* it was over: told at once */
+    berth_migration_free(m);
+    move(0, origin, 0);
+    assert_int_equal(heard.changes, 6);
+    assert_int_equal(heard.bad, 0);
+}
+
+/* What is not over when the host ends is told too; also when the handle is long gone. */
+static void whoever_waits_for_an_end_hears_when_the_host_ends(void **state)
+{
+    uint64_t origin = spawn(hosts[0], "counter", "c");
+    berth_error error = {0};
+    berth_migration *m;
+
+    (void)state;
+    memset(&heard, 0, sizeof heard);
+    introduce(TRUST_MAY_MIGRATE_IN | TRUST_MAY_ORCHESTRATE);
+    impair_out(1, 1000000000);
+    m = begin(0, origin, 1);
+    UNTIL(prepared(1));
+    deafen(1);
+    assert_int_equal(berth_migration_on_end(m, hear_end, &heard, &error), BERTH_OK);
+    assert_int_equal(
+        berth_observe_migrations(hosts[0], hear_change, hosts[0], &heard.observer, &error),
+        BERTH_OK); /* and is never removed */
+    berth_migration_free(m);
+    stop_node(hosts[0]);
+    hosts[0] = NULL;
+    assert_int_equal(heard.ends, 1);
+}
+
 static berth_status born_again(const berth_keypair *key, bool takeover, berth_error *error)
 {
     berth_daemon_config how = {
@@ -241,34 +354,6 @@ static bool decided(unsigned i, doubt *d)
     d->found = false;
     migrations_each(node_moves(hosts[i]), take_doubt, d);
     return d->found;
-}
-
-static void impair_out(unsigned i, int64_t delay_ns)
-{
-    impair_rule late = {.delay_ns = delay_ns};
-
-    assert_int_equal(mesh_impair(node_mesh(hosts[i]), NULL, NULL, &late, 1, NULL), BERTH_OK);
-}
-
-static void deafen(unsigned i)
-{
-    impair_rule lost = {.drop = true};
-
-    assert_int_equal(mesh_impair(node_mesh(hosts[i]), NULL, &lost, NULL, 1, NULL), BERTH_OK);
-}
-
-static void take_prepared(void *ctx, const migration_view *v)
-{
-    if (v->role == MIGRATION_TARGET && !v->over && v->phase == MOVE_PHASE_CUTOVER)
-        *(bool *)ctx = true;
-}
-
-static bool prepared(unsigned i)
-{
-    bool is = false;
-
-    migrations_each(node_moves(hosts[i]), take_prepared, &is);
-    return is;
 }
 
 /* delivery 5: one that never returns, by the word of an operator; and by nobody else's */
@@ -341,6 +426,10 @@ int main(void)
                                         both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_refused_says_why_and_every_wait_says_the_same,
                                         both_up, both_down),
+        cmocka_unit_test_setup_teardown(an_embedder_is_told_of_phases_and_of_the_end, both_up,
+                                        both_down),
+        cmocka_unit_test_setup_teardown(whoever_waits_for_an_end_hears_when_the_host_ends, both_up,
+                                        both_down),
         cmocka_unit_test_setup_teardown(an_identity_that_was_moved_does_not_begin_anew_where_it_was,
                                         both_up, both_down),
         cmocka_unit_test_setup_teardown(what_is_in_doubt_waits_for_an_operator_and_no_longer,

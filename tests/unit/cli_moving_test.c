@@ -66,6 +66,51 @@ static void a_target_that_fetches_the_plugin_is_said_to(void **state)
     json_object_put(v);
 }
 
+static void a_change_is_a_line_with_time_id_and_how_it_ended(void **state)
+{
+    struct json_object *v =
+        view("{\"time\":\"2026-11-30T17:10:50.123456789Z\",\"id\":\"efb91f7d0011223344\","
+             "\"name\":\"words\",\"target_name\":\"east\",\"state\":\"moving\","
+             "\"phase\":\"snapshot\",\"reason\":null,\"message\":null}");
+    char line[256];
+
+    (void)state;
+    assert_string_equal(moving_change(line, sizeof line, v),
+                        "2026-11-30T17:10:50.123Z  efb91f7d0011  words to east  snapshot");
+    json_object_put(v);
+    v = view("{\"time\":\"2026-11-30T17:10:50.123456789Z\",\"id\":\"ef\",\"name\":\"w\","
+             "\"target_name\":\"b\",\"state\":\"failed\",\"phase\":\"transfer\","
+             "\"bytes_sent\":1000,\"bytes_total\":2000,\"held_events\":3,\"reason\":\"no-room\","
+             "\"message\":\"disk is full\"}");
+    assert_string_equal(moving_change(line, sizeof line, v),
+                        "2026-11-30T17:10:50.123Z  ef  w to b  transfer  1.0 KB of 2.0 KB  3 held  "
+                        "failed: no-room: disk is full");
+    json_object_put(v);
+}
+
+static void what_is_not_heard_is_told_and_what_is_not_known_is_not(void **state)
+{
+    struct json_object *v =
+        view("{\"subscriptions\":{\"total\":3,\"pending\":1,\"missing\":1,\"channel\":\"news\","
+             "\"publisher\":\"07d8\",\"publisher_name\":null,\"message\":\"no answer\"}}");
+    char line[256];
+
+    (void)state;
+    assert_string_equal(moving_unheard(line, sizeof line, v),
+                        "1 of 3 subscriptions not yet made: channel news of 07d8: no answer; it is "
+                        "tried again");
+    assert_false(moving_is_heard(v));
+    json_object_put(v);
+    v = view("{\"subscriptions\":null}");
+    assert_string_equal(moving_unheard(line, sizeof line, v), "");
+    assert_false(moving_is_heard(v));
+    json_object_put(v);
+    v = view("{\"subscriptions\":{\"total\":3,\"pending\":0,\"missing\":0}}");
+    assert_string_equal(moving_unheard(line, sizeof line, v), "");
+    assert_true(moving_is_heard(v));
+    json_object_put(v);
+}
+
 static void each_end_has_its_exit_code(void **state)
 {
     static const struct {
@@ -117,6 +162,8 @@ int main(void)
         cmocka_unit_test(the_line_shows_phase_bytes_rate_events_and_the_pause),
         cmocka_unit_test(what_is_not_known_is_left_out_of_the_line),
         cmocka_unit_test(a_target_that_fetches_the_plugin_is_said_to),
+        cmocka_unit_test(a_change_is_a_line_with_time_id_and_how_it_ended),
+        cmocka_unit_test(what_is_not_heard_is_told_and_what_is_not_known_is_not),
         cmocka_unit_test(each_end_has_its_exit_code),
         cmocka_unit_test(times_have_a_unit_and_a_limit),
     };

@@ -45,6 +45,8 @@ static void a_daemon_moves(void **state)
     assert_moved(p);
     assert_string_equal(p->trace, "apcPRwoFO");
     assert_int_equal(pair_source(p).phase, MOVE_PHASE_COMPLETE);
+    for (unsigned i = 1; i < MOVE_PHASE_COUNT; i++)
+        assert_true(pair_source(p).entered_ns[i] >= pair_source(p).entered_ns[i - 1]);
     assert_int_equal(pair_source(p).bytes_acknowledged, 1000);
     assert_int_equal(pair_source(p).ignored + pair_target(p).ignored, 0);
     pair_free(p);

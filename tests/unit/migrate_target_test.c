@@ -103,6 +103,8 @@ static void a_message_counts_only_where_it_belongs(void **state)
         {MESSAGE_MOVE_ASK, "........."},     {MESSAGE_MOVE_STATE, "........."},
         {MESSAGE_MOVE_LOOK, "........."},    {MESSAGE_MOVE_FETCH, "........."},
         {MESSAGE_MOVE_PLUGIN, "........."},  {MESSAGE_MOVE_PART, "........."},
+        {MESSAGE_MOVE_HEARS, "........."},   {MESSAGE_MOVE_INQUIRE, "........."},
+        {MESSAGE_MOVE_KIND, "........."},
     };
 
     (void)state;
@@ -139,7 +141,7 @@ static void a_message_counts_only_where_it_belongs(void **state)
 static void others_and_other_attempts_change_nothing(void **state)
 {
     (void)state;
-    for (uint16_t kind = MESSAGE_MOVE_ORDER; kind <= MESSAGE_MOVE_PART; kind++)
+    for (uint16_t kind = MESSAGE_MOVE_ORDER; kind <= MESSAGE_MOVE_KIND; kind++)
         for (int place = 0; place < PLACES; place++) {
             pair *p = at((enum place)place);
             target_view before = pair_target(p), after;

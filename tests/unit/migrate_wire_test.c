@@ -34,7 +34,9 @@ typedef berth_status read_any(void *out, slice message, berth_error *error);
     X(state, move_state)                                                                           \
     X(fetch, move_fetch)                                                                           \
     X(plugin, move_plugin)                                                                         \
-    X(part, move_part)
+    X(part, move_part)                                                                             \
+    X(hears, move_hears)                                                                           \
+    X(kind, move_kind)
 
 /* One reader and writer for all of a kind, by the vector's name. */
 static berth_status read_named(const char *name, slice message, writer *again, berth_error *error)
@@ -202,6 +204,17 @@ static void what_cannot_be_is_refused(void **state)
         {"fetch", 27 + 32 + 18, 17}, /* too many at once */
         {"state", 29, 7},            /* a reason for nothing */
         {"state", 81, 0xff},         /* no UTF-8 */
+        {"state", 88, 1},            /* what is heard of one that has not come */
+        {"state", 89, 1},            /* subscriptions of which nothing is known */
+        {"hears", 27, 0},            /* nothing is known */
+        {"hears", 27, 2},            /* a flag */
+        {"hears", 28, 1},            /* fewer than are missing */
+        {"hears", 36, 0},            /* nothing is missing, and why */
+        {"hears", 40, 10},           /* it ends in its last part */
+        {"hears", 41, 'N'},          /* no name of a channel */
+        {"hears", 60, 0},            /* a zero in its text */
+        {"kind", 27, 0},             /* no kind, and more */
+        {"kind", 28, 0},             /* a zero in its name */
         {"order_message", 34, 0x80}, /* a time that never ends */
     };
 

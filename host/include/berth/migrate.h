@@ -3,7 +3,8 @@
  * berth/migrate.h: moving daemons of a host to other hosts, and following how that goes. Since 0.1.
  *
  * docs/migration.md says what a move is, what travels, who may order one, and what is promised.
- * Functions may be called from any thread but a daemon's and a callback's. The words of phases and
+ * Functions may be called from any thread but a daemon's and a callback's, where it does not say
+ * otherwise. The words of phases and
  * reasons, and the numbers of the first seven reasons, are those of docs/migration.md.
  */
 #ifndef BERTH_MIGRATE_H
@@ -74,11 +75,62 @@ BERTH_API berth_status berth_migration_get_phase(const berth_migration *m,
 BERTH_API berth_status berth_migration_wait(berth_migration *m, uint64_t timeout_ms,
                                             berth_migration_outcome *out, berth_error *error);
 
+/*
+ * fn is called once, when it is over, or at once if it is: OK, with the outcome, borrowed for the
+ * call, that berth_migration_wait answers too; or SHUTTING_DOWN and NULL: it goes on without this
+ * host. So it comes before berth_node_free returns, also when m was freed long before. On the
+ * runtime's callback thread (berth_observe_lifecycle), without locks. On an error it never is:
+ * NOT_FOUND, SHUTTING_DOWN, NO_MEMORY.
+ */
+BERTH_API berth_status berth_migration_on_end(berth_migration *m,
+                                              void (*fn)(void *ctx, berth_status status,
+                                                         const berth_migration_outcome *outcome),
+                                              void *ctx, berth_error *error);
+
 /* Ask for its end: what comes of that is the outcome. BUSY: it is decided, the daemon goes. */
 BERTH_API berth_status berth_migration_cancel(berth_migration *m, berth_error *error);
 
 /* NULL is allowed. */
 BERTH_API void berth_migration_free(berth_migration *m);
+
+/* ---- Observing ------------------------------------------------------------------------------- */
+
+typedef enum berth_migration_role {
+    BERTH_MIGRATION_ORDERED = 0, /* begun here, of a daemon of another node */
+    BERTH_MIGRATION_SOURCE = 1,
+    BERTH_MIGRATION_TARGET = 2
+} berth_migration_role;
+
+/* One went into a phase, came to be in doubt or no longer, or is over. */
+typedef struct berth_migration_event {
+    uint32_t size;
+    uint8_t id[16];
+    berth_migration_role role; /* of this host */
+    uint64_t origin, source, target;
+    const char *name, *kind; /* of the daemon; "": not known here */
+    berth_migration_phase phase;
+    bool in_doubt;                          /* it waits for the word of the other node only */
+    const berth_migration_outcome *outcome; /* NULL: it is not over */
+    uint32_t attempts;
+    uint64_t bytes_sent, bytes_total, held_events;
+    uint64_t blackout_ns; /* so far */
+    int64_t wall_ns;      /* when */
+    uint64_t missed;      /* changes before this one that the observer was too slow for */
+} berth_migration_event;
+
+/*
+ * fn is called for each change of a migration from or to this host, or ordered here, that comes
+ * from now on; of one migration in their order. On the runtime's callback thread, one call after
+ * the other, without locks; everything borrowed for the call. One that is slow holds up no
+ * migration: changes are dropped, and `missed` counts them; who must not miss an end uses
+ * berth_migration_on_end. *id is for berth_unobserve_migrations, after which fn is not running and
+ * will not run again; fn itself may call it too. UNSUPPORTED: this host has no mesh.
+ */
+BERTH_API berth_status berth_observe_migrations(berth_node *node,
+                                                void (*fn)(void *ctx,
+                                                           const berth_migration_event *event),
+                                                void *ctx, uint64_t *id, berth_error *error);
+BERTH_API void berth_unobserve_migrations(berth_node *node, uint64_t id);
 
 #ifdef __cplusplus
 }
