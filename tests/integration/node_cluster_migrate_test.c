@@ -241,7 +241,8 @@ static void a_target_without_the_kind_says_which(void **state)
     berth_cluster_config config = cluster_of(2);
     berth_cluster_daemon d;
     berth_cluster *c;
-    uint32_t node = 0, one = 0, n;
+    courier_config one = {0};
+    uint32_t node = 0, n;
 
     (void)state;
     config.migrate = true;
