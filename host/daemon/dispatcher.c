@@ -259,6 +259,7 @@ static berth_status add_worker(dispatcher *d, unsigned home, bool compensating)
         w->run = NULL;
         return BERTH_ERR_NO_MEMORY;
     }
+    pthread_setname_np(w->thread, "berth-run");
     w->empty = false;
     if (w == &d->workers[d->worker_count])
         d->worker_count++;

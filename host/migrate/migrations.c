@@ -200,11 +200,12 @@ berth_status migrations_start(migrations *x, runtime *rt, berth_error *error)
     x->ended = false;
     pthread_mutex_unlock(&x->lock);
     while (made < WORKERS && pthread_create(&x->workers[made], NULL, worker, x) == 0)
-        made++;
+        pthread_setname_np(x->workers[made++], "berth-move-work");
     status = made == WORKERS ? journal_recover(x, error) : BERTH_OK;
     if (status == BERTH_OK && (made < WORKERS || pthread_create(&x->thread, NULL, run, x) != 0))
         status = fail(error, BERTH_ERR_NO_MEMORY, "no thread can be made");
     if (status == BERTH_OK) {
+        pthread_setname_np(x->thread, "berth-move");
         x->running = true;
         return BERTH_OK;
     }

@@ -8,13 +8,27 @@
 #include <inttypes.h>
 
 #define ROOM_MIN (64 * 1024)
+#define LARGE    (8 << 20)
 
-/* Room for need bytes: it grows with what came, never with what was announced. */
+/* What was announced; it was promised room, and takes none before it comes: so large a block is
+ * only addresses until it is written to. */
+static buf *room_for_all(const target *t, uint64_t most)
+{
+    uint64_t all = t->offer.state_bytes + ROOM_MIN;
+
+    return t->offer.state_bytes < LARGE || all > most ? NULL : buf_new(all);
+}
+
+/* Room for need bytes: it grows with what came. */
 static bool make_room(target *t, uint64_t need)
 {
     uint64_t most = t->sealed ? t->seal.total : t->config.max_stream;
-    uint64_t room = t->stream ? 2 * (uint64_t)t->stream->len : ROOM_MIN;
+    uint64_t room;
     buf *grown;
+
+    if (!t->stream)
+        t->stream = room_for_all(t, most);
+    room = t->stream ? 2 * (uint64_t)t->stream->len : ROOM_MIN;
 
     if (t->stream && need <= t->stream->len)
         return true;
