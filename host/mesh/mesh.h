@@ -197,12 +197,16 @@ void mesh_on_moving(mesh *m, mesh_moving *call, void *ctx);
 /* Send one, if there is a session with room: who wants to be sure asks again. Takes a reference of
  * its own. Does not block. */
 void mesh_tell(mesh *m, uint64_t node, lane l, buf *message);
+/* On the loop's thread, or, with NO_MEMORY, at once; must not block. SHUTTING_DOWN: the mesh has
+ * ended. error: borrowed, its text says why when it is not OK. */
+typedef void mesh_moved(void *ctx, berth_status status, const berth_error *error);
 /* The daemon is the other node's from now on: events are forwarded, senders are told, what is
- * published here reaches it there. Before it ends here. Blocks. */
-berth_status mesh_depart(mesh *m, const handover *h, berth_error *error);
-/* It is ours, and runs: events for it are taken from now on. how: of mesh/came.h. STALE, BUSY: it
- * must not run; its gate has been closed. Blocks. */
-berth_status mesh_arrive(mesh *m, const presence *p, slice how, berth_error *error);
+ * published here reaches it there. It ends here after `done`. h is copied. Does not block. */
+void mesh_depart(mesh *m, const handover *h, mesh_moved *done, void *ctx);
+/* It is ours, and runs: events for it are taken from now on, before anything is done that is asked
+ * for later. how: of mesh/came.h. STALE, BUSY: it must not run; its gate has been closed. p and how
+ * are copied. Does not block. */
+void mesh_arrive(mesh *m, const presence *p, slice how, mesh_moved *done, void *ctx);
 
 /* What has become of the subscriptions of a daemon that runs here. */
 typedef struct mesh_hearing {

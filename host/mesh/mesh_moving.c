@@ -90,10 +90,19 @@ bool mesh_proven(mesh *m, uint64_t node, mesh_peer_view *out)
 
 /* ---- Going ----------------------------------------------------------------------------------- */
 
+static void refuse_now(mesh_moved *done, void *ctx, berth_status status, const char *why)
+{
+    berth_error error = {0};
+
+    fail(&error, status, "%s", why);
+    done(ctx, status, &error);
+}
+
 typedef struct going {
-    const handover *h;
-    berth_status status;
-    berth_error *error;
+    mesh_task task;
+    handover h;
+    mesh_moved *done;
+    void *ctx;
 } going;
 
 /* Whoever sends to it sends there what it has not had an answer to. */
@@ -118,17 +127,17 @@ static void tell_senders(mesh *m, uint64_t origin)
     writer_free(&w);
 }
 
-static void go(mesh *m, void *ctx)
+static berth_status go(mesh *m, const handover *h, berth_error *error)
 {
-    going *g = ctx;
-    uint64_t origin = berth_entity_origin(g->h->entity);
+    uint64_t origin = berth_entity_origin(h->entity);
+    berth_status status = BERTH_OK;
     directory_place place;
     bool told;
 
     pthread_mutex_lock(&m->places_lock);
     directory_look(m->directory, origin, &place);
     pthread_mutex_unlock(&m->places_lock);
-    told = place.known && !place.local && place.epoch >= g->h->epoch; /* by its new host */
+    told = place.known && !place.local && place.epoch >= h->epoch; /* by its new host */
     if (!told)
         places_own(m, origin, 0);
     atomic_store(&m->places_used, true);
@@ -136,57 +145,95 @@ static void go(mesh *m, void *ctx)
     pthread_mutex_lock(&m->channels_lock);
     pthread_mutex_lock(&m->places_lock);
     if (!told)
-        g->status = directory_release(m->directory, g->h, g->error);
-    if (g->status == BERTH_ERR_INVALID) /* after a restart it does not run here any more */
-        g->status = directory_learn(m->directory, NULL, NULL, g->h, mesh_wall_s(m), g->error);
+        status = directory_release(m->directory, h, error);
+    if (status == BERTH_ERR_INVALID) /* after a restart it does not run here any more */
+        status = directory_learn(m->directory, NULL, NULL, h, mesh_wall_s(m), error);
     pthread_mutex_unlock(&m->places_lock);
-    mesh_channels_go(m, g->h->entity, berth_entity_node_id(g->h->to));
+    mesh_channels_go(m, h->entity, berth_entity_node_id(h->to));
     pthread_mutex_unlock(&m->channels_lock);
     free(map64_del(&m->locals, origin));
     tell_senders(m, origin);
     inflows_forget(m, origin);
     flows_moved(m, origin);
+    return status;
 }
 
-berth_status mesh_depart(mesh *m, const handover *h, berth_error *error)
+static void go_now(mesh *m, mesh_task *t, bool closed)
 {
-    going g = {h, BERTH_OK, error};
+    going *g = (going *)t;
+    berth_error error = {0};
 
-    mesh_ask(m, go, &g);
-    return g.status;
+    if (closed)
+        refuse_now(g->done, g->ctx, BERTH_ERR_SHUTTING_DOWN, "the mesh has ended");
+    else
+        g->done(g->ctx, go(m, &g->h, &error), &error);
+    free(g);
+}
+
+void mesh_depart(mesh *m, const handover *h, mesh_moved *done, void *ctx)
+{
+    going *g = calloc(1, sizeof *g);
+
+    if (!g) {
+        refuse_now(done, ctx, BERTH_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    *g = (going){{.run = go_now}, *h, done, ctx};
+    mesh_post(m, &g->task);
 }
 
 /* ---- Coming ---------------------------------------------------------------------------------- */
 
 typedef struct coming {
-    const presence *p;
-    slice came;
-    berth_status status;
-    berth_error *error;
+    mesh_task task;
+    presence p;
+    buf *how;
+    mesh_moved *done;
+    void *ctx;
 } coming;
 
 /* It is in this host's table of hearers already: whoever is about to publish here finds it there,
  * or as a member, or both, and tells the two apart (route.h, picked). */
-static void come(mesh *m, void *ctx)
+static berth_status come(mesh *m, const coming *c, berth_error *error)
 {
-    coming *c = ctx;
-    uint64_t origin = berth_entity_origin(c->p->entity);
+    uint64_t origin = berth_entity_origin(c->p.entity);
+    berth_status status;
 
     pthread_mutex_lock(&m->channels_lock);
-    c->status = places_own_as(m, c->p, c->came, c->error);
-    if (c->status == BERTH_OK)
-        mesh_channels_moved(m, c->p->entity, 0, m->key.node_id);
+    status = places_own_as(m, &c->p, slice_of(c->how->data, c->how->len), error);
+    if (status == BERTH_OK)
+        mesh_channels_moved(m, c->p.entity, 0, m->key.node_id);
     pthread_mutex_unlock(&m->channels_lock);
-    if (c->status == BERTH_OK)
+    if (status == BERTH_OK)
         flows_moved(m, origin);
     else
         runtime_gate_again(m->rt, origin);
+    return status;
 }
 
-berth_status mesh_arrive(mesh *m, const presence *p, slice how, berth_error *error)
+static void come_now(mesh *m, mesh_task *t, bool closed)
 {
-    coming c = {p, how, BERTH_OK, error};
+    coming *c = (coming *)t;
+    berth_error error = {0};
 
-    mesh_ask(m, come, &c);
-    return c.status;
+    if (closed)
+        refuse_now(c->done, c->ctx, BERTH_ERR_SHUTTING_DOWN, "the mesh has ended");
+    else
+        c->done(c->ctx, come(m, c, &error), &error);
+    buf_unref(c->how);
+    free(c);
+}
+
+void mesh_arrive(mesh *m, const presence *p, slice how, mesh_moved *done, void *ctx)
+{
+    coming *c = calloc(1, sizeof *c);
+    buf *copy = c ? buf_copy(how.ptr, how.len) : NULL;
+
+    if (!copy) {
+        free(c);
+        refuse_now(done, ctx, BERTH_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    *c = (coming){{.run = come_now}, *p, copy, done, ctx};
+    mesh_post(m, &c->task);
 }

@@ -405,15 +405,15 @@ static void finished(attempt *a, berth_status status, const berth_error *error)
     source_finished(a->source, now_of());
 }
 
-/* The target runs it. */
-static void finish(attempt *a)
+/* The mesh knows where it is: what is left of it here goes. */
+static void gone(attempt *a, berth_status status, const berth_error *error)
 {
-    berth_error error = {0};
     attempt_stored *s;
 
-    a->opened_ns = now_of();
-    if (mesh_depart(a->x->config.mesh, &a->handover, &error) != BERTH_OK)
-        log_warn("migrate", "daemon %016llx: %s", (unsigned long long)a->origin, error.text);
+    if (migrations_have_ended(a->x))
+        return; /* the next start goes on from RELEASED */
+    if (status != BERTH_OK)
+        log_warn("migrate", "daemon %016llx: %s", (unsigned long long)a->origin, error->text);
     if (a->departure) {
         departure_release(a->departure);
         departure_free(a->departure);
@@ -427,6 +427,19 @@ static void finish(attempt *a)
     if (s)
         store_attempt_hand_over(a->x->config.store, a->id, a->incarnation, a->sequence,
                                 attempt_has_stored, s);
+}
+
+/* The target runs it. */
+static void finish(attempt *a)
+{
+    berth_error error = {0};
+    attempt_stored *s = attempt_answer(a, gone);
+
+    a->opened_ns = now_of();
+    if (s)
+        mesh_depart(a->x->config.mesh, &a->handover, attempt_has_stored, s);
+    else
+        gone(a, fail(&error, BERTH_ERR_NO_MEMORY, "out of memory"), &error);
 }
 
 static void release(attempt *a)

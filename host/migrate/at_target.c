@@ -93,6 +93,14 @@ static void put_row(void *ctx, const store_daemon *row, uint64_t incarnation, ui
                       attempt_has_stored, s);
 }
 
+/* On the mesh's thread. */
+static void has_arrived(void *ctx, berth_status status, const berth_error *error)
+{
+    (void)ctx;
+    if (status != BERTH_OK && status != BERTH_ERR_SHUTTING_DOWN)
+        log_error("migrate", "a daemon has come, and is held: %s", error->text);
+}
+
 /* It is ours: it runs at once; what it emits waits until that is on disk. */
 void target_take_over(attempt *a)
 {
@@ -112,9 +120,8 @@ void target_take_over(attempt *a)
         target_owned(a->target, error.code, &why, now_of());
         return;
     }
-    if (mesh_arrive(a->x->config.mesh, &a->presence, slice_of(a->how->data, a->how->len), &error) !=
-        BERTH_OK)
-        log_error("migrate", "daemon '%s' has come, and is held: %s", a->name, error.text);
+    mesh_arrive(a->x->config.mesh, &a->presence, slice_of(a->how->data, a->how->len), has_arrived,
+                NULL);
     s = attempt_store(a, owned);
     if (s && arrival_row(a->arrival, put_row, s, &error) != BERTH_OK) {
         a->pending--;

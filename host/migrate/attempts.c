@@ -6,9 +6,23 @@
 
 #include <stdlib.h>
 
+/* The mesh's thread is asked, and waited for: of many attempts with one node, once for all. */
 bool peer_find(migrations *x, uint64_t node, mesh_peer_view *out)
 {
-    return mesh_proven(x->config.mesh, node, out);
+    int64_t now = now_of();
+
+    pthread_mutex_lock(&x->lock);
+    *out = x->proven;
+    if (!out->up || out->node != node || now - x->proven_ns > PROVEN_NS)
+        out->up = false;
+    pthread_mutex_unlock(&x->lock);
+    if (out->up || !mesh_proven(x->config.mesh, node, out))
+        return out->up;
+    pthread_mutex_lock(&x->lock);
+    x->proven = *out;
+    x->proven_ns = now;
+    pthread_mutex_unlock(&x->lock);
+    return true;
 }
 
 /* ---- Attempts -------------------------------------------------------------------------------- */
@@ -202,20 +216,29 @@ void attempt_has_stored(void *ctx, berth_status status, const berth_error *error
     migrations_post(s->a->x, &s->in);
 }
 
+attempt_stored *attempt_answer(attempt *a, void (*then)(attempt *a, berth_status status,
+                                                        const berth_error *error))
+{
+    attempt_stored *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    *s = (attempt_stored){.in = {.run = stored_now}, .a = a, .then = then};
+    a->pending++;
+    return s;
+}
+
 attempt_stored *attempt_store(attempt *a, void (*then)(attempt *a, berth_status status,
                                                        const berth_error *error))
 {
-    attempt_stored *s = a->x->config.store ? calloc(1, sizeof *s) : NULL;
+    attempt_stored *s = a->x->config.store ? attempt_answer(a, then) : NULL;
     berth_error error = {0};
 
     if (!s) {
         if (a->x->config.store)
             fail(&error, BERTH_ERR_NO_MEMORY, "out of memory");
         then(a, error.code, &error);
-        return NULL;
     }
-    *s = (attempt_stored){.in = {.run = stored_now}, .a = a, .then = then};
-    a->pending++;
     return s;
 }
 

@@ -12,6 +12,16 @@
 
 /* ---- Inputs and jobs ------------------------------------------------------------------------- */
 
+bool migrations_have_ended(migrations *x)
+{
+    bool ended;
+
+    pthread_mutex_lock(&x->lock);
+    ended = x->ended;
+    pthread_mutex_unlock(&x->lock);
+    return ended;
+}
+
 void migrations_post(migrations *x, input *in)
 {
     bool ended;

@@ -49,6 +49,7 @@
 #define ORDER_LIFE_S    3600         /* of orders made here */
 #define ENDED_NS        (600 * S_NS) /* an attempt that is over answers for so long */
 #define PRESENCE_LIFE_S (24 * 3600)
+#define PROVEN_NS       INT64_C(2000000) /* for so long what a session has proven is not asked again */
 #define PRECOPY_FROM    (1u << 20) /* a smaller state is sent sooner than it is worked around */
 
 /* Something for the thread; run frees it. ended: the thread has ended, only let go. */
@@ -187,6 +188,8 @@ struct migrations {
     migration_view past[OVER_MAX]; /* [lock] of attempts that others began */
     size_t past_count;             /* [lock] in all; the newest is at (count - 1) % OVER_MAX */
     migrations_counters counters;  /* [lock] */
+    mesh_peer_view proven;         /* [lock] the last one that was asked for, as of proven_ns */
+    int64_t proven_ns;             /* [lock] */
     migration_change *changes;     /* [lock] a circle of CHANGES_MAX */
     uint64_t change_count;         /* [lock] in all; the newest is at (count - 1) % CHANGES_MAX */
     migration_watch *watches;      /* [lock] */
@@ -198,6 +201,8 @@ struct migrations {
 /* ---- migrations.c ---- */
 void migrations_post(migrations *x, input *in);
 void migrations_work(migrations *x, job *j);
+/* Its threads have: what still answers is only let go. */
+bool migrations_have_ended(migrations *x);
 static inline int64_t now_of(void)
 {
     return clock_mono_ns();
@@ -226,8 +231,10 @@ typedef struct attempt_stored {
     berth_status status;
     berth_error error;
 } attempt_stored;
-/* The context of attempt_has_stored, which is to be called then. NULL: `then` has been told
- * already, OK where there is no store. */
+/* The context of attempt_has_stored, whoever answers. NULL: no memory. */
+attempt_stored *attempt_answer(attempt *a, void (*then)(attempt *a, berth_status status,
+                                                        const berth_error *error));
+/* The same of the store. NULL: `then` has been told already, OK where there is no store. */
 attempt_stored *attempt_store(attempt *a, void (*then)(attempt *a, berth_status status,
                                                        const berth_error *error));
 store_done attempt_has_stored;
