@@ -67,6 +67,7 @@ static void tell(observer *o, const migration_change *c, uint64_t missed)
                                .phase = (berth_migration_phase)v->phase,
                                .in_doubt = v->in_doubt,
                                .attempts = v->attempts,
+                               .fetching = v->fetching,
                                .bytes_sent = v->bytes_sent,
                                .bytes_total = v->bytes_total,
                                .held_events = v->held,

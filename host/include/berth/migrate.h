@@ -112,6 +112,7 @@ typedef struct berth_migration_event {
     bool in_doubt;                          /* it waits for the word of the other node only */
     const berth_migration_outcome *outcome; /* NULL: it is not over */
     uint32_t attempts;
+    bool fetching; /* the target fetches the plugin, and the bytes are those of its file */
     uint64_t bytes_sent, bytes_total, held_events;
     uint64_t blackout_ns; /* so far */
     int64_t wall_ns;      /* when */
