@@ -454,10 +454,11 @@ berth_status keep_encode(struct daemon *d, buf *state, uint32_t state_version, b
 /* The same around a state that stays where it is: before, state, behind are those bytes. */
 berth_status keep_encode_apart(struct daemon *d, slice state, uint32_t state_version, buf **before,
                                buf **behind, berth_error *error);
-/* Its state was seen, and has so many bytes: for kinds that do not say so themselves. */
+/* Its state was seen, and has so many bytes: until it says so itself, if its kind can. */
 static inline void keep_size(struct daemon *d, uint64_t bytes)
 {
-    if (!d->make->kind->table.status && bytes)
+    bool says = d->make->kind->table.status && atomic_load(&d->state_bytes);
+    if (!says && bytes)
         atomic_store_explicit(&d->state_bytes, bytes, memory_order_relaxed);
 }
 /* Hand a container to the store, and remember it for rebuilding. */
