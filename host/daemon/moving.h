@@ -74,7 +74,8 @@ typedef struct departure departure;
 
 /* What there is when it was taken; it lives as long as the departure, or until departure_packed.
  * BSN1 is container_head, state, container_tail and the digest of these (container_digest), one
- * behind the other: a state may be too large to be copied, or hashed while its daemon waits. Of one that was followed and is closed the state is NULL, and counts as empty. */
+ * behind the other: a state may be too large to be copied, or hashed while its daemon waits. Of one
+ * that was followed and is closed the state is NULL, and counts as empty. */
 typedef struct departed {
     buf *make; /* what a factory is made of: configuration, level, wishes */
     buf *container_head, *state, *container_tail;

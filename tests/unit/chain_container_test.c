@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAD      8
-#define SECTION   16
-#define DIGEST    32
+#define HEAD    8
+#define SECTION 16
+#define DIGEST  32
 
 static container_cursor cursors[] = {{{(const uint8_t *)"bb", 2}, 7},
                                      {{(const uint8_t *)"b", 1}, 9},
