@@ -189,7 +189,7 @@ static void check_work(job *j)
     check *c = (check *)j;
     container state = {0};
     berth_error error = {0};
-    stream_parts parts;
+    stream_parts parts = {.executed_count = 0};
     move_seal seal = {.total = 0};
     uint32_t held = 0;
 
