@@ -98,7 +98,7 @@ typedef struct attempt {
 
     /* At the source. */
     uint64_t orchestrator; /* node; 0: this one */
-    migration *mine;       /* begun here, or NULL */
+    migration *mine;       /* [lock] begun here, or NULL; changed by its thread */
     move_offer offer;      /* its strings lie in kind and plugin */
     char plugin[128];
     uint8_t peer_static[32];

@@ -30,6 +30,14 @@ static void list_remove(migration_list *l, migration *g)
     l->count--;
 }
 
+/* Who looks at all of them does not count it twice. */
+static void set_mine(attempt *a, migration *g)
+{
+    pthread_mutex_lock(&a->x->lock);
+    a->mine = g;
+    pthread_mutex_unlock(&a->x->lock);
+}
+
 /* ---- One attempt ----------------------------------------------------------------------------- */
 
 /* The whole id of a daemon of another node is what its presence says. */
@@ -109,10 +117,10 @@ static void begin(migration *g)
 
         good = a != NULL;
         if (g->local)
-            g->local->mine = NULL;
+            set_mine(g->local, NULL);
         g->local = a;
         if (a)
-            a->mine = g;
+            set_mine(a, g);
     }
     orchestrator_begun(g->machine, good ? BERTH_OK : move_reason_status(why.reason), &m,
                        good ? NULL : &why, now_of());
@@ -200,7 +208,7 @@ void migration_pump(migration *g)
             break;
         case ORCHESTRATOR_OVER:
             if (g->local)
-                g->local->mine = NULL;
+                set_mine(g->local, NULL);
             break;
         case ORCHESTRATOR_NONE:
             break;
