@@ -160,6 +160,12 @@ static bool verify_stream(world *w, host *h, int a)
     return stream_decode(target_stream(h->targets[a]), &c, &held) && held == m.held;
 }
 
+/* Of the first round, what it is padded with: bytes that the machine need not keep. */
+static uint64_t to_cut(const world *w, const target *t)
+{
+    return target_stream(t).len == target_round(t)->total ? 1 + 4 + w->options.padding : 0;
+}
+
 /* A round is built after a while; what it has is only looked at when all is there. */
 void target_build(world *w, int n, int a)
 {
@@ -180,7 +186,8 @@ void target_build(world *w, int n, int a)
         load_u64(m->signature) != moves_hash(bytes, BERTH_ENTITY_SIZE + len))
         target_built(h->targets[a], BERTH_ERR_CORRUPT, 0, 0, &why, moves_now(w, n));
     else
-        target_built(h->targets[a], BERTH_OK, 0, 0, NULL, moves_now(w, n));
+        target_built(h->targets[a], BERTH_OK, 1 + CLIENTS * 16, to_cut(w, h->targets[a]), NULL,
+                     moves_now(w, n));
     host_pump(w, n);
 }
 
