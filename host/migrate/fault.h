@@ -26,6 +26,7 @@
     X(REOPEN_AT_RESTART, "at restart run what was released")                                       \
     X(TWO_AT_ONCE, "begin an attempt while another one runs")                                      \
     X(DROP_HELD, "the stream has no held events")                                                  \
+    X(DROP_EXECUTED, "the last piece lacks what was run since the one before")                     \
     X(DROP_CURSORS, "the stream has no cursors")                                                   \
     X(KEEP_EPOCH, "open at the target at the epoch before")                                        \
     X(ANY_ORDER, "believe an order whoever signed it")                                             \

@@ -120,7 +120,7 @@ static void put_event(writer *s, uint8_t kind, const held_event *e)
 /* What was run since the last piece; of large states more or less. */
 static void put_run(world *w, writer *s, const running *r)
 {
-    for (size_t i = 0; i < r->log_count; i++)
+    for (size_t i = 0; i < r->log_count && !(FAULT(DROP_EXECUTED) && !r->gate); i++)
         put_event(s, 'E', &r->log[i]);
     if (w->options.padding < 1024)
         return;
