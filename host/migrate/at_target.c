@@ -81,7 +81,9 @@ static void owned(attempt *a, berth_status status, const berth_error *error)
     log_info("migrate", "daemon '%s' (%016llx) has come from node %016llx", a->name,
              (unsigned long long)a->origin, (unsigned long long)a->peer);
     target_owned(a->target, BERTH_OK, NULL, now_of());
-    hearing_begin(a);
+    a->owned = true;
+    if (a->arrived)
+        hearing_begin(a);
 }
 
 static void put_row(void *ctx, const store_daemon *row, uint64_t incarnation, uint64_t sequence,
@@ -93,12 +95,26 @@ static void put_row(void *ctx, const store_daemon *row, uint64_t incarnation, ui
                       attempt_has_stored, s);
 }
 
-/* On the mesh's thread. */
-static void has_arrived(void *ctx, berth_status status, const berth_error *error)
+/* The mesh knows that it is here. */
+static void arrived(attempt *a, berth_status status, const berth_error *error)
 {
-    (void)ctx;
     if (status != BERTH_OK && status != BERTH_ERR_SHUTTING_DOWN)
-        log_error("migrate", "a daemon has come, and is held: %s", error->text);
+        log_error("migrate", "daemon '%s' has come, and is held: %s", a->name, error->text);
+    a->arrived = true;
+    if (a->owned)
+        hearing_begin(a);
+}
+
+static void arrive(attempt *a)
+{
+    attempt_stored *s = attempt_answer(a, arrived);
+    berth_error error = {0};
+
+    if (s)
+        mesh_arrive(a->x->config.mesh, &a->presence, slice_of(a->how->data, a->how->len),
+                    attempt_has_stored, s);
+    else
+        arrived(a, fail(&error, BERTH_ERR_NO_MEMORY, "out of memory"), &error);
 }
 
 /* It is ours: it runs at once; what it emits waits until that is on disk. */
@@ -120,8 +136,7 @@ void target_take_over(attempt *a)
         target_owned(a->target, error.code, &why, now_of());
         return;
     }
-    mesh_arrive(a->x->config.mesh, &a->presence, slice_of(a->how->data, a->how->len), has_arrived,
-                NULL);
+    arrive(a);
     s = attempt_store(a, owned);
     if (s && arrival_row(a->arrival, put_row, s, &error) != BERTH_OK) {
         a->pending--;

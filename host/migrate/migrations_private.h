@@ -118,6 +118,8 @@ typedef struct attempt {
     uint64_t promised;  /* bytes */
     uint64_t built;     /* bytes of the stream that its rounds have brought */
     bool prepared;      /* the journal has it */
+    bool arrived;       /* the mesh knows that it is here */
+    bool owned;         /* and the journal */
     fetching *fetching; /* its offer waits for this; or NULL */
     bool fetched;       /* it has: not a second time */
     presence presence;
