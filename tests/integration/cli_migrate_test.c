@@ -131,7 +131,7 @@ static void what_happened_to_one_is_shown_line_by_line(void **state)
     ends(0, words, 0, "the end: it is over");
     snprintf(words, sizeof words, "migration watch %s --json", id);
     ends(0, words, 0, "\"phase\":\"cutover\"");
-    ends(0, "migration watch 0", 1, "there is no migration '0'");
+    ends(0, "migration watch nothing", 1, "there is no migration 'nothing'");
     free(id);
     hosts_down();
 }

@@ -75,7 +75,8 @@ static void a_host_killed_while_it_takes_snapshots_returns_to_the_last_one_or_la
 
         logged.text[0] = '\0'; /* nobody else runs */
         node = start_node(NULL);
-        assert_true(log_has("did not end cleanly: 1 daemon comes back as of the last snapshot"));
+        assert_true(log_has("did not end cleanly: ")); /* one daemon, or those of settle, too */
+        assert_true(log_has(" back as of the last snapshot"));
         assert_true(find(node, "c", &info));
         assert_true(info.incarnation > incarnation);
         incarnation = info.incarnation;
