@@ -127,8 +127,8 @@ static void each_refusal_has_its_reason(void **state)
     order_of(here.origin, "nowhere", "", 404);
     snprintf(own, sizeof own, "%016llx", (unsigned long long)cluster->nodes[0].identity.node_id);
     order_of(here.origin, own, "", 409);
-    answers(ask("GET", "/v1/migrations/00", NULL), 404, "there is no migration 'none'");
-    answers(ask("DELETE", "/v1/migrations/00", NULL), 404, NULL);
+    answers(ask("GET", "/v1/migrations/none", NULL), 404, "there is no migration 'none'");
+    answers(ask("DELETE", "/v1/migrations/none", NULL), 404, NULL);
     answers(ask("GET", "/v1/migrations/00?wait_ms=60001", NULL), 400, "wait_ms");
     OK(tell(cluster, &here, "add:1"));
 }
@@ -149,7 +149,7 @@ static void one_under_way_is_told_and_stopped(void **state)
     answers(ask("POST", resolve, "{\"dead\":\"00000000000000ab\"}"), 403, "is not in doubt");
     answers(ask("POST", resolve, "{\"dead\":\"nobody\"}"), 404, "nobody");
     answers(ask("POST", resolve, "{}"), 400, "dead");
-    answers(ask("POST", "/v1/migrations/00/resolve", body), 404, "there is no migration 'none'");
+    answers(ask("POST", "/v1/migrations/none/resolve", body), 404, "there is no migration 'none'");
     answers(ask("DELETE", target, NULL), 200, NULL);
     kinds_gate_open();
     strcat(target, "?wait_ms=60000");
