@@ -205,7 +205,7 @@ static void stored_now(migrations *x, input *in, bool ended)
         attempt_pump(a);
 }
 
-/* On the store's thread. */
+/* On the thread of who answers: the store's, or the mesh's. */
 void attempt_has_stored(void *ctx, berth_status status, const berth_error *error)
 {
     attempt_stored *s = ctx;

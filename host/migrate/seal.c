@@ -136,23 +136,13 @@ void move_round_write(writer *w, const move_round *m)
 
 berth_status move_round_read(move_round *out, slice message, berth_error *error)
 {
-    static const char name[] = "migration round";
-    const char *wrong = NULL;
-    berth_status status;
-    reader r;
-
-    memset(out, 0, sizeof *out);
-    status = move_head_begin(&r, message, MESSAGE_MOVE_ROUND, name, &out->head, error);
-    if (status) {
-        memset(out, 0, sizeof *out);
-        return status;
-    }
+    BEGIN(MESSAGE_MOVE_ROUND, "migration round")
     out->total = reader_u64(&r);
     reader_copy(&r, out->hash, sizeof out->hash);
     reader_copy(&r, out->signature, sizeof out->signature);
     if (reader_ok(&r) && !out->total)
         wrong = "proves a stream without bytes";
-    return move_end(&r, name, wrong, out, sizeof *out, error);
+    END;
 }
 
 static uint8_t *put(uint8_t *at, const void *bytes, size_t len)

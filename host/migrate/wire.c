@@ -63,21 +63,6 @@ berth_status move_end(const reader *r, const char *name, const char *wrong, void
     return fail(error, BERTH_ERR_CORRUPT, "%s: the message %s", name, wrong);
 }
 
-/* Begins a reader function: its variables, an empty result, and the head. */
-#define BEGIN(kind, name)                                                                          \
-    const char *const what = name;                                                                 \
-    const char *wrong = NULL;                                                                      \
-    berth_status status;                                                                           \
-    reader r;                                                                                      \
-    memset(out, 0, sizeof *out);                                                                   \
-    status = move_head_begin(&r, message, kind, what, &out->head, error);                          \
-    if (status) {                                                                                  \
-        memset(out, 0, sizeof *out);                                                               \
-        return status;                                                                             \
-    }
-
-#define END return move_end(&r, what, wrong, out, sizeof *out, error)
-
 berth_status move_head_read(move_head *out, slice message, berth_error *error)
 {
     reader r = reader_of(message.ptr, message.len);

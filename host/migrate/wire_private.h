@@ -19,4 +19,19 @@ berth_status move_head_begin(reader *r, slice message, uint16_t kind, const char
 /* wrong, or that something is missing or left over: CORRUPT with *out zeroed. */
 berth_status move_end(const reader *r, const char *name, const char *wrong, void *out, size_t size,
                       berth_error *error);
+
+/* Begins a reader function: its variables, an empty result, and the head. */
+#define BEGIN(kind, name)                                                                          \
+    const char *const what = name;                                                                 \
+    const char *wrong = NULL;                                                                      \
+    berth_status status;                                                                           \
+    reader r;                                                                                      \
+    memset(out, 0, sizeof *out);                                                                   \
+    status = move_head_begin(&r, message, kind, what, &out->head, error);                          \
+    if (status) {                                                                                  \
+        memset(out, 0, sizeof *out);                                                               \
+        return status;                                                                             \
+    }
+
+#define END return move_end(&r, what, wrong, out, sizeof *out, error)
 #endif

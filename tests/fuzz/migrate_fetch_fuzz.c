@@ -4,6 +4,7 @@
  * crashes, writes what its source sent and no more than was said or may be, once each, and loads it
  * only when it is whole.
  */
+#include "driven.h"
 #include "mesh/message.h"
 #include "migrate/fetch.h"
 
@@ -26,20 +27,6 @@ typedef struct driven {
     unsigned over;
     move_outcome outcome;
 } driven;
-
-static uint8_t next(const uint8_t **data, size_t *size)
-{
-    if (!*size)
-        return 0;
-    (*size)--;
-    return *(*data)++;
-}
-
-static void must(bool what)
-{
-    if (!what)
-        abort();
-}
 
 static void sent(driven *d, buf *message)
 {

@@ -4,6 +4,7 @@
  * crashes, has one outcome, and tells of success only what its source has said of the present
  * attempt.
  */
+#include "driven.h"
 #include "mesh/message.h"
 #include "migrate/orchestrator.h"
 
@@ -21,20 +22,6 @@ typedef struct driven {
     unsigned asked, over;
     move_outcome outcome;
 } driven;
-
-static uint8_t next(const uint8_t **data, size_t *size)
-{
-    if (!*size)
-        return 0;
-    (*size)--;
-    return *(*data)++;
-}
-
-static void must(bool what)
-{
-    if (!what)
-        abort();
-}
 
 static void pump(driven *d)
 {

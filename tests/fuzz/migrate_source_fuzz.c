@@ -3,6 +3,7 @@
  * A source and any sequence of messages, answers, stops and times: it never crashes, has one
  * outcome, never releases what was not prepared, and never opens again what it released.
  */
+#include "driven.h"
 #include "mesh/message.h"
 #include "migrate/source.h"
 
@@ -28,20 +29,6 @@ typedef struct driven {
     unsigned release, released, resume, back, finish, over;
     move_outcome outcome;
 } driven;
-
-static uint8_t next(const uint8_t **data, size_t *size)
-{
-    if (!*size)
-        return 0;
-    (*size)--;
-    return *(*data)++;
-}
-
-static void must(bool what)
-{
-    if (!what)
-        abort();
-}
 
 static void pump(driven *d)
 {

@@ -3,6 +3,7 @@
  * A target and any sequence of messages, answers and times: it never crashes, never owns without a
  * COMMIT of its source, never refuses for good what is not on disk, and holds no more than it may.
  */
+#include "driven.h"
 #include "mesh/message.h"
 #include "migrate/target.h"
 
@@ -25,20 +26,6 @@ typedef struct driven {
     uint64_t cut; /* bytes of the stream that are kept elsewhere */
     move_outcome outcome;
 } driven;
-
-static uint8_t next(const uint8_t **data, size_t *size)
-{
-    if (!*size)
-        return 0;
-    (*size)--;
-    return *(*data)++;
-}
-
-static void must(bool what)
-{
-    if (!what)
-        abort();
-}
 
 static void sent(driven *d, const buf *m)
 {
